@@ -1,0 +1,65 @@
+/** Bytes: conversions, comparison and fixed-width integers, shared by every format. Imports nothing of ours. */
+import { assert } from "./assert.ts"
+
+/**
+ * Raw bytes as a string with one character (0-255) a byte. Engines compare such strings like memcmp and hash
+ * them fast, so ordered maps and row keys use them; `toByteString` and `fromByteString` convert.
+ */
+export type ByteString = string
+
+export const emptyBytes: Uint8Array = new Uint8Array(0)
+
+const view = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+export const toByteString = (bytes: Uint8Array): ByteString => view(bytes).toString("latin1")
+export const fromByteString = (text: ByteString): Uint8Array => Buffer.from(text, "latin1")
+
+export const toHex = (bytes: Uint8Array): string => view(bytes).toString("hex")
+
+/** Decodes lower- or upper-case hex; throws AssertionError on anything else. */
+export const fromHex = (hex: string): Uint8Array => {
+  const bytes = Buffer.from(hex, "hex")
+  assert(bytes.length * 2 === hex.length, `not hexadecimal: ${hex.slice(0, 80)}`)
+  return bytes
+}
+
+export const toBase64 = (bytes: Uint8Array): string => view(bytes).toString("base64")
+export const fromBase64 = (text: string): Uint8Array => Buffer.from(text, "base64")
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+export const toUtf8 = (text: string): Uint8Array => encoder.encode(text)
+
+/** Decodes UTF-8; undefined where the bytes are not valid. */
+export const fromUtf8 = (bytes: Uint8Array): string | undefined => {
+  try {
+    return decoder.decode(bytes)
+  } catch (error) {
+    // TextDecoder's only failure: the bytes are not UTF-8.
+    if (error instanceof TypeError) return undefined
+    throw error
+  }
+}
+
+export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => view(a).equals(b)
+
+/** Order of unsigned bytes, a prefix first: -1, 0 or 1. */
+export const compareBytes = (a: Uint8Array, b: Uint8Array): number => Buffer.compare(a, b)
+
+export const concatBytes = (parts: ReadonlyArray<Uint8Array>): Uint8Array => Buffer.concat(parts)
+
+/** Big-endian unsigned 64-bit integer of a safe JavaScript integer. */
+export const putU64 = (target: Uint8Array, offset: number, value: number): void => {
+  assert(Number.isSafeInteger(value) && value >= 0, `not an unsigned safe integer: ${value}`)
+  const data = view(target)
+  data.writeUInt32BE(Math.floor(value / 0x1_0000_0000), offset)
+  data.writeUInt32BE(value >>> 0, offset + 4)
+}
+
+/** Big-endian unsigned 64-bit integer; undefined where it exceeds 2^53 - 1 (no format of ours writes such). */
+export const getU64 = (source: Uint8Array, offset: number): number | undefined => {
+  const data = view(source)
+  const value = data.readUInt32BE(offset) * 0x1_0000_0000 + data.readUInt32BE(offset + 4)
+  return Number.isSafeInteger(value) ? value : undefined
+}

@@ -1,0 +1,93 @@
+/**
+ * Namespace: buckets, keys, versions and commits, as a service. It sits between put/get/gateway and the journal:
+ * a change is appended, synced, applied in order, answered; reads never wait.
+ */
+import { Context, Data, type Effect } from "effect"
+import type { BlockId, ChunkId, Sequence, UploadId } from "../base/ids.ts"
+import type { HybridTime } from "../base/time.ts"
+import type * as Model from "./Model.ts"
+
+/** The change was refused, or what a read asked for is not there. */
+export class Refused extends Data.TaggedError("Refused")<{
+  readonly refusal: Model.Refusal
+  readonly bucket: string
+  readonly key?: string
+  readonly sequence: Sequence
+}> {
+  override get message(): string {
+    return `${this.refusal}: ${this.bucket}${this.key === undefined ? "" : `/${this.key}`} (at commit ${this.sequence})`
+  }
+}
+
+/** AS OF a point that cannot be read: before the horizon, in the future, or before the first commit's time. */
+export class AsOfRefused extends Data.TaggedError("AsOfRefused")<{
+  readonly reason: "BeforeHorizon" | "Future"
+  readonly asked: string
+  readonly oldestReadable: Sequence
+  readonly head: Sequence
+}> {
+  override get message(): string {
+    return this.reason === "Future"
+      ? `AS OF ${this.asked} is in the future: the newest commit is ${this.head}`
+      : `AS OF ${this.asked} is before the horizon: history is kept from commit ${this.oldestReadable} on`
+  }
+}
+
+/** The store cannot take the change now: the journal failed, the disk is full, or the chunks of an abandoned segment are lost. */
+export class Unavailable extends Data.TaggedError("Unavailable")<{
+  readonly reason: "JournalFailed" | "DiskFull" | "LostChunks" | "CommitTooLarge" | "Stopped"
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `unavailable: ${this.reason}: ${this.detail}`
+  }
+}
+
+export interface Committed {
+  readonly sequence: Sequence
+  readonly time: HybridTime
+  readonly answer: Exclude<Model.Answer, { readonly _tag: "Refused" }>
+}
+
+type Read<A> = Effect.Effect<A, Refused | AsOfRefused>
+
+export interface NamespaceService {
+  /**
+   * Logs, syncs and applies one change; a refusal is an error and changes nothing (but has its sequence).
+   * `walEpoch` is the journal's epoch at which the change's chunks were appended: LostChunks where it has moved since.
+   */
+  readonly propose: (change: Model.Change, walEpoch?: number) => Effect.Effect<Committed, Refused | Unavailable>
+  readonly head: () => Model.CommitInfo
+  readonly oldestReadable: () => Sequence
+  /** The sequence that AS OF means; head where absent. */
+  readonly resolve: (asOf: Model.AsOf | undefined) => Effect.Effect<Sequence, AsOfRefused>
+  readonly buckets: (at: Sequence) => Effect.Effect<ReadonlyArray<Model.BucketInfo>, AsOfRefused>
+  readonly bucket: (name: string, at: Sequence) => Read<Model.BucketInfo>
+  /** Current version, or the one named. Refused NoSuchKey | NoSuchVersion; a delete marker is returned, flagged. */
+  readonly object: (bucket: string, key: string, versionId: string | undefined, at: Sequence) => Read<Model.ObjectVersion>
+  readonly listObjects: (bucket: string, query: Model.ListQuery, at: Sequence) => Read<Model.ObjectPage>
+  readonly listVersions: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
+  /** Every version of a key (or of all keys) with those S3 no longer lists: what `log` shows, newest first by key. */
+  readonly history: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
+  readonly upload: (bucket: string, key: string, upload: UploadId) => Read<Model.UploadInfo>
+  readonly listUploads: (
+    bucket: string, query: Model.ListQuery & { readonly afterUpload?: UploadId }
+  ) => Read<{ readonly uploads: ReadonlyArray<Model.UploadInfo>; readonly commonPrefixes: ReadonlyArray<string>; readonly next?: { readonly key: string; readonly upload?: UploadId } }>
+  readonly listParts: (
+    bucket: string, key: string, upload: UploadId, after: number, limit: number
+  ) => Read<{ readonly parts: ReadonlyArray<Model.PartInfo>; readonly next?: number }>
+  /** Batched look-up; undefined where no live chunk has that id. */
+  readonly chunks: (ids: ReadonlyArray<ChunkId>) => ReadonlyArray<Model.ChunkRow | undefined>
+  /** The oldest chunks whose only copy is in the journal, in journal order: what settle seals next. */
+  readonly journaled: (limit: number) => ReadonlyArray<Model.ChunkRow>
+  /** Uploads that ended and whose parts are still to be dropped. */
+  readonly endedUploads: (limit: number) => ReadonlyArray<UploadId>
+  readonly block: (id: BlockId) => Model.BlockArrival | undefined
+  /** Newest commit whose time is at or before `ms`; 0 where none. */
+  readonly sequenceAt: (ms: number) => Sequence
+  readonly counts: () => { readonly commits: number; readonly journaledBytes: number }
+  /** Checkpoints when due (rows, bytes or journal since the last one), or at once with `now`; then lets the journal go. */
+  readonly checkpoint: (now?: boolean) => Effect.Effect<void, Unavailable>
+}
+
+export class Namespace extends Context.Service<Namespace, NamespaceService>()("ouroborosdb/namespace/Namespace") {}

@@ -1,0 +1,59 @@
+/**
+ * State: the rows of the replicated machine, in one ordered table of bytes. It sits between the machine (which reads
+ * rows and returns changed ones) and the index (a Merkle tree of sealed nodes) with its overlay of recent changes.
+ */
+import { Context, Data, type Effect } from "effect"
+import type { ByteString } from "../base/bytes.ts"
+import type { Sequence } from "../base/ids.ts"
+import type { HybridTime } from "../base/time.ts"
+
+/** Raw key bytes, one character a byte, so that `<` is the order of the table. The first byte names the table. */
+export type RowKey = ByteString
+
+/** A row's new value; undefined removes it. */
+export type RowChange = readonly [key: RowKey, value: Uint8Array | undefined]
+
+export interface StateReader {
+  readonly get: (key: RowKey) => Uint8Array | undefined
+  readonly getMany: (keys: ReadonlyArray<RowKey>) => ReadonlyArray<Uint8Array | undefined>
+  /** Rows with from <= key < to, in order, read lazily; from the last one down where `reverse`. */
+  readonly scan: (from: RowKey, to: RowKey, reverse?: boolean) => Iterable<readonly [RowKey, Uint8Array]>
+}
+
+/** What the state contains: all commits up to `sequence`; replay goes on at `wal`. */
+export interface Stamp {
+  readonly sequence: Sequence
+  readonly time: HybridTime
+  /** Position in the journal just after that commit. */
+  readonly wal: { readonly segment: number; readonly offset: number }
+}
+
+export class StateError extends Data.TaggedError("StateError")<{
+  /** Damaged: neither generation of checkpoints can be read. */
+  readonly reason: "Damaged" | "Disk" | "Index" | "UnknownFormat"
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `state: ${this.reason}: ${this.detail}`
+  }
+}
+
+export interface StateService {
+  /** Reads see every write at once. A node of the tree that fails its check is a StateError defect unless healed. */
+  readonly reader: StateReader
+  /** Into the overlay, at once; the stamp moves with the rows. */
+  readonly write: (changes: ReadonlyArray<RowChange>, stamp: Stamp) => void
+  readonly stamp: () => Stamp
+  /** Overlay rows and bytes since the last checkpoint began: what decides when the next one is due. */
+  readonly overlay: () => { readonly rows: number; readonly bytes: number }
+  /**
+   * Folds the overlay into the tree, writes a sealed, hashed checkpoint file, syncs and verifies it; writes go on
+   * meanwhile. Returns the stamp of the OLDER of the two generations kept: the journal is needed from there (R8).
+   */
+  readonly checkpoint: Effect.Effect<Stamp, StateError>
+  /** Keyed hash of the root: equal states have equal roots, however they came about. Of the last checkpoint. */
+  readonly root: () => string
+  readonly status: () => { readonly checkpoints: number; readonly rebuilt: boolean; readonly nodes: number }
+}
+
+export class State extends Context.Service<State, StateService>()("ouroborosdb/namespace/State") {}

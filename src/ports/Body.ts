@@ -1,0 +1,22 @@
+/**
+ * Body: a stream of bytes that its consumer pulls: the body of a request or of a response. It may stall, abort and
+ * lie about its length; whoever reads checks.
+ */
+import { Data, type Effect } from "effect"
+
+export class BodyError extends Data.TaggedError("BodyError")<{
+  /** Aborted: the peer went away. Stalled: no progress in time. The rest: what arrived is not what was announced. */
+  readonly reason: "Aborted" | "Stalled" | "TooShort" | "TooLong" | "Malformed" | "Unverified" | "BadDigest" | "BadChecksum" | "ContentHashMismatch"
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `body: ${this.reason}: ${this.detail}`
+  }
+}
+
+export interface Body {
+  /** What is announced, or undefined where nobody said. */
+  readonly sizeBytes: number | undefined
+  /** The next bytes, never empty, theirs who pulls; undefined at the end, again and again. One pull at a time. */
+  readonly next: Effect.Effect<Uint8Array | undefined, BodyError>
+}

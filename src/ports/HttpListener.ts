@@ -1,0 +1,59 @@
+/**
+ * HttpListener: HTTP/1.1 requests in, responses out; no routing, no meaning.
+ * Adapter: adapters/NodeHttp.
+ */
+import { Context, Data, type Effect, type Scope } from "effect"
+import type { Body } from "./Body.ts"
+
+export interface HttpRequest {
+  readonly method: string
+  /** The request target as sent: path and query, percent-encoding untouched. */
+  readonly target: string
+  /** Names in lower case, values as sent (latin1), in the order of the wire. */
+  readonly headers: ReadonlyArray<readonly [name: string, value: string]>
+  readonly body: Body
+  readonly secure: boolean
+  readonly remote: string
+}
+
+export interface HttpResponse {
+  readonly status: number
+  readonly headers: ReadonlyArray<readonly [name: string, value: string]>
+  /** A Body that fails after the head is sent cuts the connection, so that no client takes half for whole. */
+  readonly body: Uint8Array | Body | undefined
+}
+
+export class ListenError extends Data.TaggedError("ListenError")<{
+  readonly host: string
+  readonly port: number
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `cannot listen on ${this.host}:${this.port}: ${this.detail}`
+  }
+}
+
+export interface ListenOptions {
+  readonly host: string
+  /** 0 takes a free port. */
+  readonly port: number
+  /** PEM texts, read again at every reload. */
+  readonly tls?: { readonly certificate: string; readonly key: string }
+}
+
+export interface Listener {
+  readonly host: string
+  readonly port: number
+  /** New certificate for new connections. */
+  readonly reloadTls: (tls: { readonly certificate: string; readonly key: string }) => Effect.Effect<void, ListenError>
+}
+
+export interface HttpListenerService {
+  /** Serves until the scope closes: then no new connection, and requests in flight finish within a bound. */
+  readonly listen: (
+    options: ListenOptions,
+    handler: (request: HttpRequest) => Effect.Effect<HttpResponse>
+  ) => Effect.Effect<Listener, ListenError, Scope.Scope>
+}
+
+export class HttpListener extends Context.Service<HttpListener, HttpListenerService>()("ouroborosdb/ports/HttpListener") {}
