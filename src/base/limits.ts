@@ -54,3 +54,6 @@ export const clockSkewMsMax = 15 * 60 * 1000
 export const presignedSecondsMax = 7 * 24 * 3600
 export const xmlBodyBytesMax = 2 * MiB
 export const headerBytesMax = 64 * KiB
+
+/** Admin. */
+export const adminBodyBytesMax = 64 * KiB

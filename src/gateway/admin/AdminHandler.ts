@@ -1,0 +1,139 @@
+/**
+ * AdminHandler: the admin address: health for anyone, the rest for the root credentials (HTTP Basic). It sits between
+ * the listener and the node's own controls.
+ */
+import { createHash, timingSafeEqual } from "node:crypto"
+import { Effect } from "effect"
+import { fromBase64, fromUtf8, toUtf8 } from "../../base/bytes.ts"
+import { adminBodyBytesMax } from "../../base/limits.ts"
+import type { AsOfRefused, Refused, Unavailable } from "../../namespace/Namespace.ts"
+import type { VersionPage, VersionQuery } from "../../namespace/Model.ts"
+import type { Body } from "../../ports/Body.ts"
+import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
+import { historyJson, parseAsOf } from "./HistoryJson.ts"
+import type { AsOf } from "../../namespace/Model.ts"
+
+/** What the admin address can ask of the node; undefined parts of it are not up yet. */
+export interface NodeControl {
+  readonly phase: () => "Starting" | "Ready" | "Stopping"
+  readonly accessKey: string
+  readonly secretKey: string
+  readonly status: Effect.Effect<unknown>
+  readonly history: (
+    bucket: string, query: VersionQuery, asOf: AsOf | undefined
+  ) => Effect.Effect<VersionPage, Refused | AsOfRefused>
+  readonly exportKey: Effect.Effect<string>
+  readonly changePassphrase: (passphrase: string | undefined) => Effect.Effect<void, { readonly message: string }>
+  /** Seals what waits in the journal, and writes a checkpoint. */
+  readonly settle: Effect.Effect<void, { readonly message: string }>
+  readonly checkpoint: Effect.Effect<void, Unavailable>
+}
+
+const json = (status: number, value: unknown, headers: HttpResponse["headers"] = []): HttpResponse => ({
+  status,
+  headers: [["content-type", "application/json"], ["cache-control", "no-store"], ...headers],
+  body: toUtf8(`${JSON.stringify(value, null, 2)}\n`)
+})
+
+const digest = (text: string): Uint8Array => createHash("sha256").update(text).digest()
+
+/** Digests are compared, so that neither time nor length tells how much of a guess was right. */
+const authorized = (request: HttpRequest, control: NodeControl): boolean => {
+  const header = request.headers.find(([name]) => name === "authorization")?.[1] ?? ""
+  const match = /^basic ([A-Za-z0-9+/=]+)$/i.exec(header)
+  const given = match === null ? undefined : fromUtf8(fromBase64(match[1] ?? ""))
+  return given !== undefined && timingSafeEqual(digest(given), digest(`${control.accessKey}:${control.secretKey}`))
+}
+
+const health = (path: string, control: NodeControl): HttpResponse | undefined => {
+  if (path === "/health/live") return json(200, { status: "live" })
+  if (path !== "/health/ready") return undefined
+  const phase = control.phase()
+  return phase === "Ready" ? json(200, { status: "ready" }) : json(503, { status: phase.toLowerCase() }, [["retry-after", "1"]])
+}
+
+const readJson = Effect.fnUntraced(function* (body: Body) {
+  const parts: Array<Uint8Array> = []
+  let size = 0
+  for (;;) {
+    const part = yield* body.next
+    if (part === undefined) break
+    size += part.length
+    if (size > adminBodyBytesMax) return undefined
+    parts.push(part)
+  }
+  return yield* Effect.try({
+    try: (): unknown => JSON.parse(fromUtf8(Buffer.concat(parts)) ?? ""),
+    catch: () => "not JSON" as const
+  }).pipe(Effect.catch(() => Effect.succeed(undefined)))
+})
+
+const refusedStatus = (error: Refused | AsOfRefused): number =>
+  error._tag === "Refused" ? (error.refusal.startsWith("NoSuch") ? 404 : 409) : 400
+
+const history = (query: URLSearchParams, control: NodeControl): Effect.Effect<HttpResponse> => {
+  const asOf = parseAsOf(query.get("as-of"))
+  if (asOf === "Malformed") return Effect.succeed(json(400, { error: "as-of is a commit sequence or an ISO 8601 time" }))
+  const key = query.get("key")
+  const afterVersionId = query.get("after-version")
+  const limit = Math.min(Math.max(Number(query.get("limit") ?? 1000) || 1, 1), 1000)
+  const versionQuery: VersionQuery = {
+    prefix: key ?? query.get("prefix") ?? "",
+    delimiter: "",
+    after: query.get("after") ?? "",
+    limit,
+    ...(afterVersionId === null ? {} : { afterVersionId })
+  }
+  return control.history(query.get("bucket") ?? "", versionQuery, asOf).pipe(
+    Effect.map((page) => json(200, historyJson(page, key))),
+    Effect.catch((error) => Effect.succeed(json(refusedStatus(error), { error: error.message })))
+  )
+}
+
+const done = (effect: Effect.Effect<void, { readonly message: string }>): Effect.Effect<HttpResponse> =>
+  effect.pipe(
+    Effect.map(() => json(200, { done: true })),
+    Effect.catch((error) => Effect.succeed(json(503, { error: error.message })))
+  )
+
+const changePassphrase = Effect.fnUntraced(function* (request: HttpRequest, control: NodeControl) {
+  const body = yield* readJson(request.body).pipe(Effect.catch((error) => Effect.succeed({ error: error.message })))
+  const passphrase = (body as { readonly passphrase?: unknown } | undefined)?.passphrase
+  if (passphrase !== null && (typeof passphrase !== "string" || passphrase === "")) {
+    return json(400, { error: "the body is {\"passphrase\": \"…\"}; null goes back to the key file" })
+  }
+  return yield* done(control.changePassphrase(passphrase ?? undefined))
+})
+
+const route = (request: HttpRequest, path: string, query: URLSearchParams, control: NodeControl): Effect.Effect<HttpResponse> => {
+  switch (`${request.method} ${path}`) {
+    case "GET /v1/status":
+      return Effect.map(control.status, (status) => json(200, status))
+    case "GET /v1/history":
+      return history(query, control)
+    case "POST /v1/key/export":
+      return Effect.map(control.exportKey, (key) => json(200, { key }))
+    case "POST /v1/key/passphrase":
+      return changePassphrase(request, control)
+    case "POST /v1/settle":
+      return done(control.settle)
+    case "POST /v1/checkpoint":
+      return done(control.checkpoint)
+    default:
+      return Effect.succeed(json(404, { error: `nothing at ${request.method} ${path}` }))
+  }
+}
+
+export const makeAdminHandler = (control: NodeControl) => (request: HttpRequest): Effect.Effect<HttpResponse> => {
+  const mark = request.target.indexOf("?")
+  const path = mark < 0 ? request.target : request.target.slice(0, mark)
+  const answer = request.method === "GET" || request.method === "HEAD" ? health(path, control) : undefined
+  if (answer !== undefined) return Effect.succeed(answer)
+  if (!authorized(request, control)) {
+    return Effect.succeed(json(401, { error: "the root credentials are needed (HTTP Basic: access key, secret key)" }, [
+      ["www-authenticate", "Basic realm=\"ouroboros admin\""]
+    ]))
+  }
+  if (control.phase() !== "Ready") return Effect.succeed(json(503, { error: "the node is not ready" }, [["retry-after", "1"]]))
+  return route(request, path, new URLSearchParams(mark < 0 ? "" : request.target.slice(mark + 1)), control)
+}

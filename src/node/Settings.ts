@@ -1,0 +1,140 @@
+/**
+ * Settings: what a node is told to be. Sits between the command line and start-up: flags beat the environment, which
+ * beats the configuration file, which beats the defaults.
+ */
+import { Data, Effect, Schema } from "effect"
+import { chunkSizeBytesAverage, md5EtagBytesMaxDefault } from "../base/limits.ts"
+
+export class SettingsError extends Data.TaggedError("SettingsError")<{
+  /** The flag, variable or key at fault. */
+  readonly where: string
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `${this.where}: ${this.detail}`
+  }
+}
+
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Settings {
+  readonly data: string
+  readonly s3: HostPort
+  readonly admin: HostPort
+  /** Names under which buckets are sub-domains (virtual-host style). */
+  readonly domain: string
+  readonly tls?: { readonly certificate: string; readonly key: string }
+  readonly accessKey?: string
+  readonly secretKey?: string
+  readonly passphrase?: string
+  readonly retentionDays: number
+  /** Upper size of a single PUT whose ETag is its MD5. */
+  readonly md5EtagBytesMax: number
+  readonly chunkAverageBytes: number
+}
+
+const positive = Schema.Number.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)))
+
+/** The configuration file: JSON; unknown keys are refused. Secrets do not belong in it. */
+const File = Schema.Struct({
+  data: Schema.optionalKey(Schema.String),
+  s3: Schema.optionalKey(Schema.String),
+  admin: Schema.optionalKey(Schema.String),
+  domain: Schema.optionalKey(Schema.String),
+  tlsCert: Schema.optionalKey(Schema.String),
+  tlsKey: Schema.optionalKey(Schema.String),
+  retentionDays: Schema.optionalKey(positive),
+  /** "small": MD5 ETags up to 16 MiB; "always"; or a size in bytes. */
+  md5Etags: Schema.optionalKey(Schema.Union([Schema.Literals(["small", "always"]), positive])),
+  chunkAverageBytes: Schema.optionalKey(positive)
+})
+type File = typeof File.Type
+
+export interface Flags {
+  readonly data?: string | undefined
+  readonly s3?: string | undefined
+  readonly admin?: string | undefined
+  readonly domain?: string | undefined
+  readonly tlsCert?: string | undefined
+  readonly tlsKey?: string | undefined
+}
+
+const decodeFile = Schema.decodeUnknownEffect(File, { onExcessProperty: "error", errors: "all" })
+
+const parseFile = (text: string, path: string): Effect.Effect<File, SettingsError> =>
+  Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: (error) => new SettingsError({ where: path, detail: `not JSON: ${String(error)}` })
+  }).pipe(
+    Effect.flatMap(decodeFile),
+    Effect.mapError((error) =>
+      error instanceof SettingsError ? error : new SettingsError({ where: path, detail: error.message.replaceAll("\n", " ") })
+    )
+  )
+
+/** HOST:PORT, [v6]:PORT or :PORT; port 0 takes a free one. */
+export const parseHostPort = (text: string, where: string): Effect.Effect<HostPort, SettingsError> => {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3] ?? -1)
+  if (match === null || port > 65_535) {
+    return Effect.fail(new SettingsError({ where, detail: `"${text}" is not HOST:PORT, such as 127.0.0.1:9000` }))
+  }
+  return Effect.succeed({ host: match[1] ?? (match[2] === "" || match[2] === undefined ? "127.0.0.1" : match[2]), port })
+}
+
+const pick = (flag: string | undefined, env: string | undefined, file: string | undefined, fallback: string): string =>
+  flag ?? (env === "" ? undefined : env) ?? file ?? fallback
+
+const defaults = {
+  data: "./ouroboros-data",
+  s3: "127.0.0.1:9000",
+  admin: "127.0.0.1:9001",
+  domain: "localhost",
+  retentionDays: 30
+}
+
+const md5Max = (choice: File["md5Etags"]): number =>
+  choice === "always" ? Number.MAX_SAFE_INTEGER : typeof choice === "number" ? choice : md5EtagBytesMaxDefault
+
+/** `env` is the process's environment; `file` the configuration file's text and path, where one was named. */
+export const resolveSettings = Effect.fnUntraced(function* (
+  flags: Flags,
+  env: Readonly<Record<string, string | undefined>>,
+  file: { readonly path: string; readonly text: string } | undefined
+): Effect.fn.Return<Settings, SettingsError> {
+  const config: File = file === undefined ? {} : yield* parseFile(file.text, file.path)
+  const s3 = yield* parseHostPort(pick(flags.s3, env["OUROBOROS_S3"], config.s3, defaults.s3), "--s3")
+  const admin = yield* parseHostPort(pick(flags.admin, env["OUROBOROS_ADMIN"], config.admin, defaults.admin), "--admin")
+  const certificate = flags.tlsCert ?? config.tlsCert
+  const key = flags.tlsKey ?? config.tlsKey
+  if ((certificate === undefined) !== (key === undefined)) {
+    return yield* new SettingsError({ where: "--tls-cert, --tls-key", detail: "give both or neither" })
+  }
+  const accessKey = env["OUROBOROS_ACCESS_KEY"]
+  const secretKey = env["OUROBOROS_SECRET_KEY"]
+  if ((accessKey === undefined) !== (secretKey === undefined)) {
+    return yield* new SettingsError({ where: "OUROBOROS_ACCESS_KEY, OUROBOROS_SECRET_KEY", detail: "set both or neither" })
+  }
+  if (accessKey !== undefined && !/^[A-Za-z0-9._-]{3,128}$/.test(accessKey)) {
+    return yield* new SettingsError({ where: "OUROBOROS_ACCESS_KEY", detail: "3 to 128 of A-Z a-z 0-9 . _ -" })
+  }
+  if (secretKey !== undefined && secretKey.length < 8) {
+    return yield* new SettingsError({ where: "OUROBOROS_SECRET_KEY", detail: "at least 8 characters" })
+  }
+  const passphrase = env["OUROBOROS_PASSPHRASE"]
+  return {
+    data: pick(flags.data, env["OUROBOROS_DATA"], config.data, defaults.data),
+    s3,
+    admin,
+    domain: flags.domain ?? config.domain ?? defaults.domain,
+    ...(certificate !== undefined && key !== undefined ? { tls: { certificate, key } } : {}),
+    ...(accessKey !== undefined && secretKey !== undefined ? { accessKey, secretKey } : {}),
+    ...(passphrase !== undefined && passphrase !== "" ? { passphrase } : {}),
+    retentionDays: config.retentionDays ?? defaults.retentionDays,
+    md5EtagBytesMax: md5Max(config.md5Etags),
+    chunkAverageBytes: config.chunkAverageBytes ?? chunkSizeBytesAverage
+  }
+})
