@@ -63,3 +63,15 @@ export const getU64 = (source: Uint8Array, offset: number): number | undefined =
   const value = data.readUInt32BE(offset) * 0x1_0000_0000 + data.readUInt32BE(offset + 4)
   return Number.isSafeInteger(value) ? value : undefined
 }
+
+/**
+ * The buffers that may move to another thread: each once, and only where a view covers the whole of it, so that nothing
+ * else is taken along. The others are copied.
+ */
+export const ownBuffers = (views: ReadonlyArray<Uint8Array>): ReadonlyArray<ArrayBuffer> => {
+  const own = new Set<ArrayBuffer>()
+  for (const { buffer, byteLength } of views) {
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength > 0) own.add(buffer)
+  }
+  return [...own]
+}
