@@ -14,11 +14,22 @@ export const unitBytes = 4 * MiB
 
 /** A sealed chunk is its plaintext plus this at most (header, tag). */
 export const sealOverheadBytesMax = 128
+/** Names of uses that values are sealed under: constants of the program, each with its keys in memory. */
+export const sealContextsMax = 64
+/** What a keyring may ask of Argon2id before its password is known to be right: 1 GiB, 16 passes, 16 lanes. */
+export const argonMemoryKiBMax = 1024 * 1024
+export const argonPassesMax = 16
+export const argonLanesMax = 16
 
 /** Blocks. */
 export const blockSizeBytesTarget = 16 * MiB
 export const blockSizeBytesMax = 32 * MiB
 export const blockRegionsMax = 65_536
+/** Regions of one block this near to each other are read in one go, up to the length of a run. */
+export const blockReadGapBytesMax = 64 * KiB
+export const blockReadRunBytesMax = 4 * MiB
+/** Block files kept open between reads. */
+export const blockFilesOpenMax = 64
 /** A chunk waits this long in the journal at most before a block is sealed, full or not. */
 export const settleAgeMsMax = 60_000
 
@@ -57,3 +68,11 @@ export const headerBytesMax = 64 * KiB
 
 /** Admin. */
 export const adminBodyBytesMax = 64 * KiB
+/** One chunk header or trailer line of a streaming upload, and all its trailers together. */
+export const chunkedLineBytesMax = 8 * KiB
+export const chunkedTrailerBytesMax = 16 * KiB
+/** Targets of one DeleteObjects that go into one commit (R9). */
+export const deleteTargetsPerCommitMax = 250
+/** Derived signing keys that the gateway remembers. */
+export const signingKeysMax = 256
+export const retryAfterSeconds = 2

@@ -1,0 +1,284 @@
+/**
+ * Blocks: blocks as files of the data folder. It sits between put and settle (which write), get (which reads regions)
+ * and the Disk port.
+ *
+ * A block is on the disk once `write` succeeds, never before: written, synced with its name, read back and verified.
+ * Until a commit names it, it is nobody's; start-up removes such files (`list`, `remove`).
+ */
+import { Context, Effect, Layer } from "effect"
+import { equalBytes, fromHex } from "../base/bytes.ts"
+import { hashBytes } from "../base/hash.ts"
+import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
+import { blockFilesOpenMax, blockReadGapBytesMax, blockReadRunBytesMax } from "../base/limits.ts"
+import { Disk, DiskError } from "../ports/Disk.ts"
+import type { DiskFile, DiskService } from "../ports/Disk.ts"
+import {
+  alignRegion, BlockDamaged, blockFooterBytes, blockHeaderBytes, BlockMissing, coalesce, layout, regionAlignmentBytes,
+  regionBytesMax, regionEntryBytes
+} from "./Block.ts"
+import type { BlockChunk, Region } from "./Block.ts"
+import { BlockFault, decodeDirectory, decodeFooter, decodeHeader, encodeHeader, encodeTail } from "./BlockFormat.ts"
+import type { BlockFooter } from "./BlockFormat.ts"
+import { makeOpenBlocks } from "./OpenBlocks.ts"
+import type { OpenBlocks } from "./OpenBlocks.ts"
+
+export type BlockError = BlockDamaged | BlockMissing | DiskError
+
+/** One sealed chunk to be read: where its row says it lies, and the hash that its bytes must have. */
+export interface RegionRead {
+  readonly block: BlockId
+  readonly offset: number
+  readonly lengthBytes: number
+  readonly sealedHash: Hash
+}
+
+export interface BlockWritten {
+  /** What a commit says of the block. */
+  readonly arrival: { readonly block: BlockId; readonly sizeBytes: number; readonly hash: Hash; readonly regions: number }
+  /** Where each chunk lies, in the order given. */
+  readonly places: ReadonlyArray<{
+    readonly _tag: "Block"; readonly block: BlockId; readonly offset: number; readonly lengthBytes: number
+  }>
+}
+
+export interface BlockDirectory {
+  readonly block: BlockId
+  readonly sizeBytes: number
+  readonly hash: Hash
+  readonly regions: ReadonlyArray<Region>
+}
+
+export interface BlocksService {
+  /**
+   * Puts a block on the disk: written, synced, its name synced, read back and verified byte for byte. The chunks' bytes
+   * must not change meanwhile. After an error no commit may name it; its file is removed.
+   */
+  readonly write: (block: BlockId, chunks: ReadonlyArray<BlockChunk>) => Effect.Effect<BlockWritten, BlockError>
+  /**
+   * Reads regions, each verified against its sealed hash; neighbours share a read, and no block is loaded whole. One
+   * result for each place asked for, in that order: the sealed bytes, or why they cannot be had. Results may be views
+   * of one buffer.
+   */
+  readonly read: (places: ReadonlyArray<RegionRead>) => Effect.Effect<ReadonlyArray<Uint8Array | BlockError>>
+  /** Header, directory and footer of a block, verified. */
+  readonly directory: (block: BlockId) => Effect.Effect<BlockDirectory, BlockError>
+  /** Reads all of a block and names every region that is damaged; fails where not even the directory can be read. */
+  readonly verify: (block: BlockId) => Effect.Effect<ReadonlyArray<BlockDamaged>, BlockError>
+  /** Blocks that have a file. */
+  readonly list: Effect.Effect<ReadonlyArray<BlockId>, DiskError>
+  /** Removes a block's file, durably; nothing to do where there is none. */
+  readonly remove: (block: BlockId) => Effect.Effect<void, DiskError>
+}
+
+export interface BlockOptions {
+  readonly store: StoreId
+  readonly vault: VaultId
+}
+
+const folder = "blocks"
+const folderOf = (block: BlockId): string => `${folder}/${block.slice(0, 2)}`
+const pathOf = (block: BlockId): string => `${folderOf(block)}/${block}.block`
+const blockName = /^([0-9a-f]{32})\.block$/
+const folderName = /^[0-9a-f]{2}$/
+
+export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosdb/block/Blocks") {
+  /** Fails with DiskError where the folder for blocks cannot be made. */
+  static readonly layer = (options: BlockOptions): Layer.Layer<Blocks, DiskError, Disk> =>
+    Layer.effect(Blocks, Effect.gen(function*() {
+      const disk = yield* Disk
+      const folders = yield* openFolders(disk)
+      const open = yield* makeOpenBlocks(disk, pathOf, blockFilesOpenMax)
+      return {
+        write: (block, chunks) => writeBlock(disk, options, folders, block, chunks),
+        read: (places) => readRegions(open, places),
+        directory: (block) => inBlock(block, open.use(block, (file) => readDirectory(file, options, block))),
+        verify: (block) => inBlock(block, open.use(block, (file) => verifyFile(file, options, block))),
+        list: listBlocks(disk),
+        remove: (block) => Effect.andThen(open.drop(block), removeBlock(disk, block))
+      }
+    }))
+}
+
+/** A fault of the bytes becomes an error that names the block. */
+const orDamaged = <A>(block: BlockId, value: A | BlockFault): Effect.Effect<A, BlockDamaged> =>
+  value instanceof BlockFault ? Effect.fail(new BlockDamaged({ block, what: value.what })) : Effect.succeed(value)
+
+/** "No such file" becomes "no such block". */
+const inBlock = <A, E>(block: BlockId, effect: Effect.Effect<A, E | DiskError>): Effect.Effect<A, E | DiskError | BlockMissing> =>
+  Effect.mapError(effect, (error) =>
+    error instanceof DiskError && error.code === "NotFound" ? new BlockMissing({ block }) : error)
+
+/** The folders that hold blocks; `ensure` makes one, with its name synced, the first time it is asked for. */
+interface Folders {
+  readonly ensure: (block: BlockId) => Effect.Effect<void, DiskError>
+}
+
+const openFolders = Effect.fnUntraced(function*(disk: DiskService) {
+  yield* disk.makeFolder(folder)
+  yield* disk.syncFolder("")
+  // A killed predecessor may have made folders without syncing their names.
+  yield* disk.syncFolder(folder)
+  const known = new Set((yield* disk.list(folder)).map((name) => `${folder}/${name}`))
+  const ensure = Effect.fnUntraced(function*(block: BlockId) {
+    const path = folderOf(block)
+    if (known.has(path)) return
+    yield* disk.makeFolder(path)
+    yield* disk.syncFolder(folder)
+    known.add(path)
+  })
+  return { ensure } satisfies Folders
+})
+
+/** Life of a block's file: 1 created, 2 written, 3 synced, 4 name synced, 5 read back and verified; else removed. */
+const writeBlock = (
+  disk: DiskService, options: BlockOptions, folders: Folders, block: BlockId, chunks: ReadonlyArray<BlockChunk>
+): Effect.Effect<BlockWritten, BlockError> =>
+  Effect.suspend(() => {
+    let created = false
+    return Effect.gen(function*() {
+      const { regions, directoryOffset, sizeBytes } = layout(chunks)
+      const header = encodeHeader({ store: options.store, vault: options.vault, block })
+      const tail = encodeTail(header, regions, directoryOffset)
+      yield* folders.ensure(block)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const file = yield* disk.open(pathOf(block), "create")
+        created = true
+        yield* file.write(0, [header, ...padded(chunks), tail.bytes])
+        yield* file.sync
+      }))
+      yield* disk.syncFolder(folderOf(block))
+      yield* readBack(disk, options, block, tail.frameHash)
+      return {
+        arrival: { block, sizeBytes, hash: tail.frameHash, regions: regions.length },
+        places: regions.map((region) => ({ _tag: "Block" as const, block, offset: region.offset, lengthBytes: region.lengthBytes }))
+      }
+    }).pipe(Effect.onError(() => created ? giveUp(disk, block) : Effect.void))
+  })
+
+const giveUp = (disk: DiskService, block: BlockId): Effect.Effect<void> =>
+  removeBlock(disk, block).pipe(
+    Effect.catch((error) => Effect.logWarning(`block ${block} was given up, its file stays: ${error.message}`))
+  )
+
+/** The chunks' bytes with the zeros between them: nothing is copied. */
+const padded = (chunks: ReadonlyArray<BlockChunk>): ReadonlyArray<Uint8Array> =>
+  chunks.flatMap((chunk) => {
+    const padding = alignRegion(chunk.sealed.length) - chunk.sealed.length
+    return padding === 0 ? [chunk.sealed] : [chunk.sealed, zeros.subarray(0, padding)]
+  })
+
+const zeros = new Uint8Array(regionAlignmentBytes)
+
+const readBack = (disk: DiskService, options: BlockOptions, block: BlockId, frameHash: Hash) =>
+  Effect.scoped(Effect.gen(function*() {
+    const file = yield* disk.open(pathOf(block), "read")
+    const directory = yield* readDirectory(file, options, block)
+    if (directory.hash !== frameHash) return yield* new BlockDamaged({ block, what: "read back, it is another block" })
+    const damages = yield* verifyRegions(file, directory)
+    if (damages[0] !== undefined) return yield* damages[0]
+  }))
+
+const readDirectory = Effect.fnUntraced(function*(file: DiskFile, options: BlockOptions, block: BlockId) {
+  const fileBytes = yield* file.size
+  if (fileBytes < blockHeaderBytes + regionEntryBytes + blockFooterBytes) {
+    return yield* new BlockDamaged({ block, what: `the file has only ${fileBytes} bytes` })
+  }
+  const head = yield* file.read(0, blockHeaderBytes)
+  const header = yield* orDamaged(block, decodeHeader(head))
+  if (header.block !== block) return yield* new BlockDamaged({ block, what: `the file holds block ${header.block}` })
+  if (header.store !== options.store) return yield* new BlockDamaged({ block, what: `the file is of store ${header.store}` })
+  if (header.vault !== options.vault) return yield* new BlockDamaged({ block, what: `the file is of vault ${header.vault}` })
+  const footer: BlockFooter = yield* orDamaged(block, decodeFooter(yield* file.read(fileBytes - blockFooterBytes, blockFooterBytes), fileBytes))
+  const tail = yield* file.read(footer.directoryOffset, fileBytes - footer.directoryOffset)
+  const regions = yield* orDamaged(block, decodeDirectory(head, tail, footer))
+  const directory: BlockDirectory = { block, sizeBytes: fileBytes, hash: footer.frameHash, regions }
+  return directory
+})
+
+const verifyFile = Effect.fnUntraced(function*(file: DiskFile, options: BlockOptions, block: BlockId) {
+  return yield* verifyRegions(file, yield* readDirectory(file, options, block))
+})
+
+/** All regions of a block and the padding after each, in runs of bounded size. */
+const verifyRegions = Effect.fnUntraced(function*(file: DiskFile, directory: BlockDirectory) {
+  const damages: Array<BlockDamaged> = []
+  // With its padding a region ends where the next one starts.
+  const extents = directory.regions.map((region) => ({
+    offset: region.offset, lengthBytes: alignRegion(region.offset + region.lengthBytes) - region.offset
+  }))
+  for (const run of coalesce(extents, 0, blockReadRunBytesMax)) {
+    const bytes = yield* file.read(run.offset, run.lengthBytes)
+    for (const index of run.members) {
+      const region = directory.regions[index]!
+      const start = region.offset - run.offset
+      const sealed = bytes.subarray(start, start + region.lengthBytes)
+      const padding = bytes.subarray(start + region.lengthBytes, start + extents[index]!.lengthBytes)
+      const what = sealedFault(sealed, region) ?? (padding.some((byte) => byte !== 0) ? `the padding after ${region.offset} is not zero` : undefined)
+      if (what !== undefined) damages.push(new BlockDamaged({ block: directory.block, what, chunk: region.chunk }))
+    }
+  }
+  return damages
+})
+
+const sealedFault = (sealed: Uint8Array, region: Omit<RegionRead, "block">): string | undefined => {
+  if (sealed.length !== region.lengthBytes) return `the region at ${region.offset} ends after ${sealed.length} of ${region.lengthBytes} bytes`
+  return equalBytes(hashBytes(sealed), fromHex(region.sealedHash)) ? undefined : `the region at ${region.offset} has not its hash`
+}
+
+/** Bounds of a place, before anything is allocated for it. */
+const placeFault = (place: RegionRead): string | undefined => {
+  if (!Number.isSafeInteger(place.offset) || place.offset < blockHeaderBytes) return `no region starts at ${place.offset}`
+  if (!Number.isSafeInteger(place.lengthBytes) || place.lengthBytes < 1 || place.lengthBytes > regionBytesMax) return `no region has ${place.lengthBytes} bytes`
+  return undefined
+}
+
+const readRegions = Effect.fnUntraced(function*(open: OpenBlocks, places: ReadonlyArray<RegionRead>) {
+  const results = new Array<Uint8Array | BlockError>(places.length)
+  const byBlock = new Map<BlockId, Array<number>>()
+  for (const [index, place] of places.entries()) {
+    const what = placeFault(place)
+    if (what !== undefined) {
+      results[index] = new BlockDamaged({ block: place.block, what })
+      continue
+    }
+    const members = byBlock.get(place.block)
+    if (members === undefined) byBlock.set(place.block, [index])
+    else members.push(index)
+  }
+  for (const [block, members] of byBlock) {
+    const asked = members.map((index) => places[index]!)
+    for (const run of coalesce(asked, blockReadGapBytesMax, blockReadRunBytesMax)) {
+      const read = inBlock(block, open.use(block, (file) => file.read(run.offset, run.lengthBytes)))
+      const bytes = yield* Effect.catch(read, (error) => Effect.succeed(error))
+      for (const member of run.members) {
+        results[members[member]!] = bytes instanceof Uint8Array ? regionOf(block, asked[member]!, bytes, run.offset) : bytes
+      }
+    }
+  }
+  return results
+})
+
+const regionOf = (block: BlockId, place: RegionRead, run: Uint8Array, runOffset: number): Uint8Array | BlockDamaged => {
+  const start = place.offset - runOffset
+  const sealed = run.subarray(start, start + place.lengthBytes)
+  const what = sealedFault(sealed, place)
+  return what === undefined ? sealed : new BlockDamaged({ block, what })
+}
+
+const listBlocks = Effect.fnUntraced(function*(disk: DiskService) {
+  const blocks: Array<BlockId> = []
+  for (const name of yield* disk.list(folder)) {
+    if (!folderName.test(name)) continue
+    for (const file of yield* disk.list(`${folder}/${name}`)) {
+      const id = blockName.exec(file)?.[1]
+      if (id !== undefined && id.startsWith(name)) blocks.push(id as BlockId)
+    }
+  }
+  return blocks
+})
+
+const removeBlock = (disk: DiskService, block: BlockId): Effect.Effect<void, DiskError> =>
+  disk.remove(pathOf(block)).pipe(
+    Effect.andThen(disk.syncFolder(folderOf(block))),
+    Effect.catch((error) => error.code === "NotFound" ? Effect.void : Effect.fail(error))
+  )
