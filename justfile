@@ -1,0 +1,46 @@
+# Every recipe is one line to type. `just` lists them.
+
+export PATH := justfile_directory() / "node_modules/.bin:" + env("PATH")
+
+_default:
+    @just --list --unsorted
+
+# Install exactly what the lockfile says
+install:
+    npm ci
+
+# Types, lint and tidy: seconds
+check:
+    npm run check
+
+# Every test but clients and nightly: minutes
+test *FILTER:
+    npm test -- {{FILTER}}
+
+# Unmodified S3 clients against a running server
+clients *ARGS:
+    npm run test:clients -- {{ARGS}}
+
+# Kill the server at any instant; nothing acknowledged is lost
+crash:
+    npx vitest run test/crash
+
+# The same for hours
+crash-nightly:
+    npx vitest run --config vitest.nightly.config.ts
+
+# What the documents promise, as commands
+claims *FILTER:
+    npm run claims -- {{FILTER}}
+
+# Measured paths, with the machine's ceilings
+bench *ARGS:
+    npm run bench -- {{ARGS}}
+
+# Serve; flags go through: just start --data DIRECTORY
+start *ARGS:
+    npm start -- {{ARGS}}
+
+# What a clean clone must pass
+ci:
+    .ci/run

@@ -1,0 +1,62 @@
+/**
+ * The house as tables: which rooms there are, in the order in which data takes them, and what each may
+ * reach outside the project. Sits between ARCHITECTURE.md, which it restates, and checks.ts, which enforces it.
+ *
+ * A new room or a new dependency is one line here, and a reason in DECISIONS.md.
+ */
+
+/** Rooms of pure machines and formats, upstream first: a room may `import type` from those above it. */
+export const MACHINE_ROOMS = [
+  "chunker",
+  "sealer",
+  "wal",
+  "namespace",
+  "block",
+  "slices",
+  "placement",
+  "raft",
+  "membership",
+  "carrier"
+] as const
+
+/** The three files at the root of src that name the ways of the data. */
+export const WAYS = ["put", "get", "settle"] as const
+
+/** Every room, leftmost first. Imports point left only. */
+export const ROOMS: ReadonlyArray<string> = [
+  "base",
+  "ports",
+  ...MACHINE_ROOMS,
+  ...WAYS,
+  "adapters",
+  "gateway",
+  "node",
+  "cli"
+]
+
+const PROCESS = ["node:process", "node:path", "node:util", "node:url"]
+
+/**
+ * KERNEL TABLE: packages and node: modules that a room may import besides its neighbours.
+ * Only synchronous, deterministic kernels (hashes, ciphers, codecs, parsers) belong here: what has threads,
+ * sockets or files is an adapter. `effect` is allowed in every room but base.
+ */
+export const KERNELS: Readonly<Record<string, ReadonlyArray<string>>> = {
+  base: ["@napi-rs/blake-hash", "@node-rs/crc32"],
+  sealer: ["node:crypto", "node:zlib", "@napi-rs/blake-hash"],
+  namespace: ["cborg", "sorted-btree"],
+  carrier: ["node:crypto", "cborg"],
+  membership: ["node:crypto", "cborg"],
+  gateway: ["node:crypto", "fast-xml-parser", "hash-wasm"],
+  node: [...PROCESS, "@effect/platform-node"],
+  cli: [...PROCESS, "@effect/platform-node"]
+}
+
+/** Parts of Effect that run, wait or fork: a machine has none, only a `*Service.ts` beside it. */
+export const SHELL_OF_EFFECT: ReadonlyArray<string> = [
+  "Effect", "Stream", "Sink", "Channel", "Layer", "Fiber", "FiberSet", "FiberMap", "Queue", "PubSub", "Deferred",
+  "Semaphore", "Ref", "SubscriptionRef", "Scope", "Schedule", "Clock", "Random", "Runtime", "ManagedRuntime", "Cache"
+]
+
+/** At most this many lines in a file of src, spec or sim. Functions (70) are counted by oxlint. */
+export const FILE_LINES_MAX = 400
