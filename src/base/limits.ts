@@ -76,3 +76,6 @@ export const deleteTargetsPerCommitMax = 250
 /** Derived signing keys that the gateway remembers. */
 export const signingKeysMax = 256
 export const retryAfterSeconds = 2
+
+/** CLI: the size of an upload part at least. */
+export const cliPartBytes = 16 * MiB

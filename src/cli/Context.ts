@@ -1,0 +1,50 @@
+/** Context: what every client command shares: its connection, whether it prints JSON, and how it writes. */
+import { Clock, Console, Effect, Stdio, Stream } from "effect"
+import { Flag } from "effect/cli"
+import { asOfHeader } from "./AsOf.ts"
+import { connect } from "./Connection.ts"
+import { UsageError } from "./Location.ts"
+import { makeClient, type S3Client } from "./S3Client.ts"
+import { Environment } from "./Environment.ts"
+
+export const connectionFlags = {
+  endpoint: Flag.String("endpoint").pipe(Flag.withDescription("S3 endpoint: http://HOST:PORT (default 127.0.0.1:9000)"), Flag.withDefault("")),
+  admin: Flag.String("admin").pipe(Flag.withDescription("admin address (default 127.0.0.1:9001)"), Flag.withDefault("")),
+  data: Flag.String("data").pipe(Flag.withDescription("data folder, for its credentials (default ./ouroboros-data)"), Flag.withDefault("")),
+  json: Flag.Boolean("json").pipe(Flag.withDescription("print JSON, one value a line"), Flag.withDefault(false))
+}
+
+export const asOfFlag = Flag.String("as-of").pipe(
+  Flag.withDescription("read the past: a commit sequence, a time (ISO 8601) or an age (2h)"), Flag.withDefault("")
+)
+
+export interface Shared {
+  readonly endpoint: string
+  readonly admin: string
+  readonly data: string
+  readonly json: boolean
+}
+
+const given = (flag: string): string | undefined => (flag === "" ? undefined : flag)
+
+export const connectionOf = (shared: Shared) =>
+  Effect.flatMap(Environment, (env) =>
+    connect({ endpoint: given(shared.endpoint), admin: given(shared.admin), data: given(shared.data) }, env))
+
+export const clientOf = (shared: Shared): Effect.Effect<S3Client, Effect.Error<ReturnType<typeof connectionOf>>, Effect.Services<ReturnType<typeof connectionOf>> | Effect.Services<ReturnType<typeof makeClient>>> =>
+  Effect.flatMap(connectionOf(shared), makeClient)
+
+/** The header's value for --as-of; an age counts back from now. */
+export const asOfOf = Effect.fnUntraced(function* (flag: string) {
+  if (flag === "") return undefined
+  const header = asOfHeader(flag, yield* Clock.currentTimeMillis)
+  return header instanceof UsageError ? yield* header : header
+})
+
+/** A line of JSON with --json, else a line for people. */
+export const print = (shared: { readonly json: boolean }, value: unknown, line: string) =>
+  Console.log(shared.json ? JSON.stringify(value) : line)
+
+/** Bytes to standard output, waiting while its reader is slow. */
+export const writeOut = (bytes: Uint8Array) =>
+  Effect.flatMap(Stdio.Stdio, (stdio) => Stream.run(Stream.make(bytes), stdio.stdout({ endOnDone: false })))

@@ -1,0 +1,42 @@
+/** Failure: what a command ends with when it cannot do what it was asked, and the exit code scripts see. */
+import { Data, Runtime } from "effect"
+
+/** 0 is success; 1 anything not below. */
+export const exitCodes = { failed: 1, usage: 2, notFound: 3, denied: 4, unreachable: 5, conflict: 6 } as const
+
+const notFound = new Set(["NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NoSuchUpload", "NotFound"])
+const denied = new Set(["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"])
+const conflict = new Set(["BucketNotEmpty", "BucketAlreadyOwnedByYou", "BucketAlreadyExists", "PreconditionFailed"])
+
+/** The server refused: S3's code and its sentence. */
+export class ServerRefused extends Data.TaggedError("ServerRefused")<{
+  readonly status: number
+  readonly code: string
+  readonly detail: string
+  readonly what: string
+}> {
+  override get message(): string {
+    return `${this.what}: ${this.code}${this.detail === "" ? "" : `: ${this.detail}`}`
+  }
+}
+
+/** The work was done in part or not at all; `detail` says what is there and what is not. */
+export class CommandFailed extends Data.TaggedError("CommandFailed")<{ readonly detail: string }> {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+export const exitCodeOf = (error: unknown): number => {
+  const tag = (error as { readonly _tag?: unknown } | null)?._tag
+  if (error instanceof ServerRefused) {
+    return notFound.has(error.code) ? exitCodes.notFound
+      : denied.has(error.code) ? exitCodes.denied
+      : conflict.has(error.code) ? exitCodes.conflict
+      : exitCodes.failed
+  }
+  if (tag === "UsageError" || tag === "SettingsError" || tag === "ShowHelp") return exitCodes.usage
+  if (tag === "HttpClientError") return exitCodes.unreachable
+  const marked = Runtime.getErrorExitCode(error)
+  return marked === 0 ? exitCodes.failed : marked
+}
