@@ -28,7 +28,6 @@ const isMet = (expected: string, output: string): boolean => {
   const matches = pattern === undefined
     ? (line: string) => line.includes(expected)
     : (line: string) => new RegExp(pattern).test(line)
-  // oxlint-disable-next-line no-control-regex -- terminal colours are control characters
   return output.replace(/\u001B\[[0-9;]*m/g, "").split("\n").some(matches)
 }
 
