@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import asc from "assemblyscript/asc"
+import { main } from "assemblyscript/asc"
 
 const folder = dirname(fileURLToPath(import.meta.url))
 
@@ -14,7 +14,7 @@ export const compileGear = async () => {
   const source = readFileSync(join(folder, "Gear.as.ts"), "utf8")
   let binary
   const flags = ["-O3", "--noAssert", "--runtime", "stub", "--initialMemory", "5", "--maximumMemory", "5", "--use", "abort="]
-  const { error } = await asc.main(["Gear.as.ts", "--outFile", "gear.wasm", ...flags], {
+  const { error } = await main(["Gear.as.ts", "--outFile", "gear.wasm", ...flags], {
     readFile: (name) => (name === "Gear.as.ts" ? source : null),
     writeFile: (name, contents) => {
       if (name === "gear.wasm") binary = contents

@@ -1,0 +1,96 @@
+/**
+ * ChunkSealer: compresses, encrypts and opens chunks of one vault and generation (R7). Sits between the vault, which
+ * holds it, and SealedChunk's bytes.
+ */
+import { createCipheriv, createDecipheriv } from "node:crypto"
+import { assert } from "../base/assert.ts"
+import { hashOf, keyedHash } from "../base/hash.ts"
+import { type ChunkId, rawId } from "../base/ids.ts"
+import { MiB, chunkSizeBytesMax } from "../base/limits.ts"
+import { type Compressor, compressWherePays, decompress } from "./Compression.ts"
+import { SealError } from "./SealError.ts"
+import {
+  type SealedChunk,
+  chunkHeaderBytes,
+  chunkOverheadBytes,
+  decodeChunkHeader,
+  encodeChunkHeader,
+  nonceBytes,
+  tagBytes
+} from "./SealedChunk.ts"
+import { type VaultKeys, generationKey } from "./VaultKeys.ts"
+
+/** See Vault, which passes both on. */
+export interface ChunkSealer {
+  readonly seal: (id: ChunkId, plaintext: Uint8Array, compress?: Compressor) => SealedChunk
+  readonly open: (id: ChunkId, sealed: Uint8Array) => Uint8Array | SealError
+}
+
+/** What the cipher takes at a time: its output is still in the cache when it is copied. */
+const cipherBytes = MiB / 4
+
+/** Runs `update` over `body` and puts what it returns at `offset` of `target`. */
+const pump = (update: (part: Uint8Array) => Uint8Array, body: Uint8Array, target: Uint8Array, offset: number): void => {
+  for (let at = 0; at < body.length; at += cipherBytes) {
+    target.set(update(body.subarray(at, Math.min(body.length, at + cipherBytes))), offset + at)
+  }
+}
+
+/** `nameChunk` is the vault's: what is sealed and what was opened is checked against its name. */
+export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Array) => ChunkId): ChunkSealer => {
+  const { vaultId, generation } = keys
+  const chunkKey = keyedHash(generationKey(keys, generation, "chunk key"))
+  const nonceOf = keyedHash(generationKey(keys, generation, "chunk nonce"))
+
+  const seal = (id: ChunkId, plaintext: Uint8Array, compress: Compressor = compressWherePays): SealedChunk => {
+    assert(plaintext.length >= 1 && plaintext.length <= chunkSizeBytesMax, `no chunk has ${plaintext.length} bytes`)
+    // Under a wrong name it would never open again, and its key and nonce might be another chunk's.
+    assert(nameChunk(plaintext) === id, `chunk ${id} is not named after its bytes`)
+    const compressed = compress(plaintext)
+    const body = compressed ?? plaintext
+    const bytes = Buffer.allocUnsafeSlow(chunkOverheadBytes + body.length)
+    const sizeBytes = plaintext.length
+    encodeChunkHeader({ compressed: compressed !== undefined, generation, vaultId, id, sizeBytes, bodyBytes: body.length }, bytes)
+    const header = bytes.subarray(0, chunkHeaderBytes)
+    // A keyed hash of the exact bytes encrypted (R7): without compression the id in the header is one, checked above.
+    const nonce = (compressed === undefined ? nonceOf(header) : nonceOf(header, compressed)).subarray(0, nonceBytes)
+    const cipher = createCipheriv("aes-256-gcm", chunkKey(rawId(id)), nonce)
+    cipher.setAAD(header)
+    bytes.set(nonce, chunkHeaderBytes)
+    pump((part) => cipher.update(part), body, bytes, chunkHeaderBytes + nonceBytes)
+    cipher.final()
+    bytes.set(cipher.getAuthTag(), bytes.length - tagBytes)
+    return { id, sizeBytes, bytes, hash: hashOf(bytes) }
+  }
+
+  const open = (id: ChunkId, sealed: Uint8Array): Uint8Array | SealError => {
+    const refuse = (reason: SealError["reason"], detail: string): SealError =>
+      new SealError({ what: "chunk", name: id, reason, detail })
+    const header = decodeChunkHeader(sealed)
+    if ("reason" in header) return refuse(header.reason, header.detail)
+    if (header.vaultId !== vaultId) return refuse("WrongVault", `sealed in vault ${header.vaultId}, opened in ${vaultId}`)
+    if (header.id !== id) return refuse("WrongChunk", `the header names ${header.id}`)
+    if (header.generation !== generation) {
+      return refuse("WrongGeneration", `generation ${header.generation}; the key at hand is ${generation}`)
+    }
+    const at = chunkHeaderBytes
+    const end = sealed.length - tagBytes
+    const decipher = createDecipheriv("aes-256-gcm", chunkKey(rawId(id)), sealed.subarray(at, at + nonceBytes))
+    decipher.setAAD(sealed.subarray(0, at))
+    decipher.setAuthTag(sealed.subarray(end))
+    const body = Buffer.allocUnsafeSlow(header.bodyBytes)
+    pump((part) => decipher.update(part), sealed.subarray(at + nonceBytes, end), body, 0)
+    try {
+      decipher.final()
+    } catch (error) {
+      // The one failure of GCM: the tag does not fit key, nonce, header and bytes.
+      assert(error instanceof Error, "node:crypto throws errors")
+      return refuse("Damaged", "authentication failed: the bytes or the master key are not those it was sealed with")
+    }
+    const plaintext = header.compressed ? decompress(body, header.sizeBytes) : body
+    if (plaintext === undefined) return refuse("Damaged", `its frame does not give ${header.sizeBytes} bytes`)
+    if (nameChunk(plaintext) !== id) return refuse("Damaged", "what it holds has another name")
+    return plaintext
+  }
+  return { seal, open }
+}

@@ -1,0 +1,83 @@
+/**
+ * SealedValue: small sealed records (commits, tree nodes, checkpoints, credentials). Sits between the vault's keys and
+ * the rooms that write such records.
+ *
+ * Deterministic authenticated encryption in the manner of SIV (Rogaway and Shrimpton, 2006; RFC 5297): the salt is a
+ * keyed hash of everything, the value's own key a keyed hash of the salt, so equal values give equal bytes (Merkle
+ * trees need that) and nothing else repeats a key. Sizes are not hidden, and equality under one context is not.
+ */
+import { createCipheriv, createDecipheriv } from "node:crypto"
+import { assert } from "../base/assert.ts"
+import { keyedHash } from "../base/hash.ts"
+import { SealError } from "./SealError.ts"
+import { type VaultKeys, generationKey, suiteByte } from "./VaultKeys.ts"
+
+/** Seals and opens values of one use of one vault. */
+export interface ValueSealer {
+  readonly seal: (associated: Uint8Array, plaintext: Uint8Array) => Uint8Array
+  readonly open: (associated: Uint8Array, bytes: Uint8Array) => Uint8Array | SealError
+}
+
+const formatVersion = 1
+/** Version, suite, generation. */
+const headerBytes = 6
+const saltBytes = 16
+const tagBytes = 16
+export const valueOverheadBytes = headerBytes + saltBytes + tagBytes
+/** Constant: no two values share a key. */
+const nonce = Buffer.alloc(12)
+
+/** `context` is a constant of the program and names the use: a value opens only under the context it was sealed under. */
+export const makeValueSealer = (keys: VaultKeys, context: string): ValueSealer => {
+  const { generation } = keys
+  const hashSalt = keyedHash(generationKey(keys, generation, "value salt", context))
+  const keyOf = keyedHash(generationKey(keys, generation, "value key", context))
+  const header = Buffer.alloc(headerBytes)
+  header.writeUInt8(formatVersion, 0)
+  header.writeUInt8(suiteByte, 1)
+  header.writeUInt32BE(generation, 2)
+  const length = Buffer.alloc(8)
+
+  const seal = (associated: Uint8Array, plaintext: Uint8Array): Uint8Array => {
+    length.writeUIntBE(associated.length, 2, 6)
+    const salt = hashSalt(length, associated, plaintext).subarray(0, saltBytes)
+    const cipher = createCipheriv("aes-256-gcm", keyOf(salt), nonce)
+    cipher.setAAD(header)
+    cipher.setAAD(associated)
+    const bytes = Buffer.allocUnsafeSlow(plaintext.length + valueOverheadBytes)
+    bytes.set(header, 0)
+    bytes.set(salt, headerBytes)
+    bytes.set(cipher.update(plaintext), headerBytes + saltBytes)
+    cipher.final()
+    bytes.set(cipher.getAuthTag(), bytes.length - tagBytes)
+    return bytes
+  }
+
+  const open = (associated: Uint8Array, bytes: Uint8Array): Uint8Array | SealError => {
+    const refuse = (reason: SealError["reason"], detail: string): SealError =>
+      new SealError({ what: "value", name: context, reason, detail })
+    if (bytes.length < valueOverheadBytes) return refuse("Damaged", `${bytes.length} bytes are too few`)
+    const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (data.readUInt8(0) !== formatVersion || data.readUInt8(1) !== suiteByte) {
+      return refuse("UnknownFormat", `version ${data.readUInt8(0)}, suite ${data.readUInt8(1)}`)
+    }
+    if (data.readUInt32BE(2) !== generation) {
+      return refuse("WrongGeneration", `generation ${data.readUInt32BE(2)}; the key at hand is ${generation}`)
+    }
+    const end = data.length - tagBytes
+    const decipher = createDecipheriv("aes-256-gcm", keyOf(data.subarray(headerBytes, headerBytes + saltBytes)), nonce)
+    decipher.setAAD(header)
+    decipher.setAAD(associated)
+    decipher.setAuthTag(data.subarray(end))
+    const plaintext = decipher.update(data.subarray(headerBytes + saltBytes, end))
+    try {
+      decipher.final()
+    } catch (error) {
+      // The one failure of GCM: the tag does not fit key, associated data and bytes.
+      assert(error instanceof Error, "node:crypto throws errors")
+      return refuse("Damaged", "authentication failed: bytes, associated data, vault or use are not those it was sealed with")
+    }
+    return plaintext
+  }
+  return { seal, open }
+}
