@@ -19,8 +19,8 @@ import {
 import type { BlockChunk, Region } from "./Block.ts"
 import { BlockFault, decodeDirectory, decodeFooter, decodeHeader, encodeHeader, encodeTail } from "./BlockFormat.ts"
 import type { BlockFooter } from "./BlockFormat.ts"
-import { makeOpenBlocks } from "./OpenBlocks.ts"
-import type { OpenBlocks } from "./OpenBlocks.ts"
+import { makeBlockFiles } from "./BlockFilesService.ts"
+import type { BlockFiles } from "./BlockFilesService.ts"
 
 export type BlockError = BlockDamaged | BlockMissing | DiskError
 
@@ -87,7 +87,7 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
     Layer.effect(Blocks, Effect.gen(function*() {
       const disk = yield* Disk
       const folders = yield* openFolders(disk)
-      const open = yield* makeOpenBlocks(disk, pathOf, blockFilesOpenMax)
+      const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
       return {
         write: (block, chunks) => writeBlock(disk, options, folders, block, chunks),
         read: (places) => readRegions(open, places),
@@ -232,7 +232,7 @@ const placeFault = (place: RegionRead): string | undefined => {
   return undefined
 }
 
-const readRegions = Effect.fnUntraced(function*(open: OpenBlocks, places: ReadonlyArray<RegionRead>) {
+const readRegions = Effect.fnUntraced(function*(open: BlockFiles, places: ReadonlyArray<RegionRead>) {
   const results = new Array<Uint8Array | BlockError>(places.length)
   const byBlock = new Map<BlockId, Array<number>>()
   for (const [index, place] of places.entries()) {

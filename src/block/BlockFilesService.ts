@@ -1,5 +1,5 @@
 /**
- * OpenBlocks: block files kept open between reads, a bounded number of them. It sits between BlockService's reads and
+ * BlockFiles: block files kept open between reads, a bounded number of them. It sits between BlockService's reads and
  * the Disk port. A file is closed when it is the least recently used one of too many, and nobody reads it.
  */
 import { Effect, Exit, Scope } from "effect"
@@ -16,7 +16,7 @@ interface Entry {
   dropped: boolean
 }
 
-export interface OpenBlocks {
+export interface BlockFiles {
   readonly use: <A, E>(
     block: BlockId, read: (file: DiskFile) => Effect.Effect<A, E>
   ) => Effect.Effect<A, E | DiskError>
@@ -25,9 +25,9 @@ export interface OpenBlocks {
 }
 
 /** Closes all files with the scope it is made in. */
-export const makeOpenBlocks = (
+export const makeBlockFiles = (
   disk: DiskService, pathOf: (block: BlockId) => string, filesMax: number
-): Effect.Effect<OpenBlocks, never, Scope.Scope> =>
+): Effect.Effect<BlockFiles, never, Scope.Scope> =>
   Effect.gen(function*() {
     // Insertion order is the order of use: a used entry is put back at the end.
     const entries = new Map<BlockId, Entry>()
