@@ -96,17 +96,12 @@ const makeCall = (http: HttpClientService, endpoint: Endpoint, keys: Keys) =>
   Effect.fnUntraced(function* (call: Call) {
     const target = targetOf(call)
     const payload = call.body ?? new Uint8Array(0)
-    const headers = signRequest({
-      method: call.method,
-      target,
-      headers: [["host", authority(endpoint)], ...(call.headers ?? [])],
-      payloadHash: createHash("sha256").update(payload).digest("hex"),
-      accessKey: keys.accessKey,
-      secretKey: keys.secretKey,
-      region: "us-east-1",
-      service: "s3",
-      nowMs: yield* Clock.currentTimeMillis
-    })
+    const headers = signRequest(
+      { method: call.method, target, host: authority(endpoint), headers: call.headers ?? [] },
+      { ...keys, region: "us-east-1" },
+      yield* Clock.currentTimeMillis,
+      createHash("sha256").update(payload).digest("hex")
+    )
     const response = yield* http.request({
       endpoint, method: call.method, target,
       headers: [...headers, ["content-length", String(payload.length)]],

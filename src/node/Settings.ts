@@ -3,7 +3,9 @@
  * beats the configuration file, which beats the defaults.
  */
 import { Data, Effect, Schema } from "effect"
-import { chunkSizeBytesAverage, md5EtagBytesMaxDefault } from "../base/limits.ts"
+import {
+  blockSizeBytesTarget, chunkSizeBytesAverage, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax
+} from "../base/limits.ts"
 
 export class SettingsError extends Data.TaggedError("SettingsError")<{
   /** The flag, variable or key at fault. */
@@ -34,6 +36,11 @@ export interface Settings {
   /** Upper size of a single PUT whose ETag is its MD5. */
   readonly md5EtagBytesMax: number
   readonly chunkAverageBytes: number
+  /** A block is sealed once this much waits in the journal, or once the oldest chunk has waited this long. */
+  readonly settleBytes: number
+  readonly settleAgeMs: number
+  /** Changed rows in memory that start a checkpoint. */
+  readonly checkpointRows: number
 }
 
 const positive = Schema.Number.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)))
@@ -49,7 +56,10 @@ const File = Schema.Struct({
   retentionDays: Schema.optionalKey(positive),
   /** "small": MD5 ETags up to 16 MiB; "always"; or a size in bytes. */
   md5Etags: Schema.optionalKey(Schema.Union([Schema.Literals(["small", "always"]), positive])),
-  chunkAverageBytes: Schema.optionalKey(positive)
+  chunkAverageBytes: Schema.optionalKey(positive),
+  settleBytes: Schema.optionalKey(positive),
+  settleAgeMs: Schema.optionalKey(positive),
+  checkpointRows: Schema.optionalKey(positive)
 })
 type File = typeof File.Type
 
@@ -135,6 +145,9 @@ export const resolveSettings = Effect.fnUntraced(function* (
     ...(passphrase !== undefined && passphrase !== "" ? { passphrase } : {}),
     retentionDays: config.retentionDays ?? defaults.retentionDays,
     md5EtagBytesMax: md5Max(config.md5Etags),
-    chunkAverageBytes: config.chunkAverageBytes ?? chunkSizeBytesAverage
+    chunkAverageBytes: config.chunkAverageBytes ?? chunkSizeBytesAverage,
+    settleBytes: config.settleBytes ?? blockSizeBytesTarget,
+    settleAgeMs: config.settleAgeMs ?? settleAgeMsMax,
+    checkpointRows: config.checkpointRows ?? overlayRowsMax
   }
 })

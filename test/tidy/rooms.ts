@@ -49,7 +49,7 @@ export const KERNELS: Readonly<Record<string, ReadonlyArray<string>>> = {
   membership: ["node:crypto", "cborg"],
   gateway: ["node:crypto", "fast-xml-parser", "hash-wasm"],
   node: [...PROCESS, "@effect/platform-node"],
-  cli: [...PROCESS, "@effect/platform-node"]
+  cli: [...PROCESS, "@effect/platform-node", "node:crypto", "fast-xml-parser"]
 }
 
 /** Parts of Effect that run, wait or fork: a machine has none, only a `*Service.ts` beside it. */

@@ -1,4 +1,5 @@
 /** HistoryJson: what `ouroboros log` shows of versions, as JSON; and the form in which a point of history is asked. */
+import { DateTime } from "effect"
 import { millisOf } from "../../base/time.ts"
 import type { AsOf, ObjectVersion, VersionPage } from "../../namespace/Model.ts"
 
@@ -16,7 +17,7 @@ export interface VersionJson {
   readonly hiddenAt?: number
 }
 
-const iso = (ms: number): string => new Date(ms).toISOString()
+const iso = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
 
 const versionJson = (version: ObjectVersion): VersionJson => ({
   key: version.key,

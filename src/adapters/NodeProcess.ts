@@ -1,0 +1,55 @@
+/** NodeProcess: the process around the command: environment, standard error, signals and the exit code. */
+import { readFileSync, writeSync } from "node:fs"
+import { Effect, type Exit, Layer } from "effect"
+import { Signals } from "../ports/Signals.ts"
+
+export const environment: Readonly<Record<string, string | undefined>> = process.env
+
+export const packageVersion: string = (JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8")
+) as { readonly version: string }).version
+
+const stderr = 2
+
+/** At once and whole: the process may end next. */
+export const writeError = (text: string): Effect.Effect<void> => Effect.sync(() => void writeSync(stderr, text))
+
+/** Who waits for a request to stop; while somebody does, a signal asks instead of interrupting. */
+const stopWaiters = new Set<() => void>()
+let stopRequested = false
+
+export const signalsLayer: Layer.Layer<Signals> = Layer.succeed(Signals, {
+  stop: Effect.callback<void>((resume) => {
+    if (stopRequested) return resume(Effect.void)
+    const waiter = (): void => resume(Effect.void)
+    stopWaiters.add(waiter)
+    return Effect.sync(() => void stopWaiters.delete(waiter))
+  }),
+  onReload: (action) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const listener = (): void => void Effect.runFork(action)
+        process.on("SIGHUP", listener)
+        return listener
+      }),
+      (listener) => Effect.sync(() => void process.off("SIGHUP", listener))
+    ).pipe(Effect.asVoid)
+})
+
+/** Runs the program to its end; a signal stops a server cleanly and interrupts any other command. */
+export const runMain = <A, E>(program: Effect.Effect<A, E>, exitCodeOf: (exit: Exit.Exit<A, E>) => number): void => {
+  const fiber = Effect.runFork(program)
+  const onSignal = (): void => {
+    const waiters = [...stopWaiters]
+    if (waiters.length > 0) for (const waiter of waiters) waiter()
+    // npm and a terminal may send the signal twice: the second must not turn a clean stop into a cut.
+    else if (!stopRequested) fiber.interruptUnsafe()
+    stopRequested = true
+  }
+  process.on("SIGINT", onSignal)
+  process.on("SIGTERM", onSignal)
+  // A reader of our output that went away (`| head`) ends the command, quietly.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1))
+  fiber.addObserver((exit) => process.exit(exitCodeOf(exit)))
+}
+

@@ -1,0 +1,104 @@
+/**
+ * ouroboros log, status, key: through the admin address when a node runs, and by opening the folder when none does.
+ */
+import { Console, Effect, Option, Redacted } from "effect"
+import { Argument, Command, Flag, Prompt } from "effect/cli"
+import type { HistoryPageJson, VersionJson } from "../../gateway/admin/HistoryJson.ts"
+import { withStoppedNode } from "../../node/StoppedNode.ts"
+import { adminCall } from "../AdminClient.ts"
+import { asOfFlag, asOfOf, connectionFlags, connectionOf, print, type Shared } from "../Context.ts"
+import { Environment } from "../Environment.ts"
+import { formatBytes, formatTable, printable } from "../Format.ts"
+import { parseRemote, UsageError, type Remote } from "../Location.ts"
+import { percentEncode } from "../S3Client.ts"
+
+/** The same request to a running node, or to the folder where no node answers. */
+const ask = Effect.fnUntraced(function* (shared: Shared, method: "GET" | "POST", target: string, body?: unknown) {
+  const connection = yield* connectionOf(shared)
+  return yield* adminCall(connection, method, target, body).pipe(
+    Effect.catchIf((error) => error._tag === "HttpClientError" && error.reason === "Unreachable", () =>
+      Effect.flatMap(Environment, (env) =>
+        withStoppedNode(connection.data, env, (admin) => adminCall({ ...connection, admin }, method, target, body))))
+  )
+})
+
+const remoteOf = (text: string): Effect.Effect<Remote, UsageError> => {
+  const remote = parseRemote(text, "Optional")
+  return remote instanceof UsageError ? Effect.fail(remote) : Effect.succeed(remote)
+}
+
+const historyTarget = (remote: Remote, asOf: string | undefined, next: HistoryPageJson["next"]): string => {
+  const query: Array<readonly [string, string]> = [["bucket", remote.bucket]]
+  if (remote.key !== "") query.push(["key", remote.key])
+  if (asOf !== undefined) query.push(["as-of", asOf])
+  if (next !== undefined) query.push(["after", next.key])
+  if (next?.versionId !== undefined) query.push(["after-version", next.versionId])
+  return `/v1/history?${query.map(([name, value]) => `${name}=${percentEncode(value)}`).join("&")}`
+}
+
+const versionRow = (version: VersionJson): ReadonlyArray<string> => [
+  String(version.sequence),
+  version.time,
+  version.deleteMarker ? "delete" : formatBytes(version.sizeBytes).padStart(10),
+  version.state === "hidden" ? `hidden at ${version.hiddenAt}` : version.state,
+  version.versionId,
+  printable(version.key)
+]
+
+const logCommand = Command.make("log", {
+  ...connectionFlags,
+  asOf: asOfFlag,
+  target: Argument.String("target").pipe(Argument.withDescription("s3://BUCKET[/KEY]"))
+}, Effect.fnUntraced(function* (flags) {
+  const remote = yield* remoteOf(flags.target)
+  const asOf = yield* asOfOf(flags.asOf)
+  let next: HistoryPageJson["next"] = undefined
+  do {
+    const page = (yield* ask(flags, "GET", historyTarget(remote, asOf, next))) as HistoryPageJson
+    if (flags.json) for (const version of page.versions) yield* Console.log(JSON.stringify(version))
+    else for (const line of formatTable(page.versions.map(versionRow))) yield* Console.log(line)
+    next = page.next
+  } while (next !== undefined)
+})).pipe(Command.withDescription("Every version of a key or of a bucket, also those that S3 no longer lists"))
+
+/** Nested values as dotted names, so that nothing the node says is left out. */
+const flatten = (value: unknown, name: string): ReadonlyArray<readonly [string, string]> => {
+  if (Array.isArray(value)) return value.map((item) => [name, String(item)] as const)
+  if (value === null || typeof value !== "object") return [[name, String(value)]]
+  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, name === "" ? key : `${name}.${key}`))
+}
+
+const statusCommand = Command.make("status", { ...connectionFlags }, Effect.fnUntraced(function* (flags) {
+  const status = yield* ask(flags, "GET", "/v1/status")
+  if (flags.json) return yield* Console.log(JSON.stringify(status))
+  for (const line of formatTable(flatten(status, "").map(([name, value]) =>
+    [name, /bytes$/i.test(name) ? formatBytes(Number(value)) : value]))) yield* Console.log(line)
+})).pipe(Command.withDescription("What the node is doing and how much it holds"))
+
+const exportCommand = Command.make("export", { ...connectionFlags }, Effect.fnUntraced(function* (flags) {
+  const answer = (yield* ask(flags, "POST", "/v1/key/export")) as { readonly key: string }
+  yield* print(flags, answer, answer.key)
+})).pipe(Command.withDescription("Print the vault key: keep it apart from the data; whoever has both reads everything"))
+
+const passphraseCommand = Command.make("change-passphrase", {
+  ...connectionFlags,
+  keyFile: Flag.Boolean("key-file").pipe(Flag.withDescription("no passphrase: a key file in the data folder"), Flag.withDefault(false))
+}, Effect.fnUntraced(function* (flags) {
+  const env = yield* Environment
+  const given = Option.fromUndefinedOr(env["OUROBOROS_NEW_PASSPHRASE"])
+  const passphrase = flags.keyFile ? null
+    : Option.isSome(given) ? given.value
+    : Redacted.value(yield* Prompt.run(Prompt.Password({ message: "New passphrase" })))
+  if (passphrase === "") return yield* new UsageError({ detail: "an empty passphrase protects nothing" })
+  yield* ask(flags, "POST", "/v1/key/passphrase", { passphrase })
+  yield* print(flags, { changed: true }, flags.keyFile
+    ? "The vault key is now under the key file vault.key."
+    : "The vault key is now under the new passphrase: set OUROBOROS_PASSPHRASE to it at the next start.")
+})).pipe(Command.withDescription("Protect the vault key with another passphrase (OUROBOROS_NEW_PASSPHRASE, or asked for)"))
+
+const keyCommand = Command.make("key").pipe(
+  Command.withDescription("The vault key"),
+  Command.withSubcommands([exportCommand, passphraseCommand])
+)
+
+export const maintainCommands = [logCommand, statusCommand, keyCommand] as const

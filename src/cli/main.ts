@@ -1,0 +1,36 @@
+/** The ouroboros command: parses, runs, and ends with the exit code of Failure.ts. Run by ouroboros.mjs under Node 26. */
+import { NodeServices } from "@effect/platform-node"
+import { Cause, Effect, Exit, Layer } from "effect"
+import { Command } from "effect/cli"
+import { clientLayer, environment, packageVersion, runMain, writeError } from "../node/process.ts"
+import { copyCommand } from "./commands/copy.ts"
+import { maintainCommands } from "./commands/maintain.ts"
+import { catCommand, listCommand, makeBucketCommand, removeBucketCommand, removeCommand } from "./commands/objects.ts"
+import { serveCommand } from "./commands/serve.ts"
+import { Environment } from "./Environment.ts"
+import { exitCodeOf } from "./Failure.ts"
+
+const ouroboros = Command.make("ouroboros").pipe(
+  Command.withDescription("A self-hosted object store that keeps every version of everything"),
+  Command.withSubcommands([
+    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, ...maintainCommands
+  ])
+)
+
+/** One sentence for what was expected to fail; the whole cause for a defect of ours. */
+const explain = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  const tag = (error as { readonly _tag?: unknown } | null)?._tag
+  // The parser has printed the help and what is wrong with the command.
+  if (tag === "ShowHelp") return ""
+  const message = error instanceof Error ? error.message : String(error)
+  return Cause.hasDies(cause) ? `ouroboros: internal error, please report it\n${Cause.pretty(cause)}\n` : `ouroboros: ${message}\n`
+}
+
+const program = Command.run(ouroboros, { version: packageVersion }).pipe(
+  Effect.provide(Layer.mergeAll(NodeServices.layer, clientLayer, Layer.succeed(Environment, environment))),
+  Effect.tapCause((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.void : writeError(explain(cause))))
+)
+
+runMain(program, (exit) =>
+  Exit.isSuccess(exit) ? 0 : Cause.hasInterruptsOnly(exit.cause) ? 130 : exitCodeOf(Cause.squash(exit.cause)))

@@ -1,0 +1,46 @@
+/** serve: a node in the foreground: started, announced in plain words, stopped cleanly on request. */
+import { Effect } from "effect"
+import { Signals } from "../ports/Signals.ts"
+import { formatAddress } from "./address.ts"
+import { platformLayer } from "./layers.ts"
+import { type RunningNode, startNode } from "./Node.ts"
+import type { Settings } from "./Settings.ts"
+
+const shownOnce = (node: RunningNode, settings: Settings): ReadonlyArray<string> => {
+  const endpoint = `${settings.tls === undefined ? "http" : "https"}://${formatAddress(node.s3 ?? settings.s3)}`
+  return [
+    "First start: these credentials are shown once, and kept in " + `${settings.data}/credentials`,
+    "",
+    `  export AWS_ACCESS_KEY_ID=${node.credentials.accessKey}`,
+    `  export AWS_SECRET_ACCESS_KEY=${node.credentials.secretKey}`,
+    "  export AWS_DEFAULT_REGION=us-east-1",
+    `  aws --endpoint-url ${endpoint} s3 mb s3://first`,
+    `  aws --endpoint-url ${endpoint} s3 cp README.md s3://first/`,
+    ""
+  ]
+}
+
+const announce = (node: RunningNode, settings: Settings): ReadonlyArray<string> => [
+  ...(node.credentials.origin === "Made" ? shownOnce(node, settings) : []),
+  ...node.warnings.map((warning) => `warning: ${warning}`),
+  `OuroborosDB is ready: S3 on ${settings.tls === undefined ? "http" : "https"}://${formatAddress(node.s3 ?? settings.s3)}, ` +
+    `admin on http://${formatAddress(node.admin)}, data in ${settings.data}`
+]
+
+/** Until SIGTERM or SIGINT; then requests in flight finish within a bound, and the journal is closed. */
+export const serve = (settings: Settings, say: (line: string) => Effect.Effect<void>) =>
+  Effect.scoped(Effect.gen(function* () {
+    const signals = yield* Signals
+    const node = yield* startNode(settings, { serveS3: true, mustExist: false }).pipe(
+      Effect.provide(platformLayer(settings)),
+      // A request to stop during a long recovery need not wait for its end.
+      Effect.map((started): RunningNode | undefined => started),
+      Effect.raceFirst(Effect.as(signals.stop, undefined))
+    )
+    if (node === undefined) return
+    yield* signals.onReload(node.reloadTls)
+    for (const line of announce(node, settings)) yield* say(line)
+    yield* signals.stop
+    node.stopping()
+    yield* say("stopping: finishing requests in flight")
+  })).pipe(Effect.andThen(say("stopped")))
