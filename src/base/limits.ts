@@ -38,6 +38,13 @@ export const walSegmentBytes = 64 * MiB
 export const walRecordBytesMax = 8 * MiB
 export const walBatchBytesMax = 16 * MiB
 export const walQueueBytesMax = 64 * MiB
+/** Quiet time after which a closing batch proves the last one (R4). */
+export const walIdleMs = 1000
+/** Records this close to one another are read from the disk at once. */
+export const walReadGapBytesMax = 16 * KiB
+export const walReadRunBytesMax = 4 * MiB
+/** Runs read side by side by one readMany. */
+export const walReadRunsMax = 4
 
 /** Replicated state (R9). */
 export const commitBytesMax = 1 * MiB
@@ -45,11 +52,48 @@ export const commitRowsMax = 4096
 /** Chunk entries held in a vertex itself; more go to manifest pages. */
 export const manifestInlineEntriesMax = 64
 export const manifestPageEntriesMax = 1024
+/** A tree of this many levels of pages holds more entries than the largest object has chunks. */
+export const manifestLevelsMax = 4
+/** Chunks and blocks that come with one commit: a full manifest page's, and the page itself. */
+export const commitArrivalsMax = manifestPageEntriesMax + 1
+export const commitBlocksMax = 64
+/** Chunks that one BlockSealed moves; a block of more is sealed by several commits. */
+export const commitMovesMax = 1024
+/** Copies of one chunk that its row records. */
+export const copiesMax = 16
+/** Intervals of one bucket's lineage (R5). */
+export const lineageIntervalsMax = 64
+/** Versions that one row of history may be hidden and shown again. */
+export const versionHidesMax = 64
+/** Proposals that wait for the journal; more wait outside. */
+export const proposalsQueuedMax = 4096
+/** Entries and bytes of one append to the journal. */
+export const proposalBatchMax = 256
+export const proposalBatchBytesMax = 4 * MiB
 /** Overlay size that starts a checkpoint. */
 export const overlayRowsMax = 50_000
 export const overlayBytesMax = 32 * MiB
 /** Journal bytes since the last checkpoint that start one. */
 export const checkpointWalBytes = 256 * MiB
+/** The state's tree: rows of its table, and the nodes they are cut into (fan-out is an average, cuts are keyed). */
+export const stateKeyBytesMax = 4 * KiB
+export const stateValueBytesMax = commitBytesMax
+export const nodeItemsAverage = 32
+export const nodeItemsMax = 128
+/** A node is cut after the item that takes it to this size. */
+export const nodeBytesCut = 32 * KiB
+export const nodeBytesMax = nodeBytesCut + 2 * (stateKeyBytesMax + stateValueBytesMax) + 4 * KiB
+export const nodeLevelsMax = 16
+/** Opened nodes kept in memory. */
+export const nodeCacheBytesMax = 64 * MiB
+/** Nodes that one transaction of the index takes, in bytes. */
+export const nodeCommitBytes = 4 * MiB
+export const nodesBetweenYields = 32
+/** Checkpoint files: plaintext of a section, and when deltas are folded into a new base. */
+export const checkpointSectionBytes = 256 * KiB
+export const checkpointSectionBytesMax = checkpointSectionBytes + stateKeyBytesMax + stateValueBytesMax + 16
+export const checkpointDeltasMax = 64
+export const checkpointBaseBytesMin = 16 * MiB
 
 /** S3. */
 export const keyBytesMax = 1024

@@ -1,0 +1,157 @@
+/**
+ * Recovery's I/O: surveys the folder, scans the last segment, syncs again what is accepted; replays what was found.
+ * Between the Disk port and the decisions of WalRecovery.ts and WalScan.ts. No byte on the disk is changed.
+ */
+import { Effect } from "effect"
+import type { StoreId } from "../base/ids.ts"
+import type { DiskError, DiskFile, DiskService } from "../ports/Disk.ts"
+import type { WalFiles } from "./WalFiles.ts"
+import { WalDamaged, WalError } from "./WalError.ts"
+import { decodeSegmentHeader, segmentHeaderBytes, segmentOfName } from "./WalFormat.ts"
+import type { BatchLink, RecordKind, WalPlace, WalPosition } from "./WalRecord.ts"
+import { comparePlaces, noLink, placeAfter } from "./WalRecord.ts"
+import type { LogPlan, LogSegment, SurveyedSegment } from "./WalRecovery.ts"
+import { planLog } from "./WalRecovery.ts"
+import type { AcceptedBatch, ScanCommand } from "./WalScan.ts"
+import { startScan, stepScan } from "./WalScan.ts"
+
+/** Bytes behind the last batch that was accepted: kept as they are, never acknowledged as far as anyone can tell. */
+export interface TornTail extends WalPlace {
+  readonly bytes: number
+  readonly why: string
+}
+
+export interface RecoveredLog {
+  readonly plan: LogPlan
+  /** The last batch accepted. */
+  readonly last: BatchLink
+  readonly end: WalPlace
+  readonly tornTail: TornTail | undefined
+}
+
+export interface ReplayedRecord {
+  readonly kind: RecordKind
+  readonly position: WalPosition
+  readonly payload: Uint8Array
+}
+
+const diskFailed = (segment: number, offset: number) => (error: DiskError): WalError =>
+  new WalError({ reason: "Disk", segment, offset, detail: error.message })
+
+const survey = Effect.fnUntraced(function*(files: WalFiles, segment: number) {
+  const { bytes, sizeBytes } = yield* files.reading(segment, (file) =>
+    Effect.all({ bytes: file.read(0, segmentHeaderBytes), sizeBytes: file.size })
+  ).pipe(Effect.mapError(diskFailed(segment, 0)))
+  const header = decodeSegmentHeader(bytes)
+  if (header._tag === "Unknown") return yield* new WalError({ reason: "Unknown", segment, offset: 0, detail: header.why })
+  const surveyed: SurveyedSegment = { segment, sizeBytes, header: header._tag === "Ok" ? header.value : undefined }
+  return surveyed
+})
+
+type ScanEnd = Extract<ScanCommand, { readonly _tag: "End" | "TornTail" }>
+
+/** Walks a segment; `visit` gets every accepted batch in order. Ends with End or TornTail, or fails. */
+const scanSegment = Effect.fnUntraced(function*<E>(
+  files: WalFiles,
+  segment: LogSegment,
+  visit: (batch: AcceptedBatch) => Effect.Effect<void, E>
+) {
+  const number = segment.header.segment
+  let [state, commands] = startScan(segment.header, segment.proven)
+  for (;;) {
+    let ask: Extract<ScanCommand, { readonly _tag: "Read" }> | undefined
+    for (const command of commands) {
+      switch (command._tag) {
+        case "Accept":
+          yield* visit(command.batch)
+          break
+        case "Read":
+          ask = command
+          break
+        case "Damaged":
+          return yield* new WalDamaged({ segment: number, offset: command.offset, batch: command.batch, detail: command.why })
+        case "Unknown":
+          return yield* new WalError({ reason: "Unknown", segment: number, offset: command.offset, detail: command.why })
+        default:
+          return [state.link, command] as readonly [BatchLink, ScanEnd]
+      }
+    }
+    const { offset, length } = ask!
+    const bytes = yield* files.reading(number, (file: DiskFile) => file.read(offset, length)).pipe(
+      Effect.mapError(diskFailed(number, offset))
+    )
+    ;[state, commands] = stepScan(state, { offset, length, bytes })
+  }
+})
+
+const none = (): Effect.Effect<void> => Effect.void
+
+/** Decides what the folder holds and makes sure that what is accepted is durable. */
+export const recoverLog = Effect.fn("Wal.recover")(function*(
+  disk: DiskService,
+  files: WalFiles,
+  folder: string,
+  storeId: StoreId
+) {
+  const names = yield* disk.list(folder).pipe(Effect.mapError(diskFailed(0, 0)))
+  const numbers = names.flatMap((name) => segmentOfName(name) ?? []).sort((a, b) => a - b)
+  const surveyed = yield* Effect.forEach(numbers, (segment) => survey(files, segment))
+  const decision = planLog(surveyed, storeId)
+  if (decision._tag === "Damaged") {
+    const { segment, offset, why } = decision
+    return yield* new WalDamaged({ segment, offset, batch: 0, detail: why })
+  }
+  const { plan } = decision
+  const lastSegment = plan.log.at(-1)
+  if (lastSegment === undefined) return { plan, last: noLink, end: placeAfter(noLink), tornTail: undefined } as RecoveredLog
+  const number = lastSegment.header.segment
+  const [last, ended] = yield* scanSegment(files, lastSegment, none)
+  const tornTail: TornTail | undefined = ended._tag === "End" ? undefined :
+    { segment: number, offset: ended.offset, bytes: lastSegment.sizeBytes - ended.offset, why: ended.why }
+  yield* makeDurable(disk, files.path(number), last.segment === number ? last : undefined).pipe(
+    Effect.andThen(disk.syncFolder(folder)),
+    Effect.mapError(diskFailed(number, 0))
+  )
+  const end = last.segment === number ? placeAfter(last) : { segment: number, offset: segmentHeaderBytes }
+  return { plan, last, end, tornTail } as RecoveredLog
+})
+
+/**
+ * What was read may be in the page cache alone, and marked clean there if its sync failed in the run before: the last
+ * batch, the only one that nothing proves, is written again as it is, and synced. Overwriting a sector with its own
+ * bytes leaves them whatever happens (powersafe overwrite, as SQLite assumes).
+ */
+const makeDurable = (disk: DiskService, path: string, last: BatchLink | undefined): Effect.Effect<void, DiskError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const file = yield* disk.open(path, "write")
+    if (last !== undefined) yield* file.write(last.offset, [yield* file.read(last.offset, last.length)])
+    yield* file.sync
+  }))
+
+/**
+ * Visits the accepted records at or behind `from`, in order. A rotten chunk goes to `onDamaged`; a rotten commit, or
+ * any other damage in proven batches, fails with WalDamaged.
+ */
+export const replayLog = Effect.fn("Wal.replay")(function*<E, E2>(
+  files: WalFiles,
+  log: RecoveredLog,
+  from: WalPlace | undefined,
+  visit: (record: ReplayedRecord) => Effect.Effect<void, E>,
+  onDamaged: ((position: WalPosition) => Effect.Effect<void, E2>) | undefined
+) {
+  for (const segment of log.plan.log) {
+    const number = segment.header.segment
+    if (from !== undefined && number < from.segment) continue
+    // An empty last segment proves its predecessor and holds nothing.
+    if (segment.proven === undefined && log.last.segment !== number) continue
+    yield* scanSegment(files, { ...segment, proven: segment.proven ?? log.last }, Effect.fnUntraced(function*(batch) {
+      for (const { kind, offset, payload, whole } of batch.records) {
+        const position = { segment: number, offset, length: payload.length }
+        if (from !== undefined && comparePlaces(position, from) < 0) continue
+        if (whole) yield* visit({ kind, position, payload })
+        else if (onDamaged !== undefined) yield* onDamaged(position)
+        else return yield* new WalDamaged({ segment: number, offset, batch: batch.link.batch, detail: "a chunk's bytes" })
+      }
+    }))
+  }
+})
