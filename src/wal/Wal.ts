@@ -1,6 +1,6 @@
 /**
  * The journal's machine: plans where records go, orders writes and syncs, decides what is durable, lost or removable.
- * Between the callers' records and the pump that does the I/O (WalPump.ts). Pure; actions as in tla/wal/Wal.tla.
+ * Between the callers' records and the pump that does the I/O (WalPumpService.ts). Pure; actions as in tla/wal/Wal.tla.
  *
  * 1. Batch n+1 is written only after n is synced, and carries n's link (R4).
  * 2. A ticket is acknowledged only after the sync of the batch that holds its last record; tickets in order.

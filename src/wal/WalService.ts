@@ -2,23 +2,24 @@
  * The journal: what was appended and acknowledged survives any crash (P1, R3, R4, R11).
  * Between put, settle and the namespace on one side, and the Disk port on the other. One a node.
  */
-import { Cause, Context, Deferred, Effect, Exit, Latch, Layer, Semaphore } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Latch, Layer, Scope, Semaphore } from "effect"
 import { assert } from "../base/assert.ts"
 import type { RestartId, StoreId } from "../base/ids.ts"
 import { walIdleMs, walQueueBytesMax, walRecordBytesMax } from "../base/limits.ts"
 import { Disk } from "../ports/Disk.ts"
-import type { WalCommand, WalEvent, WalPhase, WalSizes, WalState } from "./Wal.ts"
+import type { WalPhase, WalSizes, WalState } from "./Wal.ts"
 import { hasWork, initialState, walSizes } from "./Wal.ts"
 import type { WalDamaged } from "./WalError.ts"
 import { WalError } from "./WalError.ts"
-import { makeWalFiles } from "./WalFiles.ts"
-import type { WalPump } from "./WalPump.ts"
-import { makeWalPump } from "./WalPump.ts"
-import { makeWalReader } from "./WalReader.ts"
+import { makeWalFiles } from "./WalFilesService.ts"
+import type { WalObserver, WalPump } from "./WalPumpService.ts"
+import { makeWalPump } from "./WalPumpService.ts"
+import { makeWalReader } from "./WalReaderService.ts"
 import type { WalConsumer, WalPlace, WalPosition, WalRecord } from "./WalRecord.ts"
 import { replayProblem } from "./WalRecovery.ts"
-import type { RecoveredLog, ReplayedRecord, TornTail } from "./WalStart.ts"
-import { recoverLog, replayLog } from "./WalStart.ts"
+import type { RecoveredLog, ReplayedRecord, TornTail } from "./WalRecoveryService.ts"
+import { recoverLog, replayLog } from "./WalRecoveryService.ts"
+import { makeWalWriter } from "./WalWriterService.ts"
 
 export interface Ticket {
   /** One for each record, in order; whole once durable. */
@@ -79,8 +80,7 @@ export interface WalOptions {
   readonly restartId: RestartId
   readonly sizes?: WalSizes
   readonly idleMs?: number
-  /** Called after each of the machine's steps: invariants in tests, traces in simulation. */
-  readonly observe?: (state: WalState, event: WalEvent, commands: ReadonlyArray<WalCommand>) => void
+  readonly observe?: WalObserver
 }
 
 /** Recovers the folder, opens a new segment, serves. Fails with WalDamaged rather than truncate what was proven. */
@@ -90,18 +90,16 @@ export const layer = (options: WalOptions): Layer.Layer<Wal, WalError | WalDamag
 const make = Effect.fnUntraced(function*(options: WalOptions) {
   const { folder, storeId, restartId, sizes = walSizes } = options
   const disk = yield* Disk
-  const scope = yield* Effect.scope
+  // Made before the finalizer below, so closed after it: handles opened later still serve the closing batch.
+  const scope = Scope.forkUnsafe(yield* Effect.scope)
   const files = makeWalFiles(disk, folder, scope)
   yield* disk.makeFolder(folder).pipe(
     Effect.mapError((error) => new WalError({ reason: "Disk", segment: 0, offset: 0, detail: error.message }))
   )
   const log = yield* recoverLog(disk, files, folder, storeId)
   const state = stateOf(log, sizes)
-  const pump = makeWalPump(state, {
-    disk, files, folder, scope,
-    identity: { storeId, restartId },
-    observe: options.observe ?? (() => undefined)
-  })
+  const writer = makeWalWriter({ disk, files, folder, scope, identity: { storeId, restartId } })
+  const pump = makeWalPump(state, writer, options.observe ?? (() => undefined))
   yield* pump.run(pump.tell({ _tag: "Start" }))
   if (state.phase === "Failed") {
     return yield* new WalError({ reason: "Failed", ...state.durable, detail: state.failure ?? "" })

@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import type { StoreId } from "../base/ids.ts"
 import type { DiskError, DiskFile, DiskService } from "../ports/Disk.ts"
-import type { WalFiles } from "./WalFiles.ts"
+import type { WalFiles } from "./WalFilesService.ts"
 import { WalDamaged, WalError } from "./WalError.ts"
 import { decodeSegmentHeader, segmentHeaderBytes, segmentOfName } from "./WalFormat.ts"
 import type { BatchLink, RecordKind, WalPlace, WalPosition } from "./WalRecord.ts"
@@ -84,7 +84,7 @@ const scanSegment = Effect.fnUntraced(function*<E>(
   }
 })
 
-const none = (): Effect.Effect<void> => Effect.void
+const visitNothing = (): Effect.Effect<void> => Effect.void
 
 /** Decides what the folder holds and makes sure that what is accepted is durable. */
 export const recoverLog = Effect.fn("Wal.recover")(function*(
@@ -103,9 +103,10 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
   }
   const { plan } = decision
   const lastSegment = plan.log.at(-1)
-  if (lastSegment === undefined) return { plan, last: noLink, end: placeAfter(noLink), tornTail: undefined } as RecoveredLog
+  const none: RecoveredLog = { plan, last: noLink, end: placeAfter(noLink), tornTail: undefined }
+  if (lastSegment === undefined) return none
   const number = lastSegment.header.segment
-  const [last, ended] = yield* scanSegment(files, lastSegment, none)
+  const [last, ended] = yield* scanSegment(files, lastSegment, visitNothing)
   const tornTail: TornTail | undefined = ended._tag === "End" ? undefined :
     { segment: number, offset: ended.offset, bytes: lastSegment.sizeBytes - ended.offset, why: ended.why }
   yield* makeDurable(disk, files.path(number), last.segment === number ? last : undefined).pipe(
@@ -113,7 +114,8 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
     Effect.mapError(diskFailed(number, 0))
   )
   const end = last.segment === number ? placeAfter(last) : { segment: number, offset: segmentHeaderBytes }
-  return { plan, last, end, tornTail } as RecoveredLog
+  const recovered: RecoveredLog = { plan, last, end, tornTail }
+  return recovered
 })
 
 /**
