@@ -29,13 +29,6 @@ export interface ChunkSealer {
 /** What the cipher takes at a time: its output is still in the cache when it is copied. */
 const cipherBytes = MiB / 4
 
-/** Runs `update` over `body` and puts what it returns at `offset` of `target`. */
-const pump = (update: (part: Uint8Array) => Uint8Array, body: Uint8Array, target: Uint8Array, offset: number): void => {
-  for (let at = 0; at < body.length; at += cipherBytes) {
-    target.set(update(body.subarray(at, Math.min(body.length, at + cipherBytes))), offset + at)
-  }
-}
-
 /** `nameChunk` is the vault's: what is sealed and what was opened is checked against its name. */
 export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Array) => ChunkId): ChunkSealer => {
   const { vaultId, generation } = keys
@@ -57,7 +50,9 @@ export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Arr
     const cipher = createCipheriv("aes-256-gcm", chunkKey(rawId(id)), nonce)
     cipher.setAAD(header)
     bytes.set(nonce, chunkHeaderBytes)
-    pump((part) => cipher.update(part), body, bytes, chunkHeaderBytes + nonceBytes)
+    for (let at = 0; at < body.length; at += cipherBytes) {
+      bytes.set(cipher.update(body.subarray(at, at + cipherBytes)), chunkHeaderBytes + nonceBytes + at)
+    }
     cipher.final()
     bytes.set(cipher.getAuthTag(), bytes.length - tagBytes)
     return { id, sizeBytes, bytes, hash: hashOf(bytes) }
@@ -78,8 +73,7 @@ export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Arr
     const decipher = createDecipheriv("aes-256-gcm", chunkKey(rawId(id)), sealed.subarray(at, at + nonceBytes))
     decipher.setAAD(sealed.subarray(0, at))
     decipher.setAuthTag(sealed.subarray(end))
-    const body = Buffer.allocUnsafeSlow(header.bodyBytes)
-    pump((part) => decipher.update(part), sealed.subarray(at + nonceBytes, end), body, 0)
+    const body = decipher.update(sealed.subarray(at + nonceBytes, end))
     try {
       decipher.final()
     } catch (error) {

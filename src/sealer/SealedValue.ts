@@ -9,11 +9,13 @@
 import { createCipheriv, createDecipheriv } from "node:crypto"
 import { assert } from "../base/assert.ts"
 import { keyedHash } from "../base/hash.ts"
+import { KiB } from "../base/limits.ts"
 import { SealError } from "./SealError.ts"
 import { type VaultKeys, generationKey, suiteByte } from "./VaultKeys.ts"
 
 /** Seals and opens values of one use of one vault. */
 export interface ValueSealer {
+  /** At most 4 KiB of associated bytes. The result may share its buffer with others. */
   readonly seal: (associated: Uint8Array, plaintext: Uint8Array) => Uint8Array
   readonly open: (associated: Uint8Array, bytes: Uint8Array) => Uint8Array | SealError
 }
@@ -24,6 +26,11 @@ const headerBytes = 6
 const saltBytes = 16
 const tagBytes = 16
 export const valueOverheadBytes = headerBytes + saltBytes + tagBytes
+const lengthBytes = 8
+const associatedBytesMax = 4 * KiB
+/** Values up to this size are hashed in one call with what binds them. */
+const copiedBytesMax = 1 * KiB
+const scratchBytes = lengthBytes + headerBytes + associatedBytesMax + copiedBytesMax
 /** Constant: no two values share a key. */
 const nonce = Buffer.alloc(12)
 
@@ -32,20 +39,33 @@ export const makeValueSealer = (keys: VaultKeys, context: string): ValueSealer =
   const { generation } = keys
   const hashSalt = keyedHash(generationKey(keys, generation, "value salt", context))
   const keyOf = keyedHash(generationKey(keys, generation, "value key", context))
-  const header = Buffer.alloc(headerBytes)
-  header.writeUInt8(formatVersion, 0)
-  header.writeUInt8(suiteByte, 1)
-  header.writeUInt32BE(generation, 2)
-  const length = Buffer.alloc(8)
+  // One buffer for what is hashed (length of the associated bytes, header, associated, plaintext) and, within it, what
+  // is authenticated (header, associated): calls into native code cost more than copies of a few KiB.
+  const scratch = Buffer.alloc(scratchBytes)
+  scratch.writeUInt8(formatVersion, lengthBytes)
+  scratch.writeUInt8(suiteByte, lengthBytes + 1)
+  scratch.writeUInt32BE(generation, lengthBytes + 2)
+
+  const bind = (associated: Uint8Array): number => {
+    assert(associated.length <= associatedBytesMax, `associated bytes are a name, not ${associated.length} bytes of data`)
+    scratch.writeUInt32BE(associated.length, 4)
+    scratch.set(associated, lengthBytes + headerBytes)
+    return lengthBytes + headerBytes + associated.length
+  }
+
+  const saltOf = (bound: number, plaintext: Uint8Array): Uint8Array => {
+    if (plaintext.length > copiedBytesMax) return hashSalt(scratch.subarray(0, bound), plaintext).subarray(0, saltBytes)
+    scratch.set(plaintext, bound)
+    return hashSalt(scratch.subarray(0, bound + plaintext.length)).subarray(0, saltBytes)
+  }
 
   const seal = (associated: Uint8Array, plaintext: Uint8Array): Uint8Array => {
-    length.writeUIntBE(associated.length, 2, 6)
-    const salt = hashSalt(length, associated, plaintext).subarray(0, saltBytes)
+    const bound = bind(associated)
+    const salt = saltOf(bound, plaintext)
     const cipher = createCipheriv("aes-256-gcm", keyOf(salt), nonce)
-    cipher.setAAD(header)
-    cipher.setAAD(associated)
-    const bytes = Buffer.allocUnsafeSlow(plaintext.length + valueOverheadBytes)
-    bytes.set(header, 0)
+    cipher.setAAD(scratch.subarray(lengthBytes, bound))
+    const bytes = Buffer.allocUnsafe(plaintext.length + valueOverheadBytes)
+    scratch.copy(bytes, 0, lengthBytes, lengthBytes + headerBytes)
     bytes.set(salt, headerBytes)
     bytes.set(cipher.update(plaintext), headerBytes + saltBytes)
     cipher.final()
@@ -66,8 +86,7 @@ export const makeValueSealer = (keys: VaultKeys, context: string): ValueSealer =
     }
     const end = data.length - tagBytes
     const decipher = createDecipheriv("aes-256-gcm", keyOf(data.subarray(headerBytes, headerBytes + saltBytes)), nonce)
-    decipher.setAAD(header)
-    decipher.setAAD(associated)
+    decipher.setAAD(scratch.subarray(lengthBytes, bind(associated)))
     decipher.setAuthTag(data.subarray(end))
     const plaintext = decipher.update(data.subarray(headerBytes + saltBytes, end))
     try {
