@@ -6,6 +6,7 @@ import { Cause, Context, Deferred, Effect, Exit, Latch, Layer, Scope, Semaphore 
 import { assert } from "../base/assert.ts"
 import type { RestartId, StoreId } from "../base/ids.ts"
 import { walIdleMs, walQueueBytesMax, walRecordBytesMax } from "../base/limits.ts"
+import { folderOf } from "../base/paths.ts"
 import { Disk } from "../ports/Disk.ts"
 import type { WalPhase, WalSizes, WalState } from "./Wal.ts"
 import { hasWork, initialState, walSizes } from "./Wal.ts"
@@ -93,7 +94,9 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
   // Made before the finalizer below, so closed after it: handles opened later still serve the closing batch.
   const scope = Scope.forkUnsafe(yield* Effect.scope)
   const files = makeWalFiles(disk, folder, scope)
+  // The folder's own name must be durable too, or everything in it goes with a power cut.
   yield* disk.makeFolder(folder).pipe(
+    Effect.andThen(disk.syncFolder(folderOf(folder))),
     Effect.mapError((error) => new WalError({ reason: "Disk", segment: 0, offset: 0, detail: error.message }))
   )
   const log = yield* recoverLog(disk, files, folder, storeId)

@@ -1,0 +1,148 @@
+/** Property: whatever crashes, is killed or fails to sync, what was acknowledged is there bit for bit. */
+import { Effect, Exit } from "effect"
+import { expect, test } from "vitest"
+import { MemoryDisk } from "../../sim/Disk.ts"
+import { type Random, seededRandom } from "../../sim/Random.ts"
+import { equalBytes } from "../../src/base/bytes.ts"
+import type { WalPlace, WalPosition, WalRecord } from "../../src/wal/WalRecord.ts"
+import { comparePlaces, placeAfter } from "../../src/wal/WalRecord.ts"
+import type { WalInterface } from "../../src/wal/WalService.ts"
+import { idOfPayload, recordOf, startWal, untilStopped } from "./scene.ts"
+
+interface Appended {
+  readonly id: number
+  readonly record: WalRecord
+  readonly life: number
+  readonly epoch: number
+  /** Order of the append that it came with. */
+  position: WalPosition
+  acknowledged: boolean
+}
+
+/** What the test knows of the world, across lives. */
+interface World {
+  readonly appended: Map<number, Appended>
+  keepFrom: WalPlace | undefined
+  idNext: number
+  life: number
+  lost: number
+}
+
+const appendSome = Effect.fnUntraced(function*(world: World, wal: WalInterface, random: Random) {
+  const records = Array.from({ length: 1 + random.below(4) }, () => {
+    const bytes = random.chance(0.1) ? random.below(20_000) : random.below(1500)
+    return recordOf(world.idNext++, bytes)
+  })
+  const ticket = yield* wal.append(records)
+  const mine = records.map((record, index): Appended => {
+    const id = idOfPayload(record.payload)
+    const row = { id, record, life: world.life, epoch: ticket.epoch, position: ticket.positions[index]!, acknowledged: false }
+    world.appended.set(id, row)
+    return row
+  })
+  return Effect.tap(ticket.durable, () => Effect.sync(() => {
+    for (const row of mine) row.acknowledged = true
+  }))
+})
+
+/** Several writers; some wait for each append, some do not; now and then both consumers let go of what they can. */
+const writeAlong = Effect.fnUntraced(function*(world: World, wal: WalInterface, random: Random) {
+  yield* Effect.forEach([1, 2, 3], (writer) => Effect.gen(function*() {
+    for (let turn = 0; turn < 12; turn++) {
+      const durable = yield* appendSome(world, wal, random)
+      if (writer > 1 || random.chance(0.5)) yield* durable
+      else yield* Effect.forkChild(Effect.exit(durable))
+      if (random.chance(0.15)) {
+        const acknowledged = [...world.appended.values()].filter((row) => row.acknowledged)
+        const row = acknowledged[random.below(Math.max(1, acknowledged.length))]
+        if (row !== undefined && (world.keepFrom === undefined || comparePlaces(row.position, world.keepFrom) > 0)) {
+          world.keepFrom = placeAfter(row.position)
+        }
+        if (world.keepFrom !== undefined) {
+          yield* wal.release("state", world.keepFrom)
+          yield* wal.release("ingest", world.keepFrom)
+        }
+      }
+    }
+  }).pipe(Effect.catchTag("WalError", (error) => Effect.sync(() => {
+    expect(["Lost", "Failed", "Disk", "Closed"]).toContain(error.reason)
+    world.lost += 1
+  }))), { concurrency: "unbounded", discard: true })
+})
+
+/** Replays, and compares with what the world knows. */
+const verify = Effect.fnUntraced(function*(world: World, wal: WalInterface) {
+  const seen = new Map<number, WalPosition>()
+  let before = -1
+  yield* wal.replay(world.keepFrom, ({ kind, payload, position }) => Effect.sync(() => {
+    const id = idOfPayload(payload)
+    const row = world.appended.get(id)
+    expect(row, `record ${id} was appended once`).toBeDefined()
+    expect(kind).toBe(row!.record.kind)
+    expect(equalBytes(payload, row!.record.payload), `record ${id} bit for bit`).toBe(true)
+    expect(id, "in order of appending").toBeGreaterThan(before)
+    expect(position).toEqual(row!.position)
+    before = id
+    seen.set(id, position)
+  }))
+  const cut = new Map<string, number>()
+  for (const row of world.appended.values()) {
+    const wanted = world.keepFrom === undefined || comparePlaces(row.position, world.keepFrom) >= 0
+    if (!wanted) continue
+    if (row.acknowledged) expect(seen.has(row.id), `acknowledged record ${row.id} of life ${row.life} is there`).toBe(true)
+    const group = `${row.life}/${row.epoch}`
+    if (!seen.has(row.id)) cut.set(group, row.id)
+    else expect(cut.get(group), `a prefix: ${row.id} is there and an earlier one of life ${group} is not`).toBeUndefined()
+  }
+  for (const [id, position] of seen) {
+    const payload = yield* wal.read(position)
+    expect(equalBytes(payload, world.appended.get(id)!.record.payload)).toBe(true)
+  }
+  // What recovery accepted was durable, acknowledged or not; what it did not accept is gone for good.
+  for (const [id, row] of world.appended) {
+    if (seen.has(id)) row.acknowledged = true
+    else if (!row.acknowledged) world.appended.delete(id)
+  }
+})
+
+const faultOf = (random: Random, probability: number): MemoryDisk["fault"] => (operation) => {
+  if (!["write", "sync", "syncFolder", "open"].includes(operation) || !random.chance(probability)) return undefined
+  return operation === "sync" && random.chance(0.7) ? "DroppedSync" : random.pick(["Io", "NoSpace"] as const)
+}
+
+const live = async (seed: number): Promise<World> => {
+  const random = seededRandom(seed)
+  const world: World = { appended: new Map(), keepFrom: undefined, idNext: 1, life: 0, lost: 0 }
+  let disk = new MemoryDisk()
+  const faulty = random.chance(0.5) ? random.pick([0.01, 0.05, 0.2]) : 0
+  const lives = 2 + random.below(4)
+  for (world.life = 1; world.life <= lives; world.life++) {
+    const last = world.life === lives
+    // Most crashes fall into the work; some fall into recovery.
+    if (!last) disk.stopAfter(disk.operations + random.below(random.chance(0.3) ? 25 : 250))
+    const exit = await untilStopped(disk, Effect.gen(function*() {
+      const { wal, stop } = yield* startWal(disk, world.life)
+      yield* verify(world, wal)
+      if (last) return yield* stop
+      disk.fault = faultOf(random, faulty)
+      yield* writeAlong(world, wal, random)
+      disk.fault = undefined
+      if (random.chance(0.5)) yield* stop
+    }))
+    if (exit !== undefined && Exit.isFailure(exit)) throw new Error(`seed ${seed}, life ${world.life}: ${String(exit.cause)}`)
+    disk = random.chance(0.7) ? disk.crash(random) : disk.kill(random)
+  }
+  return world
+}
+
+test("wal: whatever crashes, is killed or fails to sync, the acknowledged is there and the accepted is a prefix", async () => {
+  let records = 0
+  let lost = 0
+  for (let seed = 1; seed <= Number(process.env["WAL_SEEDS"] ?? 150); seed++) {
+    const world = await live(seed)
+    records += world.idNext
+    lost += world.lost
+  }
+  expect(records).toBeGreaterThan(5000)
+  expect(lost, "failed syncs were met").toBeGreaterThan(20)
+})
