@@ -30,6 +30,32 @@ export const blockReadGapBytesMax = 64 * KiB
 export const blockReadRunBytesMax = 4 * MiB
 /** Block files kept open between reads. */
 export const blockFilesOpenMax = 64
+/** PUT: what all bodies under way may hold in memory, and one of them; more bodies wait for room. */
+export const bodyBytesInFlightMax = 192 * MiB
+export const uploadBytesMax = 64 * MiB
+/** Units of one body that are sealed while the next one is read, and buffers of units kept for the next body. */
+export const unitsSealingMax = 2
+export const unitBuffersKeptMax = 16
+/** Below this a kernel runs where it is asked for: a hop to a lane costs more. */
+export const computeHereBytesMax = 64 * KiB
+/** Blocks that one body may have written before a commit must name them. */
+export const uploadBlocksUnnamedMax = 48
+/** GET: what is fetched at a time, while the batch before is sent. */
+export const readBatchBytesMax = 4 * MiB
+/** Rounds in which a chunk's copies are looked up again before its read is given up (R12). */
+export const resolveRoundsMax = 32
+/** Chunks remembered as damaged: no deduplication hit counts on them. */
+export const damagedChunksMax = 10_000
+/** Settling: chunks of one block, pauses, and damaged chunks of the journal that are passed over. */
+export const settleChunksMax = 4096
+export const settlePollMs = 200
+export const settleBackoffMsMax = 30_000
+export const settleSkippedMax = 1024
+export const dropPartsPerCommitMax = 32
+/** Retention: pause between two steps, and how far wall clock and monotonic clock may drift apart since the start (R6). */
+export const retentionPollMs = 3_600_000
+export const retentionMsDefault = 30 * 24 * 3_600_000
+export const clockDriftMsMax = 600_000
 /** A chunk waits this long in the journal at most before a block is sealed, full or not. */
 export const settleAgeMsMax = 60_000
 
@@ -123,3 +149,26 @@ export const retryAfterSeconds = 2
 
 /** CLI: the size of an upload part at least. */
 export const cliPartBytes = 16 * MiB
+
+/** Adapters. */
+export const diskOpenFilesMax = 2048
+/** Parts of one gathered write; the kernel's IOV_MAX is 1,024. */
+export const diskGatherPartsMax = 1024
+/** Named tables of the index. */
+export const indexTablesMax = 64
+export const indexKeyBytesMax = 1024
+/** Kernels that wait for a lane, all lanes together; more callers wait for a place. */
+export const computeQueueMax = 64
+/** HTTP: a connection that makes no progress for this long in the middle of a message is cut. */
+export const httpStallMsMax = 60_000
+/** From the first byte of a head (or from connecting) to its end. */
+export const httpHeadersMsMax = 30_000
+/** An idle kept-alive connection is closed after this. */
+export const httpIdleMsMax = 75_000
+export const httpHeadersCountMax = 1000
+export const httpConnectionsMax = 10_000
+/** What is read and thrown away of a request body that nobody wanted, before the connection is closed instead. */
+export const httpDrainBytesMax = 1 * MiB
+export const httpDrainMsMax = 5_000
+/** Requests in flight at shutdown get this long. */
+export const httpCloseMsMax = 10_000

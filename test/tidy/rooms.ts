@@ -43,11 +43,11 @@ const PROCESS = ["node:process", "node:path", "node:util", "node:url"]
  */
 export const KERNELS: Readonly<Record<string, ReadonlyArray<string>>> = {
   base: ["@napi-rs/blake-hash", "@node-rs/crc32"],
-  sealer: ["node:crypto", "node:zlib", "@napi-rs/blake-hash"],
+  sealer: ["node:crypto", "node:zlib", "@node-rs/argon2"],
   namespace: ["cborg", "sorted-btree"],
   carrier: ["node:crypto", "cborg"],
   membership: ["node:crypto", "cborg"],
-  gateway: ["node:crypto", "fast-xml-parser", "hash-wasm"],
+  gateway: ["node:crypto", "fast-xml-parser", "hash-wasm", "@node-rs/crc32"],
   node: [...PROCESS, "@effect/platform-node"],
   cli: [...PROCESS, "@effect/platform-node", "node:crypto", "fast-xml-parser"]
 }

@@ -1,0 +1,128 @@
+/** ObjectRead: GET and HEAD of an object. It sits between the router and namespace (the version), get (its bytes). */
+import { Clock, Effect } from "effect"
+import { millisOf } from "../../base/time.ts"
+import type { ObjectVersion } from "../../namespace/Model.ts"
+import { type ByteRange, contentRange, parseRange } from "./ByteRange.ts"
+import { checksumHeaders } from "./Checksums.ts"
+import { judgeRead, parseEtags } from "./Conditions.ts"
+import { formatHttpDate, parseHttpDate } from "./HttpDate.ts"
+import { readOverrides, writeAttributes } from "./ObjectAttributes.ts"
+import { type Call, type Header, type Operation, orFail, pointOf, type Reply, type Rooms, versionIdOf } from "./Operation.ts"
+import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
+import { partNumberMax } from "../../base/limits.ts"
+
+/** x-amz-version-id, where the bucket's versioning was ever switched on: "null" says nothing before that. */
+export const versionHeaders = (rooms: Rooms, bucket: string, version: ObjectVersion, at: number): Effect.Effect<Array<Header>, OperationError> => {
+  if (version.versionId !== "null") return Effect.succeed([["x-amz-version-id", version.versionId]])
+  return Effect.map(rooms.namespace.bucket(bucket, at), (info): Array<Header> =>
+    info.versioning === "Unversioned" ? [] : [["x-amz-version-id", "null"]])
+}
+
+/** A delete marker as the current version is 404, by its version id 405; both say what they are. */
+const markerError = (call: Call, version: ObjectVersion, named: boolean, at: number): S3Error => {
+  const headers: Array<Header> = [["x-amz-delete-marker", "true"], ["x-amz-version-id", version.versionId]]
+  if (!named) return new S3Error({ code: "NoSuchKey", extra: [["Key", call.key]], headers, commit: at })
+  headers.push(["last-modified", formatHttpDate(millisOf(version.time))], ["allow", "DELETE"])
+  return new S3Error({ code: "MethodNotAllowed", extra: [["Method", call.request.method], ["ResourceType", "DeleteMarker"]], headers, commit: at })
+}
+
+interface Selection {
+  readonly range: ByteRange
+  readonly status: 200 | 206
+  readonly headers: ReadonlyArray<Header>
+}
+
+/** `?partNumber=N`: the bytes of that part; an object of one piece has part 1 only. */
+const selectPart = (version: ObjectVersion, text: string, at: number): Selection | S3Error => {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : 0
+  if (number < 1 || number > partNumberMax) return invalidArgument("partNumber", text, "Part number must be an integer between 1 and 10000, inclusive")
+  const size = version.sizeBytes
+  if (version.parts === undefined) {
+    if (number !== 1) return new S3Error({ code: "InvalidPartNumber", extra: [["ActualPartCount", "1"], ["PartNumberRequested", text]], commit: at })
+    const range = { start: 0, end: size }
+    return { range, status: 206, headers: size === 0 ? [] : [["content-range", contentRange(range, size)]] }
+  }
+  let start = 0
+  for (const part of version.parts) {
+    const range = { start, end: start + part.sizeBytes }
+    start = range.end
+    if (part.partNumber !== number) continue
+    return {
+      range,
+      status: 206,
+      headers: [["x-amz-mp-parts-count", String(version.parts.length)], ...(part.sizeBytes === 0 ? [] : [["content-range", contentRange(range, size)] as const])]
+    }
+  }
+  return new S3Error({ code: "InvalidPartNumber", extra: [["ActualPartCount", String(version.parts.length)], ["PartNumberRequested", text]], commit: at })
+}
+
+/** If-Range: the range counts only while the object is still the one that the client knows. */
+const rangeCounts = (condition: string | undefined, version: ObjectVersion): boolean => {
+  if (condition === undefined) return true
+  const date = parseHttpDate(condition)
+  if (date !== undefined) return Math.floor(millisOf(version.time) / 1000) <= Math.floor(date / 1000)
+  return parseEtags(condition).includes(version.etag)
+}
+
+const select = (call: Call, version: ObjectVersion, at: number): Selection | S3Error => {
+  const { headers, query } = call.request
+  const size = version.sizeBytes
+  const part = query.get("partNumber")
+  const header = headers.get("range")
+  if (part !== undefined) {
+    return header === undefined ? selectPart(version, part, at) : s3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+  }
+  const range = rangeCounts(headers.get("if-range"), version) ? parseRange(header, size) : undefined
+  if (range === "Unsatisfiable") {
+    return new S3Error({
+      code: "InvalidRange", extra: [["RangeRequested", header ?? ""], ["ActualObjectSize", String(size)]],
+      headers: [["content-range", `bytes */${size}`]], commit: at
+    })
+  }
+  if (range === undefined) return { range: { start: 0, end: size }, status: 200, headers: [] }
+  return { range, status: 206, headers: [["content-range", contentRange(range, size)]] }
+}
+
+/** The checksum of a whole object, or of the part asked for; that of a range is unknown. */
+const checksumsOf = (call: Call, version: ObjectVersion, selection: Selection): ReadonlyArray<Header> => {
+  if (call.request.headers.get("x-amz-checksum-mode")?.toUpperCase() !== "ENABLED") return []
+  const part = call.request.query.get("partNumber")
+  if (part !== undefined && version.parts !== undefined) {
+    return checksumHeaders(version.parts.find((one) => one.partNumber === Number(part))?.checksum)
+  }
+  return selection.status === 200 || part !== undefined ? checksumHeaders(version.checksum) : []
+}
+
+const describe = (version: ObjectVersion, named: ReadonlyArray<Header>): Array<Header> => [
+  ["etag", `"${version.etag}"`],
+  ["last-modified", formatHttpDate(millisOf(version.time))],
+  ["accept-ranges", "bytes"],
+  ...named
+]
+
+/** The version that a read or a copy means; a delete marker is an error. */
+export const findVersion = (rooms: Rooms, call: Call, at: number): Effect.Effect<ObjectVersion, OperationError> => {
+  const versionId = versionIdOf(call.request.query.get("versionId"))
+  if (versionId instanceof S3Error) return Effect.fail(versionId)
+  return Effect.flatMap(rooms.namespace.object(call.bucket, call.key, versionId, at), (version) =>
+    version.deleteMarker ? Effect.fail(markerError(call, version, versionId !== undefined, at)) : Effect.succeed(version))
+}
+
+const read = Effect.fnUntraced(function*(rooms: Rooms, call: Call, withBody: boolean): Effect.fn.Return<Reply, OperationError> {
+  const at = yield* pointOf(rooms, call)
+  const version = yield* findVersion(rooms, call, at)
+  const named = yield* versionHeaders(rooms, call.bucket, version, at)
+  const headers = describe(version, named)
+  const verdict = judgeRead(call.request, version, yield* Clock.currentTimeMillis)
+  if (verdict === "NotModified") return { status: 304, headers, body: undefined, commit: at }
+  if (verdict instanceof S3Error) return yield* verdict
+  const overrides = yield* orFail(readOverrides(call.request))
+  const selection = yield* orFail(select(call, version, at))
+  const { end, start } = selection.range
+  headers.push(["content-length", String(end - start)], ...selection.headers, ...writeAttributes(version.attributes, overrides), ...checksumsOf(call, version, selection))
+  const body = withBody && end > start ? yield* rooms.get.open(version, start, end) : undefined
+  return { status: selection.status, headers, body, commit: at }
+})
+
+export const getObject: Operation = (rooms, call) => read(rooms, call, true)
+export const headObject: Operation = (rooms, call) => read(rooms, call, false)

@@ -1,0 +1,169 @@
+/**
+ * S3Handler: an HTTP request in, an HTTP response out, whatever happens. It sits between the HttpListener port and the
+ * S3 operations: it tells the request apart, authenticates, routes, authorizes, runs, and turns every error, expected or
+ * not, into S3's XML. It never fails.
+ */
+import { Cause, Clock, Effect, Option } from "effect"
+import { toBase64, toHex } from "../../base/bytes.ts"
+import { objectBytesMax } from "../../base/limits.ts"
+import { Get } from "../../get.ts"
+import { Namespace } from "../../namespace/Namespace.ts"
+import { Entropy, type EntropyService } from "../../ports/Entropy.ts"
+import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
+import { Put } from "../../put.ts"
+import { asOfHeader, commitHeader, parseAsOf } from "./AsOfHeader.ts"
+import { authenticate, type Credentials, makeAuthenticator } from "./Authentication.ts"
+import { type Crc64, makeCrc64 } from "./Checksums.ts"
+import type { Call, Header, Reply, Rooms } from "./Operation.ts"
+import { messageOf, type OperationError, S3Error, s3Error, statusOf, toS3Error } from "./S3Error.ts"
+import { readRequest, type S3Request } from "./S3Request.ts"
+import { route } from "./S3Router.ts"
+import { errorDocument } from "./XmlOut.ts"
+
+/** May this principal do this? `action` is the name of S3's operation; bucket and key are "" where it has none. */
+export type Authorize = (principal: string, action: string, bucket: string, key: string) => boolean
+
+export interface S3Options {
+  /** What the store calls its region; clients may sign for any. Default us-east-1. */
+  readonly region?: string
+  /** BUCKET.DOMAIN is virtual-host style. */
+  readonly domain: string | ReadonlyArray<string>
+  readonly credentials: Credentials
+  /** Single PUTs up to this size have their MD5 as ETag; objectBytesMax or more: all, and all parts too. */
+  readonly md5EtagBytesMax: number
+  /** Default: whoever has a credential may do everything. */
+  readonly authorize?: Authorize
+  /** The simulator brings its own, made before its clock starts. */
+  readonly crc64?: Crc64
+}
+
+export type S3Handler = (request: HttpRequest) => Effect.Effect<HttpResponse>
+
+const server: Header = ["server", "OuroborosDB"]
+const REQUEST_ID_BYTES = 8
+const POOL_BYTES = 512 * REQUEST_ID_BYTES
+
+/** 16 upper-case hex digits each, drawn from Entropy in batches. */
+const requestIds = (entropy: EntropyService): (() => string) => {
+  let pool = new Uint8Array(0)
+  let at = 0
+  return () => {
+    if (at >= pool.length) {
+      pool = Uint8Array.from(entropy.bytes(POOL_BYTES))
+      at = 0
+    }
+    at += REQUEST_ID_BYTES
+    return toHex(pool.subarray(at - REQUEST_ID_BYTES, at)).toUpperCase()
+  }
+}
+
+interface Desk {
+  readonly rooms: Rooms
+  readonly domains: ReadonlyArray<string>
+  readonly authenticator: ReturnType<typeof makeAuthenticator>
+  readonly authorize: Authorize
+  readonly nextId: () => string
+  readonly hostId: string
+}
+
+const commonHeaders = (desk: Desk, requestId: string, commit: number): Array<Header> =>
+  [["x-amz-request-id", requestId], ["x-amz-id-2", desk.hostId], server, [commitHeader, String(commit)]]
+
+const finish = (desk: Desk, requestId: string, reply: Reply): HttpResponse => {
+  const headers = commonHeaders(desk, requestId, reply.commit)
+  for (const header of reply.headers) headers.push(header)
+  const { body, status } = reply
+  const bodiless = status === 204 || status === 304
+  if (body === undefined && !bodiless && !reply.headers.some(([name]) => name === "content-length")) headers.push(["content-length", "0"])
+  return { status, headers, body }
+}
+
+const refuse = (desk: Desk, requestId: string, http: HttpRequest, error: S3Error): HttpResponse => {
+  const headers = commonHeaders(desk, requestId, error.commit ?? desk.rooms.namespace.head().sequence)
+  if (error.headers !== undefined) headers.push(...error.headers)
+  const status = statusOf(error.code)
+  // A HEAD has no body to say why; its status must do, and our own header helps.
+  if (http.method === "HEAD") return { status, headers: [...headers, ["x-ouroboros-error", error.code]], body: undefined }
+  const mark = http.target.indexOf("?")
+  const resource = mark < 0 ? http.target : http.target.slice(0, mark)
+  const body = errorDocument(error.code, error.detail ?? messageOf(error.code), resource, requestId, desk.hostId, error.extra ?? [])
+  headers.push(["content-type", "application/xml"], ["content-length", String(body.length)])
+  return { status, headers, body }
+}
+
+/** The operation's effect, or the error that keeps it from running. */
+const prepare = (desk: Desk, request: S3Request, nowMs: number): Effect.Effect<Reply, OperationError> => {
+  const identity = authenticate(desk.authenticator, request, nowMs)
+  if (identity instanceof S3Error) return Effect.fail(identity)
+  const routed = route(request)
+  if (routed instanceof S3Error) return Effect.fail(routed)
+  const bucket = request.bucket ?? ""
+  const key = request.key ?? ""
+  if (!desk.authorize(identity.principal, routed.name, bucket, key)) return Effect.fail(s3Error("AccessDenied"))
+  const text = request.headers.get(asOfHeader)
+  if (text !== undefined && routed.writes) {
+    return Effect.fail(new S3Error({
+      code: "InvalidArgument", detail: `${routed.name} writes, and the past cannot be written: send it without ${asOfHeader}.`,
+      extra: [["ArgumentName", asOfHeader], ["ArgumentValue", text]]
+    }))
+  }
+  const asOf = text === undefined ? undefined : parseAsOf(text)
+  if (asOf instanceof S3Error) return Effect.fail(asOf)
+  const call: Call = { request, identity, bucket, key, asOf }
+  return routed.run(desk.rooms, call)
+}
+
+const explain = (desk: Desk, requestId: string, http: HttpRequest, cause: Cause.Cause<OperationError>): Effect.Effect<HttpResponse> => {
+  // The client went away or the server stops: nobody waits for an answer.
+  if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+  const found = Cause.findErrorOption(cause)
+  if (Option.isNone(found)) {
+    return Effect.as(
+      Effect.logError(`S3 request ${requestId}: ${http.method} failed by a defect`, cause),
+      refuse(desk, requestId, http, s3Error("InternalError"))
+    )
+  }
+  const error = toS3Error(found.value)
+  const response = refuse(desk, requestId, http, error)
+  return response.status < 500 || response.status === 501
+    ? Effect.succeed(response)
+    : Effect.as(Effect.logWarning(`S3 request ${requestId}: ${http.method} answered ${response.status}: ${found.value.message}`), response)
+}
+
+const handle = (desk: Desk) => (http: HttpRequest): Effect.Effect<HttpResponse> =>
+  Effect.suspend(() => {
+    const requestId = desk.nextId()
+    const work = Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
+      const request = readRequest(http, desk.domains)
+      return request instanceof S3Error ? Effect.fail(request) : prepare(desk, request, nowMs)
+    })
+    return Effect.matchCauseEffect(work, {
+      onSuccess: (reply) => Effect.succeed(finish(desk, requestId, reply)),
+      onFailure: (cause) => explain(desk, requestId, http, cause)
+    })
+  })
+
+/** The handler over the store's services. Making it starts the CRC64 engine, once. */
+export const makeS3Handler = (options: S3Options): Effect.Effect<S3Handler, never, Namespace | Put | Get | Entropy> =>
+  Effect.gen(function*() {
+    const entropy = yield* Entropy
+    const always = options.md5EtagBytesMax >= objectBytesMax
+    const rooms: Rooms = {
+      namespace: yield* Namespace,
+      put: yield* Put,
+      get: yield* Get,
+      entropy,
+      crc64: options.crc64 ?? (yield* makeCrc64),
+      region: options.region ?? "us-east-1",
+      alwaysMd5: always,
+      wantsMd5: (sizeBytes) => sizeBytes <= options.md5EtagBytesMax
+    }
+    return handle({
+      rooms,
+      domains: typeof options.domain === "string" ? [options.domain] : options.domain,
+      authenticator: makeAuthenticator(options.credentials),
+      authorize: options.authorize ?? (() => true),
+      nextId: requestIds(entropy),
+      hostId: toBase64(entropy.bytes(24))
+    })
+  })
