@@ -1,0 +1,50 @@
+import { Effect, Exit } from "effect"
+import { describe, expect, test } from "vitest"
+import { parseHostPort, resolveSettings, type Flags, type Settings } from "../../src/node/Settings.ts"
+
+const resolve = (flags: Flags, env: Record<string, string> = {}, file?: string): Settings =>
+  Effect.runSync(resolveSettings(flags, env, file === undefined ? undefined : { path: "c.json", text: file }))
+
+const refusal = (flags: Flags, env: Record<string, string> = {}, file?: string): string => {
+  const exit = Effect.runSyncExit(resolveSettings(flags, env, file === undefined ? undefined : { path: "c.json", text: file }))
+  return Exit.isFailure(exit) ? String(exit.cause) : "accepted"
+}
+
+describe("settings", () => {
+  test("defaults are a node on this machine", () => {
+    const settings = resolve({})
+    expect(settings.data).toBe("./ouroboros-data")
+    expect(settings.s3).toEqual({ host: "127.0.0.1", port: 9000 })
+    expect(settings.admin).toEqual({ host: "127.0.0.1", port: 9001 })
+    expect(settings.retentionDays).toBe(30)
+  })
+
+  test("flags beat the environment, which beats the file, which beats the defaults", () => {
+    const file = "{\"s3\": \"127.0.0.1:3\", \"data\": \"file\", \"domain\": \"file.example\"}"
+    const env = { OUROBOROS_S3: "127.0.0.1:2", OUROBOROS_DATA: "env" }
+    expect(resolve({ s3: "127.0.0.1:1" }, env, file)).toMatchObject({ s3: { port: 1 }, data: "env", domain: "file.example", admin: { port: 9001 } })
+    expect(resolve({}, {}, file)).toMatchObject({ s3: { port: 3 }, data: "file" })
+    expect(resolve({}, { OUROBOROS_DATA: "" }, file).data).toBe("file")
+  })
+
+  test("an unknown key, a wrong type and no JSON are refused, and the file is named", () => {
+    expect(refusal({}, {}, "{\"dta\": \"x\"}")).toContain("dta")
+    expect(refusal({}, {}, "{\"retentionDays\": \"long\"}")).toContain("c.json")
+    expect(refusal({}, {}, "retentionDays: 3")).toContain("not JSON")
+    expect(refusal({}, {}, "{\"retentionDays\": -1}")).not.toBe("accepted")
+  })
+
+  test("half a pair is refused: certificate without key, access key without secret", () => {
+    expect(refusal({ tlsCert: "c.pem" })).toContain("both or neither")
+    expect(refusal({}, { OUROBOROS_ACCESS_KEY: "abc" })).toContain("both or neither")
+    expect(refusal({}, { OUROBOROS_ACCESS_KEY: "abc", OUROBOROS_SECRET_KEY: "short" })).toContain("8 characters")
+  })
+
+  test("addresses: host and port, IPv6 in brackets, a port alone; nothing else", () => {
+    const parse = (text: string) => Effect.runSync(parseHostPort(text, "x"))
+    expect(parse("0.0.0.0:80")).toEqual({ host: "0.0.0.0", port: 80 })
+    expect(parse("[::1]:9000")).toEqual({ host: "::1", port: 9000 })
+    expect(parse(":0")).toEqual({ host: "127.0.0.1", port: 0 })
+    for (const bad of ["9000", "a:b", "::1:9000", "h:65536", "h:", "http://h:1"]) expect(() => parse(bad), bad).toThrow()
+  })
+})
