@@ -110,7 +110,6 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
   const tornTail: TornTail | undefined = ended._tag === "End" ? undefined :
     { segment: number, offset: ended.offset, bytes: lastSegment.sizeBytes - ended.offset, why: ended.why }
   yield* makeDurable(disk, files.path(number), last.segment === number ? last : undefined).pipe(
-    Effect.andThen(disk.syncFolder(folder)),
     Effect.mapError(diskFailed(number, 0))
   )
   const end = last.segment === number ? placeAfter(last) : { segment: number, offset: segmentHeaderBytes }

@@ -1,5 +1,5 @@
 /** What the journal's tests share: a journal on the Disk twin, records that can be told apart, a world that stops. */
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, type Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { RestartId, StoreId } from "../../src/base/ids.ts"
 import type { WalSizes } from "../../src/wal/Wal.ts"
@@ -57,10 +57,13 @@ export const replayIds = (wal: WalInterface, from?: WalPlace) =>
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** Runs the effect until it ends or the disk stops for good; whatever hangs then is left hanging, as in a power cut. */
-export const untilStopped = async <A, E>(disk: MemoryDisk, effect: Effect.Effect<A, E>): Promise<Exit.Exit<A, E> | undefined> => {
-  const fiber = Effect.runFork(onTestClock(effect))
+export const untilStopped = async <A, E>(
+  disk: MemoryDisk,
+  effect: Effect.Effect<A, E>,
+  fork: (effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = (forked) => Effect.runFork(onTestClock(forked))
+): Promise<Exit.Exit<A, E> | undefined> => {
   let exit: Exit.Exit<A, E> | undefined
-  fiber.addObserver((ended) => {
+  fork(effect).addObserver((ended) => {
     exit = ended
   })
   while (exit === undefined && !disk.stopped) await turn()
