@@ -34,7 +34,6 @@ export const hashBits = (options: ChunkerOptions): { readonly before: number; re
 
 interface Kernel {
   readonly memory: WasmMemory
-  readonly reset: () => void
   readonly roll: (from: number, to: number) => void
   readonly find: (from: number, to: number, bits: number) => number
 }
@@ -72,7 +71,6 @@ export const makeChunker = (gearKey: Uint8Array, options: ChunkerOptions): Chunk
     const skip = start + minBytes
     if (skip < limit) {
       memory.set(bytes.subarray(skip - windowBytes, skip), gearTableBytes)
-      kernel.reset()
       kernel.roll(gearTableBytes, gearTableBytes + windowBytes)
       const normal = Math.min(limit, start + averageBytes)
       const found = find(bytes, skip, normal, bits.before) || find(bytes, normal, limit, bits.after)

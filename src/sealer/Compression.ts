@@ -40,10 +40,17 @@ export const compressWherePays: Compressor = (plaintext) => {
   return compressed.length <= plaintext.length * (1 - savedMin) ? compressed : undefined
 }
 
-/** Exactly `sizeBytes` of plaintext, or undefined; never allocates more than that, whatever the frame claims. */
+/** A frame may ask its reader for a window of at most 8 MiB: no compressor needs more for the largest chunk. */
+const windowLogMax = 23
+
+/** Exactly `sizeBytes` of plaintext, or undefined; allocates that and a window, whatever the frame claims. */
 export const decompress = (compressed: Uint8Array, sizeBytes: number): Uint8Array | undefined => {
   try {
-    const plaintext = zstdDecompressSync(compressed, { maxOutputLength: sizeBytes, chunkSize: Math.max(64, sizeBytes) })
+    const plaintext = zstdDecompressSync(compressed, {
+      params: { [constants.ZSTD_d_windowLogMax]: windowLogMax },
+      maxOutputLength: sizeBytes,
+      chunkSize: Math.max(64, sizeBytes)
+    })
     return plaintext.length === sizeBytes ? plaintext : undefined
   } catch (error) {
     // zlib's failures carry a code: no zstd frame, or longer than announced. Anything else is ours.

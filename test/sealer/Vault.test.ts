@@ -124,6 +124,16 @@ describe("vault: chunks", () => {
     expect(lying(new Uint8Array(100))).toBe("Damaged")
   })
 
+  it("sealer: a frame that asks for a window beyond any chunk is refused, one within is not", () => {
+    const plaintext = new Uint8Array(20_000).fill(0x61)
+    const id = vault.nameChunk(plaintext)
+    // RFC 8878: magic, no sizes in the header, window of 2^log bytes, one last block: a byte repeated.
+    const block = ((plaintext.length << 3) | 0b011).toString(16).padStart(6, "0").match(/../g)?.toReversed().join("") ?? ""
+    const frameOf = (log: number): Buffer => Buffer.from(`28b52ffd00${((log - 10) << 3).toString(16).padStart(2, "0")}${block}61`, "hex")
+    const opened = (log: number): string => reasonOf(vault.openChunk(id, vault.sealChunk(id, plaintext, () => frameOf(log)).bytes))
+    expect([15, 23, 24, 27, 41].map(opened)).toEqual(["opened", "opened", "Damaged", "Damaged", "Damaged"])
+  })
+
   it("sealer: equal content in two vaults: ids, vertex hashes, gear keys and sealed bytes are unrelated", () => {
     const plaintext = text(5000, 10)
     const [id, other] = [vault.nameChunk(plaintext), foreign.nameChunk(plaintext)]

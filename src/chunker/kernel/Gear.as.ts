@@ -8,17 +8,13 @@
 /** Of the last 64 bytes rolled over: sum of gear[byte] << age, modulo 2^64. */
 let hash: u64 = 0
 
-export function reset(): void {
-  hash = 0
-}
-
 // @ts-ignore: decorator
 @inline
 function next(h: u64, at: usize): u64 {
   return (h << 1) + load<u64>(<usize>load<u8>(at) << 3)
 }
 
-/** Rolls over [from, to) without looking for a cut. */
+/** Rolls over [from, to) without looking for a cut. After 64 bytes nothing of what was before is left. */
 export function roll(from: usize, to: usize): void {
   let h = hash
   for (let at = from; at < to; at++) h = next(h, at)
