@@ -1,11 +1,27 @@
 /** PUT until acknowledged: gateway -> chunker -> sealer -> wal -> namespace. */
-import { Context, type Effect } from "effect"
-import type { BodyError, Body } from "./ports/Body.ts"
-import type { ComputeError } from "./ports/Compute.ts"
+import { Context, Effect, Fiber, Layer } from "effect"
 import type { UploadId } from "./base/ids.ts"
-import type { Refused, Unavailable } from "./namespace/Namespace.ts"
-import type { Attributes, Checksum, CompletedPart, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
-import type { ReadError } from "./get.ts"
+import { unitsSealingMax } from "./base/limits.ts"
+import { millisOf } from "./base/time.ts"
+import { Blocks } from "./block/BlockService.ts"
+import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
+import { joinParts } from "./complete.ts"
+import { contentOf, inlineContent } from "./content.ts"
+import { Get, type GetService, type ReadError } from "./get.ts"
+import {
+  beginUpload, blockWritten, collect, cutAndName, type Fresh, type IngestRooms, type IngestSizes, ingestSizes, journal, lookUp, makeRoom, propose, seal,
+  unitsOf, type Upload
+} from "./ingest.ts"
+import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
+import { type Committed, Namespace, type Refused, type Unavailable } from "./namespace/Namespace.ts"
+import { finishManifest, stageGathered } from "./pages.ts"
+import { Pins } from "./pins.ts"
+import type { Body, BodyError } from "./ports/Body.ts"
+import { Compute, type ComputeError } from "./ports/Compute.ts"
+import { Entropy } from "./ports/Entropy.ts"
+import { vaultOf } from "./sealer/SealKernel.ts"
+import type { VaultKeys } from "./sealer/VaultKeys.ts"
+import { Wal } from "./wal/WalService.ts"
 
 /** What the gateway learned while the body passed; asked once, after its end. */
 export interface BodySummary {
@@ -62,10 +78,114 @@ export interface Stored {
 
 export type PutError = Refused | Unavailable | BodyError | ComputeError
 
-export class Put extends Context.Service<Put, {
+export interface PutService {
   readonly object: (request: PutRequest) => Effect.Effect<Stored, PutError>
   readonly part: (request: PartRequest) => Effect.Effect<Stored, PutError>
   /** A new version over the same chunks: no byte is read or written. */
   readonly copy: (request: CopyRequest) => Effect.Effect<Stored, PutError | ReadError>
   readonly complete: (request: CompleteRequest) => Effect.Effect<Stored, PutError | ReadError>
-}>()("ouroborosdb/Put") {}
+}
+
+export interface PutOptions {
+  readonly keys: VaultKeys
+  readonly chunker: ChunkerOptions
+  /** Small ones in tests. */
+  readonly sizes?: Partial<IngestSizes>
+}
+
+export class Put extends Context.Service<Put, PutService>()("ouroborosdb/Put") {
+  static readonly layer = (options: PutOptions): Layer.Layer<Put, never, Wal | Namespace | Blocks | Compute | Entropy | Pins | Get> =>
+    Layer.effect(Put, Effect.gen(function*() {
+      const rooms: IngestRooms = {
+        sizes: { ...ingestSizes(options.chunker), ...options.sizes }, vault: vaultOf(options.keys), compute: yield* Compute,
+        entropy: yield* Entropy, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins,
+        room: makeRoom(), buffers: []
+      }
+      const get = yield* Get
+      return {
+        object: Effect.fn("Put.object")((request: PutRequest) => Effect.scoped(putObject(rooms, request))),
+        part: Effect.fn("Put.part")((request: PartRequest) => Effect.scoped(putPart(rooms, request))),
+        copy: Effect.fn("Put.copy")((request: CopyRequest) => copy(rooms, request)),
+        complete: Effect.fn("Put.complete")((request: CompleteRequest) => Effect.scoped(complete(rooms, get, request)))
+      }
+    }))
+}
+
+const putObject = Effect.fnUntraced(function*(rooms: IngestRooms, request: PutRequest) {
+  const upload = yield* beginUpload(rooms, request.body.sizeBytes)
+  const content = yield* ingest(rooms, upload, request.body, request.summary)
+  const { bucket, key, attributes, condition } = request
+  const change = { _tag: "PutObject" as const, bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) }
+  return storedOf(yield* propose(rooms, upload, change), content)
+})
+
+const putPart = Effect.fnUntraced(function*(rooms: IngestRooms, request: PartRequest) {
+  const upload = yield* beginUpload(rooms, request.body.sizeBytes)
+  const content = yield* ingest(rooms, upload, request.body, request.summary)
+  const { bucket, key, partNumber } = request
+  return storedOf(yield* propose(rooms, upload, { _tag: "PutPart", bucket, key, upload: request.upload, partNumber, content }), content)
+})
+
+/**
+ * From a body to content that is on the disk, or will be with the commit that names it. Units of the body are sealed
+ * while the next ones are read and cut; full blocks are written while the next one gathers.
+ */
+const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, body: Body, summary: () => BodySummary) {
+  const units = unitsOf(rooms, body)
+  const sealing: Array<Fiber.Fiber<ReadonlyArray<Fresh>, ComputeError>> = []
+  let unit = yield* units.next(new Uint8Array(0))
+  if (unit.final && unit.bytes.length <= rooms.sizes.inlineBytesMax) return inlineContent(rooms.vault, unit.bytes, summary())
+  for (;;) {
+    const named = yield* cutAndName(rooms, unit)
+    const fresh = lookUp(rooms, upload, named)
+    if (unit.final && sealing.length === 0) {
+      // The whole of a small body, or the end of one that is all known: nothing to overlap with.
+      yield* collect(rooms, upload, yield* seal(rooms, named.bytes, fresh))
+      break
+    }
+    sealing.push(yield* Effect.forkChild(seal(rooms, named.bytes, fresh)))
+    if (sealing.length >= unitsSealingMax || unit.final) yield* collectOldest(rooms, upload, sealing)
+    yield* stageGathered(rooms, upload)
+    if (unit.final) break
+    unit = yield* units.next(named.carry)
+  }
+  while (sealing.length > 0) yield* collectOldest(rooms, upload, sealing)
+  yield* blockWritten(upload)
+  yield* stageGathered(rooms, upload)
+  yield* journal(rooms, upload)
+  return contentOf(upload, yield* finishManifest(rooms, upload), summary())
+})
+
+const collectOldest = Effect.fnUntraced(function*(
+  rooms: IngestRooms, upload: Upload, sealing: Array<Fiber.Fiber<ReadonlyArray<Fresh>, ComputeError>>
+) {
+  yield* collect(rooms, upload, yield* Fiber.join(sealing.shift()!))
+})
+
+/** The same manifest under another name: its chunks are counted once more. */
+const copy = Effect.fnUntraced(function*(rooms: IngestRooms, request: CopyRequest) {
+  const { source, bucket, key, attributes, condition } = request
+  const content: Content = {
+    sizeBytes: source.sizeBytes, etag: source.etag, etagIsMd5: !source.etag.includes("-"), manifest: source.manifest,
+    arrivals: [], blocks: [], ...(source.checksum === undefined ? {} : { checksum: source.checksum })
+  }
+  const change = { _tag: "PutObject" as const, bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) }
+  return storedOf(yield* rooms.namespace.propose(change), content)
+})
+
+/** Parts become one object: their manifests are joined, no byte is moved. Settle drops the parts afterwards. */
+const complete = Effect.fnUntraced(function*(rooms: IngestRooms, get: GetService, request: CompleteRequest) {
+  const upload = yield* beginUpload(rooms, 0)
+  const { content, objectParts } = yield* joinParts(rooms, get, upload, request)
+  const { bucket, key, parts, condition } = request
+  const committed = yield* propose(rooms, upload, {
+    _tag: "CompleteUpload", bucket, key, upload: request.upload, content, objectParts,
+    parts: parts.map(({ partNumber, etag }) => ({ partNumber, etag })), ...(condition === undefined ? {} : { condition })
+  })
+  return storedOf(committed, content)
+})
+
+const storedOf = ({ sequence, time, answer }: Committed, content: Content): Stored => {
+  const { versionId, etag, checksum } = answer._tag === "Stored" ? answer : { versionId: undefined, ...content }
+  return { sequence, versionId, etag, modifiedMs: millisOf(time), ...(checksum === undefined ? {} : { checksum }) }
+}

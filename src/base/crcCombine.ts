@@ -52,6 +52,21 @@ const shiftOf = (of: Polynomial, lengthBytes: number): bigint => {
   return shift
 }
 
+const bytesOf = (value: bigint, width: number): Uint8Array =>
+  Uint8Array.from({ length: width }, (_, index) => Number((value >> BigInt(8 * (width - 1 - index))) & 0xffn))
+
+/** The CRC of a few bytes, bit by bit: of parts' checksums in a row. Big-endian, 4 or 8 bytes. */
+export const smallCrc = (algorithm: CombinableCrc, bytes: Uint8Array): Uint8Array => {
+  const { bits, terms } = polynomials[algorithm]
+  const ones = (1n << bits) - 1n
+  let crc = ones
+  for (const byte of bytes) {
+    crc ^= BigInt(byte)
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 1n) === 1n ? (crc >> 1n) ^ terms : crc >> 1n
+  }
+  return bytesOf(crc ^ ones, Number(bits) / 8)
+}
+
 /** The CRC of all pieces joined. Big-endian values as S3 sends them, decoded from base64: 4 or 8 bytes each. */
 export const combineCrcs = (
   algorithm: CombinableCrc, pieces: ReadonlyArray<{ readonly crc: Uint8Array; readonly lengthBytes: number }>
@@ -66,5 +81,5 @@ export const combineCrcs = (
     if (shift.lengthBytes !== lengthBytes) shift = { lengthBytes, value: shiftOf(of, lengthBytes) }
     joined = multiply(of, shift.value, joined) ^ crc.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n)
   }
-  return Uint8Array.from({ length: width }, (_, index) => Number((joined >> BigInt(8 * (width - 1 - index))) & 0xffn))
+  return bytesOf(joined, width)
 }

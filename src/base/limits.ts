@@ -99,6 +99,10 @@ export const proposalBatchBytesMax = 4 * MiB
 /** Overlay size that starts a checkpoint. */
 export const overlayRowsMax = 50_000
 export const overlayBytesMax = 32 * MiB
+/** An overlay this large takes no more: proposals wait for the checkpoint under way. */
+export const overlayRowsStop = 4 * overlayRowsMax
+/** A checkpoint that failed is tried again after this. */
+export const checkpointRetryMs = 1000
 /** Journal bytes since the last checkpoint that start one. */
 export const checkpointWalBytes = 256 * MiB
 /** The state's tree: rows of its table, and the nodes they are cut into (fan-out is an average, cuts are keyed). */

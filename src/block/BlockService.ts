@@ -55,11 +55,13 @@ export interface BlocksService {
    */
   readonly write: (block: BlockId, chunks: ReadonlyArray<BlockChunk>) => Effect.Effect<BlockWritten, BlockError>
   /**
-   * Reads regions, each verified against its sealed hash; neighbours share a read, and no block is loaded whole. One
-   * result for each place asked for, in that order: the sealed bytes, or why they cannot be had. Results may be views
-   * of one buffer.
+   * Reads regions; neighbours share a read, and no block is loaded whole. One result for each place asked for, in that
+   * order: the sealed bytes, or why they cannot be had. Each is verified against its sealed hash here, or by the caller
+   * where it says so (the kernel that opens chunks does it on its lane). Results may be views of one buffer.
    */
-  readonly read: (places: ReadonlyArray<RegionRead>) => Effect.Effect<ReadonlyArray<Uint8Array | BlockError>>
+  readonly read: (
+    places: ReadonlyArray<RegionRead>, verifiedBy?: "Blocks" | "Caller"
+  ) => Effect.Effect<ReadonlyArray<Uint8Array | BlockError>>
   /** Header, directory and footer of a block, verified. */
   readonly directory: (block: BlockId) => Effect.Effect<BlockDirectory, BlockError>
   /** Reads all of a block and names every region that is damaged; fails where not even the directory can be read. */
@@ -90,7 +92,7 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
       const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
       return {
         write: (block, chunks) => writeBlock(disk, options, folders, block, chunks),
-        read: (places) => readRegions(open, places),
+        read: (places, verifiedBy = "Blocks") => readRegions(open, places, verifiedBy),
         directory: (block) => inBlock(block, open.use(block, (file) => readDirectory(file, options, block))),
         verify: (block) => inBlock(block, open.use(block, (file) => verifyFile(file, options, block))),
         list: listBlocks(disk),
@@ -232,7 +234,9 @@ const placeFault = (place: RegionRead): string | undefined => {
   return undefined
 }
 
-const readRegions = Effect.fnUntraced(function*(open: BlockFiles, places: ReadonlyArray<RegionRead>) {
+const readRegions = Effect.fnUntraced(function*(
+  open: BlockFiles, places: ReadonlyArray<RegionRead>, verifiedBy: "Blocks" | "Caller"
+) {
   const results = new Array<Uint8Array | BlockError>(places.length)
   const byBlock = new Map<BlockId, Array<number>>()
   for (const [index, place] of places.entries()) {
@@ -251,18 +255,20 @@ const readRegions = Effect.fnUntraced(function*(open: BlockFiles, places: Readon
       const read = inBlock(block, open.use(block, (file) => file.read(run.offset, run.lengthBytes)))
       const bytes = yield* Effect.catch(read, (error) => Effect.succeed(error))
       for (const member of run.members) {
-        results[members[member]!] = bytes instanceof Uint8Array ? regionOf(block, asked[member]!, bytes, run.offset) : bytes
+        results[members[member]!] = bytes instanceof Uint8Array ? regionOf(asked[member]!, bytes, run.offset, verifiedBy) : bytes
       }
     }
   }
   return results
 })
 
-const regionOf = (block: BlockId, place: RegionRead, run: Uint8Array, runOffset: number): Uint8Array | BlockDamaged => {
+const regionOf = (
+  place: RegionRead, run: Uint8Array, runOffset: number, verifiedBy: "Blocks" | "Caller"
+): Uint8Array | BlockDamaged => {
   const start = place.offset - runOffset
   const sealed = run.subarray(start, start + place.lengthBytes)
-  const what = sealedFault(sealed, place)
-  return what === undefined ? sealed : new BlockDamaged({ block, what })
+  const what = verifiedBy === "Blocks" || sealed.length !== place.lengthBytes ? sealedFault(sealed, place) : undefined
+  return what === undefined ? sealed : new BlockDamaged({ block: place.block, what })
 }
 
 const listBlocks = Effect.fnUntraced(function*(disk: DiskService) {

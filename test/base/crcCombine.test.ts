@@ -3,7 +3,7 @@ import fc from "fast-check"
 import { createCRC64 } from "hash-wasm"
 import { describe, expect, test } from "vitest"
 import { concatBytes, fromHex, toHex } from "../../src/base/bytes.ts"
-import { combineCrcs } from "../../src/base/crcCombine.ts"
+import { combineCrcs, smallCrc } from "../../src/base/crcCombine.ts"
 import type { CombinableCrc } from "../../src/base/crcCombine.ts"
 
 const crc64 = await createCRC64("9a6c9329ac4bc9b5")
@@ -26,6 +26,7 @@ describe("crcCombine", () => {
       fc.assert(fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 12 }), (parts) => {
         const pieces = parts.map((part) => ({ crc: of[algorithm](part), lengthBytes: part.length }))
         expect(toHex(combineCrcs(algorithm, pieces))).toBe(toHex(of[algorithm](concatBytes(parts))))
+        expect(toHex(smallCrc(algorithm, concatBytes(parts)))).toBe(toHex(of[algorithm](concatBytes(parts))))
       }))
     })
   }

@@ -1,0 +1,240 @@
+/**
+ * Fetch: plaintext of chunks by their ids, from whichever copy is whole. It sits between get (and whoever joins
+ * manifests) and the journal, the blocks and the sealer's opening kernel.
+ *
+ * Rounds: look up the rows (one batch), read one untried copy of each chunk, verify, open. A copy that is not there or
+ * not whole sends its chunk into the next round, with its row looked up again: it may have moved meanwhile (R12).
+ */
+import { Context, Data, Effect, Layer } from "effect"
+import type { ChunkId } from "./base/ids.ts"
+import { blockReadRunBytesMax, computeHereBytesMax, damagedChunksMax, resolveRoundsMax } from "./base/limits.ts"
+import { Blocks } from "./block/BlockService.ts"
+import type { BlocksService } from "./block/BlockService.ts"
+import type { ChunkRow, CopyPlace } from "./namespace/Model.ts"
+import { Namespace } from "./namespace/Namespace.ts"
+import type { NamespaceService } from "./namespace/Namespace.ts"
+import { Compute } from "./ports/Compute.ts"
+import type { ComputeService } from "./ports/Compute.ts"
+import { openKernel } from "./sealer/SealKernel.ts"
+import type { OpenInput } from "./sealer/SealKernel.ts"
+import type { VaultKeys } from "./sealer/VaultKeys.ts"
+import { WalError } from "./wal/WalError.ts"
+import { Wal } from "./wal/WalService.ts"
+import type { WalInterface } from "./wal/WalService.ts"
+
+/** The bytes cannot be had as they were written: never wrong bytes instead (P3). */
+export class ReadError extends Data.TaggedError("ReadError")<{
+  readonly reason: "Damaged" | "Missing" | "Disk" | "Compute"
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `read: ${this.reason}: ${this.detail}`
+  }
+}
+
+export interface FetchService {
+  /** Plaintexts in the order asked for, each verified, each in bytes of its own. Ids may repeat. */
+  readonly chunks: (ids: ReadonlyArray<ChunkId>) => Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
+  /** A read of this chunk met a damaged copy: deduplication must not count on it (R1). */
+  readonly isDamaged: (id: ChunkId) => boolean
+}
+
+interface Rooms {
+  readonly keys: VaultKeys
+  readonly wal: WalInterface
+  readonly namespace: NamespaceService
+  readonly blocks: BlocksService
+  readonly compute: ComputeService
+  /** Oldest first; the oldest are forgotten. */
+  readonly damaged: Set<ChunkId>
+}
+
+export class Fetch extends Context.Service<Fetch, FetchService>()("ouroborosdb/Fetch") {
+  static readonly layer = (keys: VaultKeys): Layer.Layer<Fetch, never, Wal | Namespace | Blocks | Compute> =>
+    Layer.effect(Fetch, Effect.gen(function*() {
+      const rooms: Rooms = {
+        keys, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, compute: yield* Compute, damaged: new Set()
+      }
+      return {
+        chunks: (ids) => fetchChunks(rooms, ids),
+        isDamaged: (id) => rooms.damaged.has(id)
+      }
+    }))
+}
+
+/** One chunk on its way: which copies were tried, and how they failed. */
+interface Wanted {
+  readonly id: ChunkId
+  readonly tried: Set<string>
+  readonly failures: Array<Failure>
+  plaintext: Uint8Array | undefined
+}
+
+interface Failure {
+  readonly reason: ReadError["reason"]
+  readonly detail: string
+}
+
+/** A copy that this round reads. */
+interface Attempt {
+  readonly wanted: Wanted
+  readonly row: ChunkRow
+  readonly place: CopyPlace
+}
+
+const nameOf = (place: CopyPlace): string =>
+  place._tag === "Journal" ? `journal ${place.segment}:${place.offset}` : `block ${place.block} at ${place.offset}`
+
+const fetchChunks = Effect.fnUntraced(function*(rooms: Rooms, ids: ReadonlyArray<ChunkId>) {
+  const wanted = new Map<ChunkId, Wanted>()
+  for (const id of ids) wanted.set(id, { id, tried: new Set(), failures: [], plaintext: undefined })
+  for (let round = 0; round < resolveRoundsMax; round++) {
+    const open = [...wanted.values()].filter((one) => one.plaintext === undefined)
+    if (open.length === 0) return inOrder(ids, wanted)
+    yield* readRound(rooms, yield* attemptsOf(rooms, open))
+  }
+  return yield* giveUp([...wanted.values()].find((one) => one.plaintext === undefined)!)
+})
+
+/** Whoever asked for a chunk twice gets its bytes twice: they are his to change. */
+const inOrder = (ids: ReadonlyArray<ChunkId>, wanted: ReadonlyMap<ChunkId, Wanted>): ReadonlyArray<Uint8Array> => {
+  const given = new Set<ChunkId>()
+  return ids.map((id) => {
+    const plaintext = wanted.get(id)!.plaintext!
+    if (given.has(id)) return plaintext.slice()
+    given.add(id)
+    return plaintext
+  })
+}
+
+const reasonOrder: ReadonlyArray<ReadError["reason"]> = ["Damaged", "Disk", "Compute", "Missing"]
+
+const giveUp = (wanted: Wanted): Effect.Effect<never, ReadError> => {
+  const reason = reasonOrder.find((one) => wanted.failures.some((failure) => failure.reason === one)) ?? "Missing"
+  const why = wanted.failures.map((failure) => failure.detail).join("; ")
+  return Effect.fail(new ReadError({ reason, detail: `chunk ${wanted.id}: ${why === "" ? "no copy is recorded" : why}` }))
+}
+
+/** For each chunk a copy that was not tried yet; fails for a chunk that has none left. */
+const attemptsOf = (rooms: Rooms, open: ReadonlyArray<Wanted>): Effect.Effect<ReadonlyArray<Attempt>, ReadError> =>
+  Effect.suspend(() => {
+    const rows = rooms.namespace.chunks(open.map((one) => one.id))
+    const attempts: Array<Attempt> = []
+    for (const [index, wanted] of open.entries()) {
+      const row = rows[index]
+      const copy = row?.copies.find(({ place }) => !wanted.tried.has(nameOf(place)))
+      if (row === undefined || copy === undefined) return giveUp(wanted)
+      attempts.push({ wanted, row, place: copy.place })
+    }
+    return Effect.succeed(attempts)
+  })
+
+const readRound = Effect.fnUntraced(function*(rooms: Rooms, attempts: ReadonlyArray<Attempt>) {
+  for (const attempt of attempts) attempt.wanted.tried.add(nameOf(attempt.place))
+  const journal = attempts.filter((attempt) => attempt.place._tag === "Journal")
+  const block = attempts.filter((attempt) => attempt.place._tag === "Block")
+  const sealed = [
+    ...yield* readJournal(rooms.wal, journal),
+    ...yield* readBlocks(rooms.blocks, block)
+  ]
+  const groups = groupsOf(sealed)
+  yield* Effect.forEach(groups, (group) => openGroup(rooms, group), { concurrency: rooms.compute.lanes, discard: true })
+  for (const { wanted } of attempts) {
+    if (wanted.failures.length > 0 && wanted.plaintext === undefined) {
+      yield* Effect.logWarning(`chunk ${wanted.id}: ${wanted.failures.at(-1)!.detail}`)
+    }
+    if (wanted.failures.some((failure) => failure.reason === "Damaged")) remember(rooms.damaged, wanted.id)
+  }
+})
+
+const remember = (damaged: Set<ChunkId>, id: ChunkId): void => {
+  damaged.delete(id)
+  damaged.add(id)
+  for (const oldest of damaged) {
+    if (damaged.size <= damagedChunksMax) break
+    damaged.delete(oldest)
+  }
+}
+
+type Sealed = readonly [attempt: Attempt, bytes: Uint8Array]
+
+const journalFailure = (attempt: Attempt, error: WalError): Failure => ({
+  reason: error.reason === "Damaged" ? "Damaged" : error.reason === "Disk" ? "Disk" : "Missing",
+  detail: `${nameOf(attempt.place)}: ${error.message}`
+})
+
+/** All at once; one by one where that fails, so that one bad record fails alone. */
+const readJournal = Effect.fnUntraced(function*(wal: WalInterface, attempts: ReadonlyArray<Attempt>) {
+  const positions = attempts.map(({ place }) => {
+    const { segment, offset, lengthBytes } = place as CopyPlace & { readonly _tag: "Journal" }
+    return { segment, offset, length: lengthBytes }
+  })
+  if (positions.length === 0) return []
+  const all = yield* Effect.catch(wal.readMany(positions), () => Effect.succeed(undefined))
+  if (all !== undefined) return all.map((bytes, index): Sealed => [attempts[index]!, bytes])
+  const sealed: Array<Sealed> = []
+  for (const [index, attempt] of attempts.entries()) {
+    const bytes = yield* Effect.catch(wal.read(positions[index]!), (error) => Effect.succeed(error))
+    if (bytes instanceof WalError) attempt.wanted.failures.push(journalFailure(attempt, bytes))
+    else sealed.push([attempt, bytes])
+  }
+  return sealed
+})
+
+const readBlocks = Effect.fnUntraced(function*(blocks: BlocksService, attempts: ReadonlyArray<Attempt>) {
+  const reads = attempts.map(({ place, row }) => {
+    const { block, offset, lengthBytes } = place as CopyPlace & { readonly _tag: "Block" }
+    return { block, offset, lengthBytes, sealedHash: row.sealedHash }
+  })
+  const sealed: Array<Sealed> = []
+  // The opening kernel compares the hash, on its lane.
+  for (const [index, bytes] of (yield* blocks.read(reads, "Caller")).entries()) {
+    const attempt = attempts[index]!
+    if (bytes instanceof Uint8Array) {
+      sealed.push([attempt, bytes])
+      continue
+    }
+    const reason = bytes._tag === "BlockDamaged" ? "Damaged" : bytes._tag === "BlockMissing" ? "Missing" : "Disk"
+    attempt.wanted.failures.push({ reason, detail: `${nameOf(attempt.place)}: ${bytes.message}` })
+  }
+  return sealed
+})
+
+/** What one hop to a lane opens: neighbours, which share a buffer, up to the length of a run. */
+const groupsOf = (sealed: ReadonlyArray<Sealed>): ReadonlyArray<ReadonlyArray<Sealed>> => {
+  const groups: Array<Array<Sealed>> = []
+  let groupBytes = 0
+  for (const one of sealed) {
+    const last = groups.at(-1)
+    const shares = last?.[0]![1].buffer === one[1].buffer
+    if (last !== undefined && (shares || groupBytes + one[1].length <= blockReadRunBytesMax / 2)) {
+      last.push(one)
+      groupBytes += one[1].length
+    } else {
+      groups.push([one])
+      groupBytes = one[1].length
+    }
+  }
+  return groups
+}
+
+const openGroup = Effect.fnUntraced(function*(rooms: Rooms, group: ReadonlyArray<Sealed>) {
+  const input: OpenInput = {
+    keys: rooms.keys,
+    pieces: group.map(([{ row }, bytes]) => ({ id: row.id, bytes, hash: row.sealedHash }))
+  }
+  const bytes = group.reduce((sum, [, sealed]) => sum + sealed.length, 0)
+  const output = yield* (bytes <= computeHereBytesMax
+    ? Effect.sync(() => openKernel.run(input))
+    : Effect.mapError(rooms.compute.run(openKernel, input), (error) => new ReadError({ reason: "Compute", detail: error.message })))
+  for (const [index, opened] of output.opened.entries()) {
+    const [{ wanted, row, place }] = group[index]!
+    if (!(opened instanceof Uint8Array)) {
+      wanted.failures.push({ reason: "Damaged", detail: `${nameOf(place)}: ${opened.reason}: ${opened.detail}` })
+    } else if (opened.length !== row.sizeBytes) {
+      wanted.failures.push({ reason: "Damaged", detail: `${nameOf(place)}: ${opened.length} bytes, its row says ${row.sizeBytes}` })
+    } else {
+      wanted.plaintext = opened
+    }
+  }
+})
