@@ -35,7 +35,7 @@ export class AsOfRefused extends Data.TaggedError("AsOfRefused")<{
 
 /** The store cannot take the change now: the journal failed, the disk is full, or the chunks of an abandoned segment are lost. */
 export class Unavailable extends Data.TaggedError("Unavailable")<{
-  readonly reason: "JournalFailed" | "DiskFull" | "LostChunks" | "CommitTooLarge" | "Stopped"
+  readonly reason: "JournalFailed" | "DiskFull" | "LostChunks" | "BlockFailed" | "CommitTooLarge" | "Stopped"
   readonly detail: string
 }> {
   override get message(): string {
@@ -55,8 +55,9 @@ export interface NamespaceService {
   /**
    * Logs, syncs and applies one change; a refusal is an error and changes nothing (but has its sequence).
    * `walEpoch` is the journal's epoch at which the change's chunks were appended: LostChunks where it has moved since.
+   * `author` is the principal that asked; absent, the node itself.
    */
-  readonly propose: (change: Model.Change, walEpoch?: number) => Effect.Effect<Committed, Refused | Unavailable>
+  readonly propose: (change: Model.Change, walEpoch?: number, author?: string) => Effect.Effect<Committed, Refused | Unavailable>
   readonly head: () => Model.CommitInfo
   readonly oldestReadable: () => Sequence
   /** The sequence that AS OF means; head where absent. */

@@ -1,0 +1,206 @@
+/**
+ * Canonical: the one byte form of entries, vertices, pages and row values. It sits between the nouns of the namespace
+ * and cborg: deterministic CBOR (RFC 8949, 4.2.1) of arrays, unsigned integers, byte strings, booleans and null only.
+ *
+ * Fields are positional, so there are no maps to order; text is a byte string of UTF-8 (CBOR text would lose a leading
+ * U+FEFF in cborg); absent is null. Equal values have equal bytes, and bytes that are not the form of their value are
+ * refused, so a hash of the bytes names the value.
+ */
+import { decode, encode, rfc8949EncodeOptions } from "cborg"
+import { assert } from "../base/assert.ts"
+import { compareBytes, equalBytes, fromHex, fromUtf8, toHex, toUtf8 } from "../base/bytes.ts"
+
+/** Bytes that are no value of their format. The message says what and where. */
+export class FormatError extends Error {
+  readonly _tag = "FormatError"
+  override readonly name = "FormatError"
+}
+
+/** What CBOR carries of ours. */
+export type Node = number | bigint | boolean | null | Uint8Array | ReadonlyArray<Node>
+
+/** Writes a value as a tree of nodes; reads it back or throws FormatError. `at` is where, for the message. */
+export interface Codec<A> {
+  readonly write: (value: A) => Node
+  readonly read: (node: unknown, at: string) => A
+}
+
+const fail = (at: string, claim: string): never => {
+  throw new FormatError(`${at}: ${claim}`)
+}
+
+const decodeOptions = { strict: true, allowIndefinite: false, allowUndefined: false, rejectDuplicateMapKeys: true } as const
+
+/** Encodes with the codec. Equal values give equal bytes. */
+export const encodeWith = <A>(codec: Codec<A>, value: A): Uint8Array => encode(codec.write(value), rfc8949EncodeOptions)
+
+/** Decodes one value that fills `bytes`; throws FormatError unless they are exactly the bytes of their value. */
+export const decodeWith = <A>(codec: Codec<A>, bytes: Uint8Array, what: string): A => {
+  const value = codec.read(decodeNode(bytes, what), what)
+  if (!equalBytes(encodeWith(codec, value), bytes)) return fail(what, "not in canonical form")
+  return value
+}
+
+/** As decodeWith, for bytes that a hash or a cipher already vouches for: the form is not compared again. */
+export const decodeTrusted = <A>(codec: Codec<A>, bytes: Uint8Array, what: string): A =>
+  codec.read(decodeNode(bytes, what), what)
+
+const decodeNode = (bytes: Uint8Array, what: string): unknown => {
+  try {
+    return decode(bytes, decodeOptions)
+  } catch (error) {
+    // cborg throws Error on malformed bytes, RangeError where nesting exceeds the stack: neither is a value of ours.
+    if (error instanceof Error) return fail(what, error.message)
+    throw error
+  }
+}
+
+/** An unsigned integer up to `max`, by default the largest safe one. */
+export const uint = (max: number = Number.MAX_SAFE_INTEGER): Codec<number> => ({
+  write: (value) => {
+    assert(Number.isSafeInteger(value) && value >= 0 && value <= max, `not an integer in 0..${max}: ${value}`)
+    return value
+  },
+  read: (node, at) =>
+    typeof node === "number" && Number.isSafeInteger(node) && node >= 0 && node <= max
+      ? node
+      : fail(at, `not an integer in 0..${max}`)
+})
+
+/** An unsigned 64-bit integer. */
+export const uint64: Codec<bigint> = {
+  write: (value) => {
+    assert(value >= 0n && value < 1n << 64n, `not an unsigned 64-bit integer: ${value}`)
+    return value
+  },
+  read: (node, at) => {
+    if (typeof node === "bigint" && node >= 0n && node < 1n << 64n) return node
+    return typeof node === "number" && Number.isSafeInteger(node) && node >= 0 ? BigInt(node) : fail(at, "not an unsigned 64-bit integer")
+  }
+}
+
+export const flag: Codec<boolean> = {
+  write: (value) => value,
+  read: (node, at) => (typeof node === "boolean" ? node : fail(at, "not a boolean"))
+}
+
+/** Bytes, at most `max` of them. */
+export const raw = (max: number): Codec<Uint8Array> => ({
+  write: (value) => {
+    assert(value.length <= max, `${value.length} bytes, at most ${max}`)
+    return value
+  },
+  read: (node, at) => (node instanceof Uint8Array && node.length <= max ? node : fail(at, `not a byte string of at most ${max}`))
+})
+
+/** Text of at most `max` bytes of UTF-8. A lone surrogate has no UTF-8 and is refused. */
+export const text = (max: number): Codec<string> => ({
+  write: (value) => {
+    assert(value.isWellFormed(), "text with a lone surrogate")
+    const bytes = toUtf8(value)
+    assert(bytes.length <= max, `text of ${bytes.length} bytes, at most ${max}`)
+    return bytes
+  },
+  read: (node, at) =>
+    (node instanceof Uint8Array && node.length <= max ? fromUtf8(node) : undefined) ?? fail(at, `not UTF-8 of at most ${max} bytes`)
+})
+
+/** An id or hash: hex in memory, `bytes` raw bytes in the format. */
+export const hex = <Id extends string>(bytes: number): Codec<Id> => ({
+  write: (value) => {
+    const raw = fromHex(value)
+    assert(raw.length === bytes, `${raw.length} bytes of an id of ${bytes}`)
+    return raw
+  },
+  read: (node, at) => (node instanceof Uint8Array && node.length === bytes ? (toHex(node) as Id) : fail(at, `not ${bytes} bytes`))
+})
+
+/** One of a fixed list of words, as its place in the list. The list only ever grows at its end. */
+export const word = <W extends string>(words: ReadonlyArray<W>): Codec<W> => ({
+  write: (value) => {
+    const index = words.indexOf(value)
+    assert(index >= 0, `not one of ${words.join(", ")}: ${value}`)
+    return index
+  },
+  read: (node, at) => (typeof node === "number" ? words[node] : undefined) ?? fail(at, `not one of ${words.length} words`)
+})
+
+export const optional = <A>(codec: Codec<A>): Codec<A | undefined> => ({
+  write: (value) => (value === undefined ? null : codec.write(value)),
+  read: (node, at) => (node === null ? undefined : codec.read(node, at))
+})
+
+export const list = <A>(codec: Codec<A>, max: number): Codec<ReadonlyArray<A>> => ({
+  write: (values) => {
+    assert(values.length <= max, `${values.length} items, at most ${max}`)
+    return values.map(codec.write)
+  },
+  read: (node, at) =>
+    Array.isArray(node) && node.length <= max
+      ? node.map((item, index) => codec.read(item, `${at}[${index}]`))
+      : fail(at, `not a list of at most ${max}`)
+})
+
+/** A record of texts, as pairs in byte order of their names. */
+export const textRecord = (pairsMax: number, bytesMax: number): Codec<Readonly<Record<string, string>>> => {
+  const item = text(bytesMax)
+  return {
+    write: (value) => {
+      const pairs = Object.entries(value).map(([name, content]) => [item.write(name) as Uint8Array, item.write(content)] as const)
+      assert(pairs.length <= pairsMax, `${pairs.length} pairs, at most ${pairsMax}`)
+      return pairs.sort((a, b) => compareBytes(a[0], b[0]))
+    },
+    read: (node, at) => {
+      if (!Array.isArray(node) || node.length > pairsMax) return fail(at, `not a list of at most ${pairsMax} pairs`)
+      const entries = node.map((pair, index) => {
+        if (!Array.isArray(pair) || pair.length !== 2) return fail(`${at}[${index}]`, "not a pair")
+        return [item.read(pair[0], `${at}[${index}]`), item.read(pair[1], `${at}[${index}]`)] as const
+      })
+      return Object.fromEntries(entries)
+    }
+  }
+}
+
+type FieldsOf<A> = {
+  readonly [K in keyof A]-?: Codec<A[K]> | (Record<never, never> extends Pick<A, K> ? Codec<A[K] | undefined> : never)
+}
+
+/** An object, as the list of its fields in the order in which they are given here; an optional one may be null. */
+export const struct = <A extends object>(fields: FieldsOf<A>): Codec<A> => {
+  const names = Object.keys(fields)
+  const codecs = names.map((name) => fields[name as keyof A] as Codec<unknown>)
+  return {
+    write: (value) => codecs.map((codec, index) => codec.write(value[names[index] as keyof A])),
+    read: (node, at) => {
+      if (!Array.isArray(node) || node.length !== names.length) return fail(at, `not ${names.length} fields`)
+      const value: Record<string, unknown> = {}
+      names.forEach((name, index) => {
+        const field = (codecs[index] as Codec<unknown>).read(node[index], `${at}.${name}`)
+        if (field !== undefined) value[name] = field
+      })
+      return value as A
+    }
+  }
+}
+
+type Tagged = { readonly _tag: string }
+type Cases<U extends Tagged> = { readonly [T in U["_tag"]]: readonly [number: number, codec: Codec<Omit<Extract<U, { readonly _tag: T }>, "_tag">>] }
+
+/** A tagged union, as [number of the case, its fields]. Numbers are never reused. */
+export const union = <U extends Tagged>(cases: Cases<U>): Codec<U> => {
+  const entries = Object.entries(cases) as ReadonlyArray<[string, readonly [number, Codec<object>]]>
+  const byNumber = new Map(entries.map(([tag, [number, codec]]) => [number, { tag, codec }]))
+  assert(byNumber.size === entries.length, "two cases with one number")
+  return {
+    write: (value) => {
+      const [number, codec] = cases[value._tag as U["_tag"]] as unknown as readonly [number, Codec<object>]
+      return [number, codec.write(value)]
+    },
+    read: (node, at) => {
+      if (!Array.isArray(node) || node.length !== 2) return fail(at, "not a tagged value")
+      const found = byNumber.get(node[0])
+      if (found === undefined) return fail(at, `unknown kind ${String(node[0])}: written by a newer version?`)
+      return { _tag: found.tag, ...found.codec.read(node[1], `${at}.${found.tag}`) } as unknown as U
+    }
+  }
+}

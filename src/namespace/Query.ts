@@ -1,0 +1,89 @@
+/**
+ * Query: buckets, chunks, commits and points of time, read from the rows. It sits between the service, which adds
+ * errors and the horizon, and the rows.
+ */
+import type { BlockId, ChunkId, Sequence, TenantId, VaultId } from "../base/ids.ts"
+import { type HybridTime, millisOf } from "../base/time.ts"
+import type { BlockArrival, BucketInfo, ChunkRow } from "./Model.ts"
+import { bucketConfigAt, bucketIdAt, type View } from "./QueryView.ts"
+import { afterPrefix, blockKey, bucketNamesPrefix, chunkKey, commitKey, endOfName, horizonKey, pastName, table, totalsKey, unescapeText } from "./Rows.ts"
+import { blockRow, chunkRow, commitRow, horizonRow, journaledRow, totalsRow } from "./RowsValue.ts"
+import type { StateReader } from "./State.ts"
+
+export const bucketInfo = ({ bucket: id, config }: Pick<View, "bucket" | "config">): BucketInfo => ({
+  id, name: config.name, createdMs: millisOf(config.created), versioning: config.versioning, owner: config.owner
+})
+
+/** Every bucket of the tenant at a commit, by name. */
+export const bucketsAt = (reader: StateReader, tenant: TenantId, at: Sequence): ReadonlyArray<BucketInfo> => {
+  const buckets: Array<BucketInfo> = []
+  const prefix = bucketNamesPrefix(tenant)
+  const end = afterPrefix(prefix)
+  let from = prefix
+  while (true) {
+    let name: string | undefined
+    for (const [key] of reader.scan(from, end)) {
+      name = key.slice(prefix.length, key.length - 8 - endOfName.length)
+      break
+    }
+    if (name === undefined) return buckets
+    const bucket = bucketIdAt(reader, tenant, unescapeText(name), at)
+    if (bucket !== undefined) buckets.push(bucketInfo({ bucket, config: bucketConfigAt(reader, bucket, at) }))
+    from = prefix + name + pastName
+  }
+}
+
+export const chunksOf = (reader: StateReader, vault: VaultId, ids: ReadonlyArray<ChunkId>): ReadonlyArray<ChunkRow | undefined> =>
+  reader.getMany(ids.map((id) => chunkKey(vault, id))).map((bytes, index) => {
+    if (bytes === undefined) return undefined
+    const row = chunkRow.decode(bytes)
+    return row.copies.length === 0 ? undefined : { id: ids[index] as ChunkId, ...row }
+  })
+
+/** The oldest chunks whose only copy is in the journal, in journal order. */
+export const journaledChunks = (reader: StateReader, vault: VaultId, limit: number): ReadonlyArray<ChunkRow> => {
+  const ids: Array<ChunkId> = []
+  for (const [, value] of reader.scan(table.journaled, afterPrefix(table.journaled))) {
+    if (ids.length >= limit) break
+    const row = journaledRow.decode(value)
+    if (row.vault === vault) ids.push(row.chunk)
+  }
+  return chunksOf(reader, vault, ids).filter((row) => row !== undefined)
+}
+
+export const blockOf = (reader: StateReader, block: BlockId): BlockArrival | undefined => {
+  const bytes = reader.get(blockKey(block))
+  if (bytes === undefined) return undefined
+  const { sizeBytes, hash, regions } = blockRow.decode(bytes)
+  return { block, sizeBytes, hash, regions }
+}
+
+export const oldestReadable = (reader: StateReader): Sequence => {
+  const bytes = reader.get(horizonKey)
+  return bytes === undefined ? 0 : horizonRow.decode(bytes).oldestReadable
+}
+
+export const journaledBytes = (reader: StateReader): number => {
+  const bytes = reader.get(totalsKey)
+  return bytes === undefined ? 0 : totalsRow.decode(bytes).journaledBytes
+}
+
+export const commitTime = (reader: StateReader, sequence: Sequence): HybridTime | undefined => {
+  const bytes = reader.get(commitKey(sequence))
+  return bytes === undefined ? undefined : commitRow.decode(bytes).time
+}
+
+/** Newest commit up to `head` whose time is at or before `ms`; 0 where none. Times strictly increase: binary search. */
+export const sequenceAt = (reader: StateReader, head: Sequence, ms: number): Sequence => {
+  let low = 0
+  let high = head
+  while (low < high) {
+    const middle = low + Math.ceil((high - low) / 2)
+    const time = commitTime(reader, middle)
+    // A commit row that purging dropped is older than the horizon: older than what was asked, or refused anyway.
+    if (time === undefined || millisOf(time) <= ms) low = middle
+    else high = middle - 1
+  }
+  return low
+}
+

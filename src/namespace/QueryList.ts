@@ -1,0 +1,156 @@
+/**
+ * QueryList: listings of a bucket in a view: objects, versions, history. It sits between the gateway's pages and the
+ * cursor. Order is that of UTF-8 bytes; what a page skips (older versions, names under a common prefix) is never read.
+ */
+import type { ByteString } from "../base/bytes.ts"
+
+import type { Sequence, VertexHash } from "../base/ids.ts"
+import type { ListQuery, ObjectPage, ObjectVersion, VersionPage, VersionQuery } from "./Model.ts"
+import { Cursor } from "./QueryCursor.ts"
+import { currentOf, type Found, hiddenAt, type View } from "./QueryView.ts"
+import { afterPrefix, escapeText, pastName, unescapeText, versionIdOf } from "./Rows.ts"
+import type { StateReader } from "./State.ts"
+import { decodeVertexTrusted, type Vertex, vertexHead } from "./Vertex.ts"
+
+/** The version as reads see it. What a listing does not show is decoded when it is asked for. */
+export const objectVersion = (key: string, found: Found, isLatest: boolean, hidden: Sequence | undefined): ObjectVersion => {
+  const { row, sequence, ordinal } = found
+  const head = vertexHead(row.vertex)
+  let whole: Vertex | undefined
+  const vertex = (): Vertex => (whole ??= decodeVertexTrusted(row.vertex))
+  const version = {
+    key, sequence, isLatest,
+    versionId: row.nullVersion ? "null" : versionIdOf(sequence, ordinal),
+    time: head.time, deleteMarker: row.deleteMarker, sizeBytes: head.sizeBytes, etag: head.etag,
+    get attributes() {
+      return vertex().attributes
+    },
+    get checksum() {
+      return vertex().checksum
+    },
+    get parts() {
+      return vertex().parts
+    },
+    get manifest() {
+      return vertex().manifest
+    },
+    get vertex(): VertexHash {
+      return row.hash
+    },
+    ...(hidden === undefined ? {} : { hiddenAt: hidden })
+  }
+  return version as ObjectVersion
+}
+
+/** Escaped bounds of what a query asks for, and how it groups names. */
+export interface Names {
+  readonly prefix: ByteString
+  readonly delimiter: ByteString
+  /** Where to begin, and the end, exclusive. */
+  readonly from: ByteString
+  readonly end: ByteString
+}
+
+/** After "é" and the like no byte is 0xff, so a prefix has an end; the empty one ends with the table. */
+const endOf = (prefix: ByteString): ByteString => (prefix === "" ? "\xff" : afterPrefix(prefix))
+
+/** The common prefix that covers `name`; undefined: it stands for itself. */
+export const commonPrefixOf = ({ prefix, delimiter }: Names, name: ByteString): ByteString | undefined => {
+  if (delimiter === "") return undefined
+  const index = name.indexOf(delimiter, prefix.length)
+  return index < 0 ? undefined : name.slice(0, index + delimiter.length)
+}
+
+/** `after` is passed over, and if it is itself a common prefix, so is all that it covers. */
+export const namesOf = (query: ListQuery, inclusive = false): Names => {
+  const prefix = escapeText(query.prefix)
+  const names = { prefix, delimiter: escapeText(query.delimiter), from: prefix, end: endOf(prefix) }
+  const after = escapeText(query.after)
+  if (after === "") return names
+  const covers = after.startsWith(prefix) && commonPrefixOf(names, after) === after
+  const from = covers ? afterPrefix(after) : inclusive ? after : after + pastName
+  return { ...names, from: from > prefix ? from : prefix }
+}
+
+export const listObjects = (reader: StateReader, view: View, query: ListQuery): ObjectPage => {
+  const names = namesOf(query)
+  const versions: Array<ObjectVersion> = []
+  const commonPrefixes: Array<string> = []
+  if (query.limit <= 0 || names.from >= names.end) return { versions, commonPrefixes }
+  const cursor = new Cursor(reader, view, names.from, names.end)
+  let last = ""
+  for (let name = cursor.name; name !== undefined; name = cursor.name) {
+    const found = visibleOf(cursor, view, name)
+    if (found === undefined || found.row.deleteMarker) {
+      cursor.seekPast(name)
+      continue
+    }
+    if (versions.length + commonPrefixes.length >= query.limit) return { versions, commonPrefixes, next: last }
+    const common = commonPrefixOf(names, name)
+    last = unescapeText(common ?? name)
+    if (common === undefined) {
+      versions.push(objectVersion(last, found, true, undefined))
+      cursor.seekPast(name)
+    } else {
+      commonPrefixes.push(last)
+      cursor.seek(afterPrefix(common))
+    }
+  }
+  return { versions, commonPrefixes }
+}
+
+const visibleOf = (cursor: Cursor, view: View, name: ByteString): Found | undefined => {
+  for (const found of cursor.rowsOf(name)) if (hiddenAt(view, found.row) === undefined) return found
+  return undefined
+}
+
+/** Versions and delete markers, newest first by key; with `history`, also those that S3 no longer lists. */
+export const listVersions = (reader: StateReader, view: View, query: VersionQuery, history: boolean): VersionPage => {
+  const { after, afterVersionId, limit } = query
+  const names = namesOf(query, afterVersionId !== undefined)
+  const versions: Array<ObjectVersion> = []
+  const commonPrefixes: Array<string> = []
+  if (limit <= 0 || names.from >= names.end) return { versions, commonPrefixes }
+  const cursor = new Cursor(reader, view, names.from, names.end)
+  let next: VersionPage["next"]
+  // Versions of the key that a page ended in are passed until the one that it ended with.
+  let passing = afterVersionId === undefined ? undefined : { name: escapeText(after), versionId: afterVersionId }
+  for (let name = cursor.name; name !== undefined; name = cursor.name) {
+    const common = commonPrefixOf(names, name)
+    const key = unescapeText(name)
+    let current: Found | undefined
+    if (passing !== undefined && passing.name === name) current = currentOf(reader, view, key)
+    else passing = undefined
+    for (const found of cursor.rowsOf(name)) {
+      const hidden = hiddenAt(view, found.row)
+      if (hidden !== undefined && !history) continue
+      const isLatest: boolean = hidden === undefined && (current === undefined || samePlace(current, found))
+      if (isLatest) current = found
+      if (passing !== undefined) {
+        if (isPast(found, passing.versionId, history)) passing = undefined
+        continue
+      }
+      if (versions.length + commonPrefixes.length >= limit) return { versions, commonPrefixes, ...(next === undefined ? {} : { next }) }
+      if (common !== undefined) {
+        const text = unescapeText(common)
+        commonPrefixes.push(text)
+        next = { key: text }
+        break
+      }
+      const version = objectVersion(key, found, isLatest, hidden)
+      versions.push(version)
+      next = { key, versionId: history ? versionIdOf(found.sequence, found.ordinal) : version.versionId }
+    }
+    passing = undefined
+    if (common !== undefined && next?.key === unescapeText(common)) cursor.seek(afterPrefix(common))
+    else cursor.seekPast(name)
+  }
+  return { versions, commonPrefixes }
+}
+
+const samePlace = (a: Found, b: Found): boolean => a.sequence === b.sequence && a.ordinal === b.ordinal && a.source === b.source
+
+/** Whether the row is the one that the previous page ended with. */
+const isPast = ({ row, sequence, ordinal }: Found, versionId: string, history: boolean): boolean =>
+  row.nullVersion && !history ? versionId === "null" : versionIdOf(sequence, ordinal) === versionId
+

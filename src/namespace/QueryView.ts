@@ -1,0 +1,182 @@
+/**
+ * QueryView: a bucket as it is seen at one commit, through its lineage (R5). It sits between the rows, which are never
+ * moved by rollback or branch, and everything that asks what is visible: listings, reads, and the conditions of apply.
+ *
+ * A row (source, s) is in a view at S iff some interval of the lineage has that source and from <= s <= min(to, S). It
+ * is visible iff it is in the view and none of its hides (source, h) is: the same rule for hides as for rows.
+ */
+import { assert } from "../base/assert.ts"
+import type { BucketId, Sequence, TenantId } from "../base/ids.ts"
+import type { RowKey, StateReader } from "./State.ts"
+import {
+  afterPrefix, bucketConfigKey, bucketConfigPrefix, bucketNameKey, bucketNamePrefix, descendingAt, endOfName, escapeText,
+  nullVersionKey, parseVersionId, pastName, versionKey, versionPrefixLength, versionsPrefix, versionTail, type VersionTable
+} from "./Rows.ts"
+import { type BucketConfigRow, bucketConfigRow, bucketNameRow, type LineageInterval, nullVersionRow } from "./RowsValue.ts"
+import { decodeVersionRow, type VersionRow } from "./RowsVersion.ts"
+import { ordinalMax } from "./Vertex.ts"
+
+export interface View {
+  readonly bucket: BucketId
+  readonly config: BucketConfigRow
+  readonly at: Sequence
+  /** Clipped at `at`; oldest first. */
+  readonly lineage: ReadonlyArray<{ readonly source: BucketId; readonly from: Sequence; readonly to: Sequence }>
+  /** What the view reads: a source and one of its two tables. */
+  readonly sources: ReadonlyArray<{ readonly bucket: BucketId; readonly rows: VersionTable }>
+}
+
+/** A version row with its place. */
+export interface Found {
+  readonly source: BucketId
+  readonly rows: VersionTable
+  readonly sequence: Sequence
+  readonly ordinal: number
+  readonly row: VersionRow
+}
+
+const first = (rows: Iterable<readonly [RowKey, Uint8Array]>): readonly [RowKey, Uint8Array] | undefined => {
+  for (const row of rows) return row
+  return undefined
+}
+
+/** The bucket that `name` meant at commit `at`. */
+export const bucketIdAt = (reader: StateReader, tenant: TenantId, name: string, at: Sequence): BucketId | undefined => {
+  const row = first(reader.scan(bucketNameKey(tenant, name, at), afterPrefix(bucketNamePrefix(tenant, name))))
+  return row === undefined ? undefined : bucketNameRow.decode(row[1]).bucket
+}
+
+export const bucketConfigAt = (reader: StateReader, bucket: BucketId, at: Sequence): BucketConfigRow => {
+  const row = first(reader.scan(bucketConfigKey(bucket, at), afterPrefix(bucketConfigPrefix(bucket))))
+  assert(row !== undefined, `bucket ${bucket} has a name and no configuration at commit ${at}`)
+  return bucketConfigRow.decode(row[1])
+}
+
+/**
+ * The bucket as commit `at` left it; undefined where there was none. `head` is the newest commit: a view of it through
+ * a single interval needs no hidden rows, so what S3 no longer lists costs a listing nothing.
+ */
+export const viewAt = (reader: StateReader, tenant: TenantId, name: string, at: Sequence, head: Sequence, history = false): View | undefined => {
+  const bucket = bucketIdAt(reader, tenant, name, at)
+  if (bucket === undefined) return undefined
+  const config = bucketConfigAt(reader, bucket, at)
+  const lineage = config.lineage.filter(({ from }) => from <= at).map(({ source, from, to }) => ({ source, from, to: Math.min(to ?? at, at) }))
+  const buckets = [...new Set(lineage.map(({ source }) => source))]
+  const listedOnly = !history && at >= head && config.lineage.length === 1
+  const tables: ReadonlyArray<VersionTable> = listedOnly ? ["version"] : ["version", "hidden"]
+  return { bucket, config, at, lineage, sources: buckets.flatMap((source) => tables.map((rows) => ({ bucket: source, rows }))) }
+}
+
+/** Whether what happened to `source` at `sequence` is part of the view. */
+export const inView = (view: View, source: BucketId, sequence: Sequence): boolean => {
+  for (const interval of view.lineage) {
+    if (interval.source === source && interval.from <= sequence && sequence <= interval.to) return true
+  }
+  return false
+}
+
+/** Since when the row is hidden in the view; undefined: it is not. */
+export const hiddenAt = (view: View, row: VersionRow): Sequence | undefined => {
+  for (const hide of row.hides) if (inView(view, hide.bucket, hide.sequence)) return hide.sequence
+  return undefined
+}
+
+export const isVisible = (view: View, found: Found): boolean =>
+  inView(view, found.source, found.sequence) && hiddenAt(view, found.row) === undefined
+
+/** Reads the place of a version row from the end of its key. */
+export const foundOf = (source: BucketId, rows: VersionTable, key: RowKey, value: Uint8Array): Found => {
+  const end = key.length
+  return {
+    source, rows,
+    sequence: descendingAt(key, end - 10),
+    ordinal: ordinalMax - (key.charCodeAt(end - 2) * 256 + key.charCodeAt(end - 1)),
+    row: decodeVersionRow(value)
+  }
+}
+
+const newer = (a: Found, b: Found): boolean => a.sequence > b.sequence || (a.sequence === b.sequence && a.ordinal > b.ordinal)
+
+/** Versions of one key in the view, newest first, hidden ones too; read lazily. */
+export function* versionsOf(reader: StateReader, view: View, key: string): Generator<Found> {
+  const escaped = escapeText(key)
+  const cursors = view.sources.map(({ bucket, rows }) => {
+    const prefix = versionsPrefix(rows, bucket) + escaped
+    const iterator = reader.scan(prefix + versionTail(view.at, ordinalMax), prefix + pastName)[Symbol.iterator]()
+    const advance = (): Found | undefined => {
+      const step = iterator.next()
+      return step.done === true ? undefined : foundOf(bucket, rows, step.value[0], step.value[1])
+    }
+    return { advance, found: advance() }
+  })
+  while (true) {
+    let best: (typeof cursors)[number] | undefined
+    for (const cursor of cursors) {
+      if (cursor.found === undefined) continue
+      if (best?.found === undefined || newer(cursor.found, best.found)) best = cursor
+    }
+    if (best?.found === undefined) return
+    const found = best.found
+    best.found = best.advance()
+    if (inView(view, found.source, found.sequence)) yield found
+  }
+}
+
+/** The newest visible version of a key: what S3 calls current. */
+export const currentOf = (reader: StateReader, view: View, key: string): Found | undefined => {
+  for (const found of versionsOf(reader, view, key)) if (hiddenAt(view, found.row) === undefined) return found
+  return undefined
+}
+
+/** The visible version that an id ("null" or 20 hex digits) names. */
+export const versionOf = (reader: StateReader, view: View, key: string, versionId: string): Found | undefined => {
+  if (versionId === "null") return nullVersionOf(reader, view, key)
+  const place = parseVersionId(versionId)
+  if (place === undefined || place.sequence > view.at) return undefined
+  for (const { bucket, rows } of view.sources) {
+    const rowKey = versionKey(rows, bucket, key, place.sequence, place.ordinal)
+    const value = reader.get(rowKey)
+    if (value === undefined) continue
+    const found = foundOf(bucket, rows, rowKey, value)
+    // A null version answers to "null" only.
+    return !found.row.nullVersion && isVisible(view, found) ? found : undefined
+  }
+  return undefined
+}
+
+/**
+ * The visible null version. Of the newest commit: the row that the pointer names, else the oldest listed row, where
+ * versions from before versioning lie; so a key with many versions costs two reads. Of the past: a walk.
+ */
+export const nullVersionOf = (reader: StateReader, view: View, key: string): Found | undefined => {
+  const only = view.sources[0]
+  if (view.sources.length !== 1 || only === undefined) {
+    for (const found of versionsOf(reader, view, key)) {
+      if (found.row.nullVersion && hiddenAt(view, found.row) === undefined) return found
+    }
+    return undefined
+  }
+  const prefix = versionsPrefix("version", only.bucket) + escapeText(key)
+  const pointer = reader.get(nullVersionKey(only.bucket, key))
+  const place = pointer === undefined ? undefined : nullVersionRow.decode(pointer)
+  const row = place === undefined
+    ? first(reader.scan(prefix + endOfName, prefix + pastName, true))
+    : first(reader.scan(prefix + versionTail(place.sequence, place.ordinal), prefix + pastName))
+  if (row === undefined) return undefined
+  const found = foundOf(only.bucket, "version", row[0], row[1])
+  return found.row.nullVersion && isVisible(view, found) ? found : undefined
+}
+
+/** Whether S3 lists no version in the view. Bounded: views of the newest commit read one row. */
+export const isEmpty = (reader: StateReader, view: View): boolean => {
+  for (const { bucket, rows } of view.sources) {
+    const prefix = versionsPrefix(rows, bucket)
+    for (const [key, value] of reader.scan(prefix, afterPrefix(prefix))) {
+      assert(key.length > versionPrefixLength, "a version row has a name")
+      if (isVisible(view, foundOf(bucket, rows, key, value))) return false
+    }
+  }
+  return true
+}
+
+export type { LineageInterval }

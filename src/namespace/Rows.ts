@@ -1,0 +1,126 @@
+/**
+ * Rows: the keys of the machine's one ordered table. They sit between the nouns and State, which knows only bytes.
+ *
+ * The first byte names the table. Names are escaped so that bytes keep the order of the text in UTF-8: 0x00 becomes
+ * 0x00 0xFF and the end is 0x00 0x00, so no name's row sorts between another's and its extensions'. Sequences that
+ * descend are inverted: the newest comes first. README.md has the byte tables.
+ */
+import { assert } from "../base/assert.ts"
+import { type ByteString, fromByteString, fromHex, fromUtf8, putU64, toByteString, toUtf8 } from "../base/bytes.ts"
+import type { BlockId, BucketId, ChunkId, Sequence, TenantId, UploadId, VaultId } from "../base/ids.ts"
+import type { RowKey } from "./State.ts"
+import { ordinalMax } from "./Vertex.ts"
+
+/** First byte of a row's key. Numbers are never reused. */
+export const table = {
+  horizon: "\x01", totals: "\x02", commit: "\x03", bucketName: "\x10", bucketConfig: "\x11", version: "\x12", hidden: "\x13",
+  nullVersion: "\x14", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33"
+} as const
+
+export const escapeText = (text: string): ByteString => {
+  const bytes = toByteString(toUtf8(text))
+  return bytes.includes("\0") ? bytes.replaceAll("\0", "\0\xff") : bytes
+}
+
+/** The text that escapeText made; our rows hold nothing else. */
+export const unescapeText = (escaped: ByteString): string => {
+  const plain = escaped.includes("\0") ? escaped.replaceAll("\0\xff", "\0") : escaped
+  const text = fromUtf8(fromByteString(plain))
+  assert(text !== undefined, "a row's name is UTF-8")
+  return text
+}
+
+export const endOfName = "\0\0"
+/** Sorts after every row of a name, before those of its extensions. */
+export const pastName = "\0\x01"
+
+/** The first key after all those that begin with `prefix`. */
+export const afterPrefix = (prefix: RowKey): RowKey => {
+  let length = prefix.length
+  while (length > 0 && prefix.charCodeAt(length - 1) === 0xff) length -= 1
+  assert(length > 0, "a row key begins with its table, which is below 0xff")
+  return prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1)
+}
+
+const scratch = new Uint8Array(8)
+export const ascending = (value: number): ByteString => {
+  putU64(scratch, 0, value)
+  return toByteString(scratch)
+}
+
+/** Eight bytes inverted: greater values sort first. */
+export const descending = (value: number): ByteString => {
+  putU64(scratch, 0, value)
+  for (let index = 0; index < 8; index += 1) scratch[index] = 0xff - (scratch[index] as number)
+  return toByteString(scratch)
+}
+
+const byteAt = (bytes: ByteString, index: number): number => bytes.charCodeAt(index)
+
+export const ascendingAt = (bytes: ByteString, offset: number): number => {
+  let value = 0
+  for (let index = offset; index < offset + 8; index += 1) value = value * 256 + byteAt(bytes, index)
+  return value
+}
+
+export const descendingAt = (bytes: ByteString, offset: number): number => {
+  let value = 0
+  for (let index = offset; index < offset + 8; index += 1) value = value * 256 + 0xff - byteAt(bytes, index)
+  return value
+}
+
+const id = (hex: string): ByteString => toByteString(fromHex(hex))
+
+export const horizonKey: RowKey = table.horizon
+export const totalsKey: RowKey = table.totals
+export const commitKey = (sequence: Sequence): RowKey => table.commit + ascending(sequence)
+
+export const bucketNamesPrefix = (tenant: TenantId): RowKey => table.bucketName + id(tenant)
+export const bucketNamePrefix = (tenant: TenantId, name: string): RowKey => bucketNamesPrefix(tenant) + escapeText(name) + endOfName
+export const bucketNameKey = (tenant: TenantId, name: string, sequence: Sequence): RowKey => bucketNamePrefix(tenant, name) + descending(sequence)
+
+export const bucketConfigPrefix = (bucket: BucketId): RowKey => table.bucketConfig + id(bucket)
+export const bucketConfigKey = (bucket: BucketId, sequence: Sequence): RowKey => bucketConfigPrefix(bucket) + descending(sequence)
+
+/** Bytes of a version row's key before the name, and after it: end of name, sequence, ordinal. */
+export const versionPrefixLength = 17
+export const versionTailLength = 12
+
+export type VersionTable = "version" | "hidden"
+export const versionsPrefix = (rows: VersionTable, bucket: BucketId): RowKey => table[rows] + id(bucket)
+
+/** Newest first: the sequence and the ordinal within its commit, both descending. */
+export const versionTail = (sequence: Sequence, ordinal: number): ByteString =>
+  endOfName + descending(sequence) + String.fromCharCode(0xff - (ordinal >> 8), 0xff - (ordinal & 0xff))
+
+export const versionKey = (rows: VersionTable, bucket: BucketId, key: string, sequence: Sequence, ordinal: number): RowKey =>
+  versionsPrefix(rows, bucket) + escapeText(key) + versionTail(sequence, ordinal)
+
+export const nullVersionKey = (bucket: BucketId, key: string): RowKey => table.nullVersion + id(bucket) + escapeText(key) + endOfName
+
+export const uploadsPrefix = (bucket: BucketId): RowKey => table.upload + id(bucket)
+export const uploadKey = (bucket: BucketId, key: string, upload: UploadId): RowKey =>
+  uploadsPrefix(bucket) + escapeText(key) + endOfName + id(upload)
+
+export const partsPrefix = (upload: UploadId): RowKey => table.part + id(upload)
+export const partKey = (upload: UploadId, partNumber: number): RowKey =>
+  partsPrefix(upload) + String.fromCharCode(partNumber >> 8, partNumber & 0xff)
+export const endedUploadKey = (upload: UploadId): RowKey => table.endedUpload + id(upload)
+
+export const chunkKey = (vault: VaultId, chunk: ChunkId): RowKey => table.chunk + id(vault) + id(chunk)
+export const stagedPageKey = (vault: VaultId, page: ChunkId): RowKey => table.stagedPage + id(vault) + id(page)
+export const journaledKey = (segment: number, offset: number): RowKey => table.journaled + ascending(segment) + ascending(offset)
+export const blockKey = (block: BlockId): RowKey => table.block + id(block)
+
+/** "null", or 20 hex digits: sequence and ordinal. */
+export const versionIdOf = (sequence: Sequence, ordinal: number): string => {
+  assert(ordinal >= 0 && ordinal <= ordinalMax, `ordinal ${ordinal}`)
+  return sequence.toString(16).padStart(16, "0") + ordinal.toString(16).padStart(4, "0")
+}
+
+/** Undefined where no version can have that id. */
+export const parseVersionId = (versionId: string): { readonly sequence: Sequence; readonly ordinal: number } | undefined => {
+  if (!/^[0-9a-f]{20}$/.test(versionId)) return undefined
+  const sequence = Number.parseInt(versionId.slice(0, 16), 16)
+  return Number.isSafeInteger(sequence) ? { sequence, ordinal: Number.parseInt(versionId.slice(16), 16) } : undefined
+}

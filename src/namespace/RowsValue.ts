@@ -1,0 +1,180 @@
+/**
+ * RowsValue: the values of all rows but the versions', in canonical form, each with its format number first. They sit
+ * between the machine and State. Tenant and vault are in each row that belongs to one.
+ */
+import type { BucketId, ChunkId, Hash, Sequence, TenantId, VaultId } from "../base/ids.ts"
+import { copiesMax, lineageIntervalsMax, objectBytesMax, partNumberMax } from "../base/limits.ts"
+import type { HybridTime } from "../base/time.ts"
+import { type Codec, decodeTrusted, encodeWith, flag, FormatError, list, optional, struct, text, uint, uint64, word } from "./Canonical.ts"
+import type { Attributes, Checksum, ChecksumAlgorithm, Copy, Manifest, ManifestEntry, VersioningStatus } from "./Model.ts"
+import {
+  attributes, bucketId, bucketName, checksum, checksumAlgorithm, checksumType, chunkId, copy, etag, hash, manifest, manifestEntries,
+  manifestLevel, objectKey, partNumber, principal, sequence, tenantId, vaultId
+} from "./ModelFormat.ts"
+
+/** A kind of row: its value as bytes and back. `decode` throws FormatError. */
+export interface RowFormat<A> {
+  readonly encode: (value: A) => Uint8Array
+  readonly decode: (bytes: Uint8Array) => A
+}
+
+const rowFormat = 1
+
+/** The only format of a row's value so far. */
+const formatNumber: Codec<number> = {
+  write: () => rowFormat,
+  read: (node, at) => {
+    if (node !== rowFormat) throw new FormatError(`${at}: unknown row format ${String(node)}`)
+    return rowFormat
+  }
+}
+
+const row = <A extends object>(what: string, codec: Codec<A>): RowFormat<A> => {
+  const whole = struct<{ readonly format: number; readonly value: A }>({ format: formatNumber, value: codec })
+  return {
+    encode: (value) => encodeWith(whole, { format: rowFormat, value }),
+    decode: (bytes) => decodeTrusted(whole, bytes, what).value
+  }
+}
+
+export interface CommitRow {
+  readonly time: HybridTime
+  readonly author: string
+}
+export const commitRow = row<CommitRow>("commit row", struct({ time: uint64, author: principal }))
+
+export interface HorizonRow {
+  readonly oldestReadable: Sequence
+}
+export const horizonRow = row<HorizonRow>("horizon row", struct({ oldestReadable: sequence }))
+
+/** Sums over tables, kept with them. */
+export interface TotalsRow {
+  /** Sealed bytes whose only copy is in the journal. */
+  readonly journaledBytes: number
+}
+export const totalsRow = row<TotalsRow>("totals row", struct({ journaledBytes: uint() }))
+
+/** What a name means since a commit; no bucket: deleted. */
+export interface BucketNameRow {
+  readonly tenant: TenantId
+  readonly vault: VaultId
+  readonly bucket?: BucketId
+}
+export const bucketNameRow = row<BucketNameRow>(
+  "bucket name row", struct<BucketNameRow>({ tenant: tenantId, vault: vaultId, bucket: optional(bucketId) })
+)
+
+/** Commits `from` to `to`, both included, of a bucket's rows; no `to`: on and on. */
+export interface LineageInterval {
+  readonly source: BucketId
+  readonly from: Sequence
+  readonly to?: Sequence
+}
+
+export interface BucketConfigRow {
+  readonly tenant: TenantId
+  readonly vault: VaultId
+  readonly name: string
+  readonly owner: string
+  readonly created: HybridTime
+  readonly versioning: VersioningStatus
+  /** Oldest first, disjoint (R5). */
+  readonly lineage: ReadonlyArray<LineageInterval>
+}
+export const bucketConfigRow = row<BucketConfigRow>("bucket config row", struct<BucketConfigRow>({
+  tenant: tenantId, vault: vaultId, name: bucketName, owner: principal, created: uint64,
+  versioning: word(["Unversioned", "Enabled", "Suspended"]),
+  lineage: list(struct<LineageInterval>({ source: bucketId, from: sequence, to: optional(sequence) }), lineageIntervalsMax)
+}))
+
+/** Which listed version of a key is the null version, once its bucket has been versioned. */
+export interface NullVersionRow {
+  readonly sequence: Sequence
+  readonly ordinal: number
+}
+export const nullVersionRow = row<NullVersionRow>("null version row", struct({ sequence, ordinal: uint(0xffff) }))
+
+export interface UploadRow {
+  readonly tenant: TenantId
+  readonly vault: VaultId
+  readonly started: HybridTime
+  readonly owner: string
+  readonly attributes: Attributes
+  readonly checksum?: { readonly algorithm: ChecksumAlgorithm; readonly type: "FULL_OBJECT" | "COMPOSITE" }
+}
+export const uploadRow = row<UploadRow>("upload row", struct<UploadRow>({
+  tenant: tenantId, vault: vaultId, started: uint64, owner: principal, attributes,
+  checksum: optional(struct({ algorithm: checksumAlgorithm, type: checksumType }))
+}))
+
+export interface PartRow {
+  readonly tenant: TenantId
+  readonly vault: VaultId
+  readonly sizeBytes: number
+  readonly etag: string
+  readonly etagIsMd5: boolean
+  readonly modified: HybridTime
+  readonly checksum?: Checksum
+  readonly manifest: Manifest
+}
+export const partRow = row<PartRow>("part row", struct<PartRow>({
+  tenant: tenantId, vault: vaultId, sizeBytes: uint(objectBytesMax), etag, etagIsMd5: flag, modified: uint64,
+  checksum: optional(checksum), manifest
+}))
+
+/** An upload that was completed or aborted and whose parts are still to go; a completed one remembers its answer. */
+export interface EndedUploadRow {
+  readonly tenant: TenantId
+  readonly vault: VaultId
+  readonly bucket: BucketId
+  readonly key: string
+  readonly completed?: {
+    readonly parts: ReadonlyArray<number>
+    readonly versionId?: string
+    readonly etag: string
+    readonly checksum?: Checksum
+  }
+}
+export const endedUploadRow = row<EndedUploadRow>("ended upload row", struct<EndedUploadRow>({
+  tenant: tenantId, vault: vaultId, bucket: bucketId, key: objectKey,
+  completed: optional(struct<NonNullable<EndedUploadRow["completed"]>>({
+    parts: list(partNumber, partNumberMax), versionId: optional(text(64)), etag, checksum: optional(checksum)
+  }))
+}))
+
+/** Copies first to last; journal copies before block copies is no rule. */
+export interface ChunkValue {
+  readonly sizeBytes: number
+  readonly sealedHash: Hash
+  readonly references: number
+  readonly copies: ReadonlyArray<Copy>
+}
+export const chunkRow = row<ChunkValue>(
+  "chunk row", struct({ sizeBytes: uint(objectBytesMax), sealedHash: hash, references: uint(), copies: list(copy, copiesMax) })
+)
+
+export interface JournaledRow {
+  readonly vault: VaultId
+  readonly chunk: ChunkId
+}
+export const journaledRow = row<JournaledRow>("journaled row", struct({ vault: vaultId, chunk: chunkId }))
+
+export interface BlockRow {
+  readonly tenant: TenantId
+  readonly vault: VaultId
+  readonly sizeBytes: number
+  readonly hash: Hash
+  readonly regions: number
+  readonly incarnation: Sequence
+}
+export const blockRow = row<BlockRow>("block row", struct({
+  tenant: tenantId, vault: vaultId, sizeBytes: uint(), hash, regions: uint(), incarnation: sequence
+}))
+
+/** A manifest page that holds references to what it lists. */
+export interface StagedPageRow {
+  readonly level: number
+  readonly entries: ReadonlyArray<ManifestEntry>
+}
+export const stagedPageRow = row<StagedPageRow>("staged page row", struct({ level: manifestLevel, entries: manifestEntries }))

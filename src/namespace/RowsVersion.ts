@@ -1,0 +1,77 @@
+/**
+ * RowsVersion: the value of a version row: the vertex as it was hashed, and what may change beside it. It sits between
+ * the machine, which writes it, and listings, which read thousands and so decode only its head.
+ *
+ * Bytes: format 1 | flags 1 (bit 0: null version, bit 1: delete marker) | vertex hash 32 | hides 1 |
+ * hides x (bucket 16, sequence 8) | vertex.
+ */
+import { assert } from "../base/assert.ts"
+import { fromHex, getU64, putU64, toHex } from "../base/bytes.ts"
+import type { BucketId, Sequence, VertexHash } from "../base/ids.ts"
+import { versionHidesMax } from "../base/limits.ts"
+import { FormatError } from "./Canonical.ts"
+
+/** Since `sequence`, S3 no longer lists the row in whatever reads through `bucket` at or after it. */
+export interface Hide {
+  readonly bucket: BucketId
+  readonly sequence: Sequence
+}
+
+export interface VersionRow {
+  readonly nullVersion: boolean
+  readonly deleteMarker: boolean
+  readonly hash: VertexHash
+  /** In the order in which they happened. */
+  readonly hides: ReadonlyArray<Hide>
+  /** Canonical bytes of the vertex. */
+  readonly vertex: Uint8Array
+}
+
+const format = 1
+const headerBytes = 35
+const hideBytes = 24
+
+export const encodeVersionRow = (row: VersionRow): Uint8Array => {
+  assert(row.hides.length <= versionHidesMax, `${row.hides.length} hides of a version`)
+  const bytes = new Uint8Array(headerBytes + row.hides.length * hideBytes + row.vertex.length)
+  bytes[0] = format
+  bytes[1] = (row.nullVersion ? 1 : 0) | (row.deleteMarker ? 2 : 0)
+  bytes.set(fromHex(row.hash), 2)
+  bytes[34] = row.hides.length
+  row.hides.forEach((hide, index) => {
+    bytes.set(fromHex(hide.bucket), headerBytes + index * hideBytes)
+    putU64(bytes, headerBytes + index * hideBytes + 16, hide.sequence)
+  })
+  bytes.set(row.vertex, headerBytes + row.hides.length * hideBytes)
+  return bytes
+}
+
+const noHides: ReadonlyArray<Hide> = []
+
+/** Throws FormatError unless the bytes have the shape of a row. The vertex is not decoded. */
+export const decodeVersionRow = (bytes: Uint8Array): VersionRow => {
+  const flags = bytes[1] ?? 0xff
+  const count = bytes[34] ?? 0xff
+  if (bytes[0] !== format || flags > 3 || count > versionHidesMax) throw new FormatError("version row: unknown header")
+  const start = headerBytes + count * hideBytes
+  if (bytes.length <= start) throw new FormatError(`version row: ${bytes.length} bytes, more than ${start} expected`)
+  return {
+    nullVersion: (flags & 1) !== 0,
+    deleteMarker: (flags & 2) !== 0,
+    get hash() {
+      return toHex(bytes.subarray(2, 34)) as VertexHash
+    },
+    hides: count === 0 ? noHides : hidesOf(bytes, count),
+    vertex: bytes.subarray(start)
+  }
+}
+
+const hidesOf = (bytes: Uint8Array, count: number): ReadonlyArray<Hide> => {
+  const hides: Array<Hide> = []
+  for (let offset = headerBytes; offset < headerBytes + count * hideBytes; offset += hideBytes) {
+    const sequence = getU64(bytes, offset + 16)
+    if (sequence === undefined) throw new FormatError("version row: a sequence above 2^53")
+    hides.push({ bucket: toHex(bytes.subarray(offset, offset + 16)) as BucketId, sequence })
+  }
+  return hides
+}

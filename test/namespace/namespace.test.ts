@@ -1,0 +1,113 @@
+/** The namespace as a service: proposals, batches, failures of the journal, replay, AS OF. */
+import { Effect, Exit, Fiber } from "effect"
+import { describe, expect, it } from "vitest"
+import { Namespace } from "../../src/namespace/Namespace.ts"
+import { MemoryLog } from "./MemoryLog.ts"
+import { memoryState } from "./MemoryState.ts"
+import { all, create, openStore, propose, put } from "./store.ts"
+
+const namespace = <A, E>(use: (service: Namespace["Service"]) => Effect.Effect<A, E>) => Effect.flatMap(Namespace, use)
+
+describe("namespace", () => {
+  it("namespace: a bucket, an object, a listing, a deletion", async () => {
+    const store = openStore()
+    await store.run(propose(create("photos", 1)))
+    const stored = await store.run(propose(put("photos", "a/b", "hello")))
+    expect(stored).toMatchObject({ sequence: 2, answer: { _tag: "Stored", etag: "etag-hello" } })
+    const version = await store.run(namespace((it) => it.object("photos", "a/b", undefined, 2)))
+    expect(version).toMatchObject({ key: "a/b", versionId: "null", isLatest: true, sizeBytes: 5, manifest: { _tag: "Inline" } })
+    const page = await store.run(namespace((it) => it.listObjects("photos", { ...all, delimiter: "/" }, 2)))
+    expect(page).toEqual({ versions: [], commonPrefixes: ["a/"] })
+    await store.run(propose({ _tag: "DeleteObjects", bucket: "photos", targets: [{ key: "a/b" }] }))
+    await expect(store.run(namespace((it) => it.object("photos", "a/b", undefined, 3)))).rejects.toThrow("NoSuchKey")
+    expect((await store.run(namespace((it) => it.listObjects("photos", all, 2)))).versions.map(({ key }) => key)).toEqual(["a/b"])
+    expect(await store.run(namespace((it) => it.history("photos", all, 3)))).toMatchObject({ versions: [{ key: "a/b", hiddenAt: 3, isLatest: false }] })
+    await store.close()
+  })
+
+  it("namespace: many proposers share a batch, and each hears its own answer", async () => {
+    const store = openStore()
+    await store.run(propose(create("b", 1)))
+    const keys = Array.from({ length: 500 }, (_, index) => `k${index}`)
+    const answers = await store.run(Effect.forEach(keys, (key) => propose(put("b", key, key)), { concurrency: "unbounded" }))
+    expect(answers.map(({ answer }) => (answer._tag === "Stored" ? answer.etag : ""))).toEqual(keys.map((key) => `etag-${key}`))
+    expect(answers.map(({ sequence }) => sequence)).toEqual(keys.map((_, index) => index + 2))
+    expect(store.log.appends).toBeLessThan(10)
+    await store.close()
+  })
+
+  it("namespace: a failed sync loses what was under way, and leaves no gap", async () => {
+    const store = openStore()
+    await store.run(propose(create("b", 1)))
+    store.log.held = true
+    const exits = await store.run(Effect.gen(function*() {
+      const fibers = yield* Effect.forEach(["x", "y", "z"], (key) => Effect.forkChild(Effect.andThen(Effect.yieldNow, Effect.exit(propose(put("b", key, key), 1)))))
+      yield* Effect.sleep(5)
+      store.log.lose()
+      return yield* Effect.forEach(fibers, Fiber.join)
+    }))
+    for (const exit of exits) expect(Exit.isFailure(exit) && String(exit.cause)).toContain("JournalFailed")
+    store.log.held = false
+    const late = await store.run(Effect.exit(propose(put("b", "late", "late"), 1)))
+    expect(Exit.isFailure(late) && String(late.cause)).toContain("LostChunks")
+    expect(await store.run(propose(put("b", "k", "k"), 2))).toMatchObject({ sequence: 2 })
+    expect((await store.run(namespace((it) => it.listObjects("b", all, 2)))).versions.map(({ key }) => key)).toEqual(["k"])
+    await store.close()
+  })
+
+  it("namespace: the same log gives the same rows after a restart, from any checkpoint", async () => {
+    const log = new MemoryLog()
+    const first = openStore(log)
+    await first.run(propose(create("b", 1)))
+    for (const key of ["x", "y", "x"]) await first.run(propose(put("b", key, key)))
+    await first.close()
+    const again = openStore(log)
+    expect(await again.run(namespace((it) => Effect.sync(it.head)))).toMatchObject({ sequence: 4 })
+    expect([...again.rows.rows.entries()]).toEqual([...first.rows.rows.entries()])
+    await again.close()
+  })
+
+  it("namespace: a log with a missing commit, or one of a newer version, stops the start", async () => {
+    const log = new MemoryLog()
+    const first = openStore(log)
+    await first.run(propose(create("b", 1)))
+    await first.run(propose(put("b", "x", "x")))
+    await first.run(propose(put("b", "y", "y")))
+    await first.close()
+    const entry = log.durable[1] as (typeof log.durable)[number]
+    log.durable.splice(1, 1)
+    await expect(openStore(log).run(namespace((it) => Effect.sync(it.head)))).rejects.toThrow("missing from the log")
+    const damaged = new MemoryLog()
+    damaged.durable.push(log.durable[0] as typeof entry, { ...entry, bytes: entry.bytes.with(8, 9) })
+    await expect(openStore(damaged).run(namespace((it) => Effect.sync(it.head)))).rejects.toThrow("UnknownFormat")
+  })
+
+  it("namespace: AS OF a time is the commit that was newest then; later commits never come before it", async () => {
+    const store = openStore()
+    await store.run(propose(create("b", 1)))
+    const now = Date.now()
+    const at = await store.run(namespace((it) => it.resolve({ _tag: "Time", ms: now })))
+    expect(at).toBe(1)
+    const next = await store.run(propose(put("b", "x", "x")))
+    expect(Number(next.time >> 16n)).toBeGreaterThanOrEqual(now)
+    expect(await store.run(namespace((it) => it.resolve({ _tag: "Time", ms: now })))).toBe(1)
+    expect(await store.run(namespace((it) => it.resolve({ _tag: "Time", ms: 1000 })))).toBe(0)
+    await expect(store.run(namespace((it) => it.resolve({ _tag: "Time", ms: now + 3_600_000 })))).rejects.toThrow("future")
+    await expect(store.run(namespace((it) => it.resolve({ _tag: "Sequence", sequence: 3 })))).rejects.toThrow("future")
+    await store.run(propose({ _tag: "RaiseHorizon", oldestReadable: 2 }))
+    await expect(store.run(namespace((it) => it.listObjects("b", all, 1)))).rejects.toThrow("horizon")
+    await expect(store.run(namespace((it) => it.resolve({ _tag: "Time", ms: 1000 })))).rejects.toThrow("horizon")
+    await store.close()
+  })
+
+  it("namespace: a checkpoint lets the journal go back to the older of the two kept", async () => {
+    const state = memoryState()
+    const store = openStore(new MemoryLog(), state)
+    await store.run(propose(create("b", 1)))
+    await store.run(namespace((it) => it.checkpoint(true)))
+    await store.run(propose(put("b", "x", "x")))
+    await store.run(namespace((it) => it.checkpoint(true)))
+    expect(store.log.released).toEqual([{ segment: 0, offset: 0 }, store.log.durable[0]?.after])
+    await store.close()
+  })
+})
