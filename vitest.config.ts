@@ -7,6 +7,8 @@ const OWN_COMMAND = ["test/clients/**", "test/nightly/**"]
 export default defineConfig({
   test: {
     environment: "node",
+    // CommonJS packages look as they do under Node itself: their exports are the default import.
+    deps: { interopDefault: false },
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -28,6 +28,16 @@ export interface Stamp {
   readonly wal: { readonly segment: number; readonly offset: number }
 }
 
+/**
+ * Seals what the state writes: names are never at rest in clear (R8). `context` is a constant that names the use;
+ * a value opens only under the context and associated bytes it was sealed with. The vault of sealer/ is one.
+ */
+export interface ValueSealer {
+  readonly sealValue: (context: string, associated: Uint8Array, plaintext: Uint8Array) => Uint8Array
+  /** The plaintext, or why not. */
+  readonly openValue: (context: string, associated: Uint8Array, bytes: Uint8Array) => Uint8Array | Error
+}
+
 export class StateError extends Data.TaggedError("StateError")<{
   /** Damaged: neither generation of checkpoints can be read. */
   readonly reason: "Damaged" | "Disk" | "Index" | "UnknownFormat"

@@ -1,0 +1,130 @@
+/**
+ * TreeStore: nodes of the tree in the index: sealed on the way in, opened, checked against the hash that their parent
+ * carries and cached on the way out. It sits between the tree and the KeyValue port's reads.
+ */
+import { assert } from "../base/assert.ts"
+import { equalBytes, fromByteString, toHex } from "../base/bytes.ts"
+import { deriveKey } from "../base/hash.ts"
+import { nodeBytesMax, nodeCacheBytesMax, nodeItemsAverage } from "../base/limits.ts"
+import type { RowKey, ValueSealer } from "./State.ts"
+import { StateError } from "./State.ts"
+import {
+  decodeNode, encodeNode, generationOf, makeNodeHasher, type NodeAddress, type NodeHasher, type Payload, type Pointer, TreeNode
+} from "./TreeNode.ts"
+
+export const nodeTable = "nodes"
+const nodeContext = "ouroborosdb namespace tree node v1"
+
+/** A node ready for the index. */
+export interface SealedNode {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+export interface TreeStore {
+  readonly hasher: NodeHasher
+  /** The node behind a pointer; throws StateError Index where it is missing, does not open, or is another. */
+  readonly load: (pointer: Pointer) => TreeNode
+  readonly seal: (
+    address: NodeAddress, level: number, keys: ReadonlyArray<RowKey>, payloads: ReadonlyArray<Payload>, sizeBytes: number
+  ) => { readonly pointer: Pointer; readonly node: SealedNode }
+  readonly forget: (addresses: Iterable<NodeAddress>) => void
+  readonly forgetAll: () => void
+  readonly cachedBytes: () => number
+}
+
+export interface TreeStoreOptions {
+  readonly sealer: ValueSealer
+  /** 32 bytes: names contents and decides cuts; equal states are equal only under equal keys. */
+  readonly rootKey: Uint8Array
+  readonly get: (address: Uint8Array) => Uint8Array | undefined
+  readonly cacheBytesMax?: number
+  readonly itemsAverage?: number
+}
+
+/** Least recently used first; a Map keeps the order. */
+class NodeCache {
+  readonly #nodes = new Map<NodeAddress, TreeNode>()
+  readonly #bytesMax: number
+  bytes = 0
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  get(address: NodeAddress): TreeNode | undefined {
+    const node = this.#nodes.get(address)
+    if (node === undefined) return undefined
+    this.#nodes.delete(address)
+    this.#nodes.set(address, node)
+    return node
+  }
+
+  add(address: NodeAddress, node: TreeNode): void {
+    this.remove(address)
+    this.#nodes.set(address, node)
+    this.bytes += node.sizeBytes
+    for (const [oldest] of this.#nodes) {
+      if (this.bytes <= this.#bytesMax) break
+      this.remove(oldest)
+    }
+  }
+
+  clear(): void {
+    this.#nodes.clear()
+    this.bytes = 0
+  }
+
+  remove(address: NodeAddress): void {
+    const node = this.#nodes.get(address)
+    if (node === undefined) return
+    this.#nodes.delete(address)
+    this.bytes -= node.sizeBytes
+  }
+}
+
+const nameOf = (address: NodeAddress): string => `${generationOf(address)}.${toHex(fromByteString(address)).slice(16)}`
+
+export const makeTreeStore = (options: TreeStoreOptions): TreeStore => {
+  const { sealer, rootKey } = options
+  const hasher = makeNodeHasher(
+    deriveKey("ouroborosdb namespace tree node hash v1", rootKey),
+    deriveKey("ouroborosdb namespace tree cut v1", rootKey),
+    options.itemsAverage ?? nodeItemsAverage
+  )
+  const cache = new NodeCache(options.cacheBytesMax ?? nodeCacheBytesMax)
+
+  const load = (pointer: Pointer): TreeNode => {
+    const cached = cache.get(pointer.address)
+    if (cached !== undefined) return cached
+    const refuse = (why: string): StateError =>
+      new StateError({ reason: "Index", detail: `node ${nameOf(pointer.address)}: ${why}; the index is rebuilt at the next start` })
+    const key = fromByteString(pointer.address)
+    const sealed = options.get(key)
+    if (sealed === undefined) throw refuse("missing")
+    const bytes = sealer.openValue(nodeContext, key, sealed)
+    if (bytes instanceof Error) throw refuse(bytes.message)
+    const node = decodeNode(bytes)
+    if (node instanceof StateError) throw refuse(node.detail)
+    if (!equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw refuse("its hash is not the one its parent carries")
+    cache.add(pointer.address, node)
+    return node
+  }
+
+  return {
+    hasher,
+    load,
+    seal: (address, level, keys, payloads, sizeBytes) => {
+      const bytes = encodeNode(level, keys, payloads, sizeBytes)
+      assert(bytes.length <= nodeBytesMax, "a node has at most nodeBytesMax bytes")
+      const key = fromByteString(address)
+      const hash = hasher.hashNode(bytes, level, keys.length)
+      return { pointer: { address, hash }, node: { key, value: sealer.sealValue(nodeContext, key, bytes) } }
+    },
+    forget: (addresses) => {
+      for (const address of addresses) cache.remove(address)
+    },
+    forgetAll: () => cache.clear(),
+    cachedBytes: () => cache.bytes
+  }
+}
