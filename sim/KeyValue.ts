@@ -1,0 +1,147 @@
+/**
+ * MemoryKeyValue: the twin of adapters/Lmdb: ordered tables in memory. A crash keeps a prefix of the commits, at least
+ * up to the last `flushed`; a kill keeps them all.
+ */
+import BTreeModule from "sorted-btree"
+import { Effect, Layer } from "effect"
+import { type ByteString, fromByteString, toByteString } from "../src/base/bytes.ts"
+import { KeyValue, type KeyValueChange, KeyValueError, type KeyValueService, type RangeOptions } from "../src/ports/KeyValue.ts"
+import type { Random } from "./Random.ts"
+
+/** A CommonJS package: its class is a property of what Node imports. */
+const BTree = BTreeModule.default
+type Table = InstanceType<typeof BTree<ByteString, Uint8Array>>
+type Tables = Map<string, Table>
+
+const compare = (a: ByteString, b: ByteString): number => (a < b ? -1 : a > b ? 1 : 0)
+const keyBytesMax = 1024
+
+type Commit = ReadonlyArray<KeyValueChange> | "wipe"
+
+export class MemoryKeyValue {
+  readonly service: KeyValueService
+  readonly layer: Layer.Layer<KeyValue>
+  /** Makes the next operations of this kind fail. */
+  fault: ((operation: "commit" | "flushed" | "wipe") => boolean) | undefined
+  commits = 0
+  flushes = 0
+  #visible: Tables
+  #durable: Tables
+  #unflushed: Array<Commit> = []
+  #stopped = false
+
+  constructor(tables: Tables = new Map()) {
+    this.#visible = cloneTables(tables)
+    this.#durable = cloneTables(tables)
+    this.service = this.#serve()
+    this.layer = Layer.succeed(KeyValue, this.service)
+  }
+
+  /** The index after a power cut: some prefix of what was not flushed. This one never completes anything again. */
+  crash(random: Random): MemoryKeyValue {
+    this.#stopped = true
+    const kept = random.below(this.#unflushed.length + 1)
+    for (const commit of this.#unflushed.slice(0, kept)) apply(this.#durable, commit)
+    return new MemoryKeyValue(this.#durable)
+  }
+
+  /** The index after SIGKILL: every commit is there. */
+  kill(): MemoryKeyValue {
+    this.#stopped = true
+    return new MemoryKeyValue(this.#visible)
+  }
+
+  /** Everything visible, for comparisons: table, key, value. */
+  entries(): ReadonlyArray<readonly [table: string, key: Uint8Array, value: Uint8Array]> {
+    return [...this.#visible].sort(([a], [b]) => compare(a, b)).flatMap(([table, rows]) =>
+      rows.toArray().map(([key, value]) => [table, fromByteString(key), value.slice()] as const)
+    )
+  }
+
+  #serve(): KeyValueService {
+    const get = (table: string, key: Uint8Array): Uint8Array | undefined =>
+      this.#visible.get(table)?.get(toByteString(key))?.slice()
+    return {
+      get,
+      getMany: (table, keys) => keys.map((key) => get(table, key)),
+      range: (table, options) => range(this.#visible.get(table), options),
+      commit: (changes) =>
+        this.#perform("commit", () => {
+          for (const { key } of changes) {
+            if (key.length < 1 || key.length > keyBytesMax) return `a key has 1 to ${keyBytesMax} bytes, not ${key.length}`
+          }
+          // Bytes are copied when the commit happens: what the caller changes later is his own again.
+          const copies = changes.map((change): KeyValueChange =>
+            change._tag === "Put"
+              ? { ...change, key: change.key.slice(), value: change.value.slice() }
+              : { ...change, key: change.key.slice() }
+          )
+          this.commits += 1
+          apply(this.#visible, copies)
+          this.#unflushed.push(copies)
+          return undefined
+        }),
+      flushed: this.#perform("flushed", () => {
+        this.flushes += 1
+        for (const commit of this.#unflushed.splice(0)) apply(this.#durable, commit)
+        return undefined
+      }),
+      wipe: this.#perform("wipe", () => {
+        apply(this.#visible, "wipe")
+        this.#unflushed.push("wipe")
+        return undefined
+      })
+    }
+  }
+
+  /** `act` returns why it refuses, or undefined. */
+  #perform(operation: "commit" | "flushed" | "wipe", act: () => string | undefined): Effect.Effect<void, KeyValueError> {
+    const done = Effect.suspend(() => {
+      if (this.#stopped) return Effect.interruptible(Effect.never)
+      const detail = this.fault?.(operation) === true ? "injected" : act()
+      return detail === undefined ? Effect.void : Effect.fail(new KeyValueError({ operation, detail }))
+    })
+    return Effect.uninterruptible(Effect.andThen(Effect.yieldNow, done))
+  }
+}
+
+/** Copies in constant time: the trees share their nodes until one of them writes. */
+const cloneTables = (tables: Tables): Tables => new Map([...tables].map(([name, rows]) => [name, rows.clone()]))
+
+const apply = (tables: Tables, commit: Commit): void => {
+  if (commit === "wipe") {
+    tables.clear()
+    return
+  }
+  for (const change of commit) {
+    let rows = tables.get(change.table)
+    if (rows === undefined) {
+      rows = new BTree<ByteString, Uint8Array>(undefined, compare)
+      tables.set(change.table, rows)
+    }
+    const key = toByteString(change.key)
+    if (change._tag === "Put") rows.set(key, change.value)
+    else rows.delete(key)
+  }
+}
+
+const range = (rows: Table | undefined, options: RangeOptions): ReadonlyArray<readonly [Uint8Array, Uint8Array]> => {
+  const result: Array<readonly [Uint8Array, Uint8Array]> = []
+  if (rows === undefined) return result
+  const from = options.from === undefined ? undefined : toByteString(options.from)
+  const to = options.to === undefined ? undefined : toByteString(options.to)
+  const take = (key: ByteString, value: Uint8Array): void => void result.push([fromByteString(key), value.slice()])
+  if (options.reverse === true) {
+    // entriesReversed starts at the key itself where it exists; the end is exclusive.
+    for (const [key, value] of rows.entriesReversed(to)) {
+      if (result.length >= options.limit || (from !== undefined && key < from)) break
+      if (to === undefined || key < to) take(key, value)
+    }
+    return result
+  }
+  for (const [key, value] of rows.entries(from)) {
+    if (result.length >= options.limit || (to !== undefined && key >= to)) break
+    take(key, value)
+  }
+  return result
+}

@@ -1,0 +1,178 @@
+/** The contract of the Disk port: what NodeDisk and its twin both do. Run by disk.test.ts against each. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
+import { DiskError, type DiskErrorCode, type DiskService } from "../../src/ports/Disk.ts"
+
+const text = (value: string): Uint8Array => new TextEncoder().encode(value)
+const asText = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+
+const failsWith = <A, R>(code: DiskErrorCode, effect: Effect.Effect<A, DiskError, R>) =>
+  Effect.map(Effect.flip(effect), (error) => {
+    assert.instanceOf(error, DiskError)
+    assert.strictEqual(error.code, code)
+  })
+
+const writeFile = (disk: DiskService, path: string, value: string) =>
+  Effect.scoped(Effect.flatMap(disk.open(path, "create"), (file) => file.write(0, [text(value)])))
+
+const readFile = (disk: DiskService, path: string) =>
+  Effect.scoped(Effect.flatMap(disk.open(path, "read"), (file) => Effect.map(file.read(0, 1 << 20), asText)))
+
+/** `make` gives an empty disk for one test. */
+export const diskContract = (name: string, make: () => Effect.Effect<DiskService, unknown, Scope.Scope>): void => {
+  const story = (title: string, run: (disk: DiskService) => Effect.Effect<unknown, unknown, Scope.Scope>): void => {
+    it.effect(title, () => Effect.scoped(Effect.flatMap(make(), run)))
+  }
+  describe(`disk contract: ${name}`, () => {
+    filesStories(story)
+    namesStories(story)
+    refusalStories(story)
+  })
+}
+
+type Story = (title: string, run: (disk: DiskService) => Effect.Effect<unknown, unknown, Scope.Scope>) => void
+
+const filesStories = (story: Story): void => {
+  story("disk: parts land one after another, read back whole and in pieces", (disk) =>
+    Effect.gen(function* () {
+      const file = yield* disk.open("a", "create")
+      yield* file.write(0, [text("hello "), text(""), text("world")])
+      assert.strictEqual(asText(yield* file.read(0, 11)), "hello world")
+      assert.strictEqual(asText(yield* file.read(6, 100)), "world")
+      assert.strictEqual((yield* file.read(11, 5)).length, 0)
+      assert.strictEqual((yield* file.read(5000, 5)).length, 0)
+      yield* file.write(6, [text("W")])
+      assert.strictEqual(yield* readFile(disk, "a"), "hello World")
+      assert.strictEqual(yield* file.size, 11)
+      yield* file.write(3, [])
+      assert.strictEqual(yield* file.size, 11)
+      yield* file.sync
+    }))
+  story("disk: a write of 3,000 parts and 3 MB is whole", (disk) =>
+    Effect.gen(function* () {
+      const parts = Array.from({ length: 3000 }, (_, index) => new Uint8Array(1000).fill(index % 251))
+      const file = yield* disk.open("large", "create")
+      yield* file.write(17, parts)
+      const bytes = yield* file.read(0, 4_000_000)
+      assert.strictEqual(bytes.length, 3_000_017)
+      for (let index = 0; index < 3000; index += 1) {
+        assert.strictEqual(bytes[17 + index * 1000], index % 251)
+        assert.strictEqual(bytes[17 + index * 1000 + 999], index % 251)
+      }
+    }))
+  story("disk: a hole and what truncate adds read as zeros, what it cut off does not come back", (disk) =>
+    Effect.gen(function* () {
+      const file = yield* disk.open("a", "create")
+      yield* file.write(5000, [text("x")])
+      assert.deepStrictEqual([...(yield* file.read(4998, 3))], [0, 0, 120])
+      yield* file.truncate(5000)
+      yield* file.truncate(6000)
+      assert.strictEqual(yield* file.size, 6000)
+      assert.deepStrictEqual([...(yield* file.read(5000, 1))], [0])
+    }))
+  story("disk: bytes that a read returned are the caller's", (disk) =>
+    Effect.gen(function* () {
+      const file = yield* disk.open("a", "create")
+      yield* file.write(0, [text("abc")])
+      const bytes = yield* file.read(0, 3)
+      bytes.fill(0)
+      assert.strictEqual(asText(yield* file.read(0, 3)), "abc")
+    }))
+  story("disk: reads and writes side by side", (disk) =>
+    Effect.gen(function* () {
+      const file = yield* disk.open("a", "create")
+      const indexes = Array.from({ length: 50 }, (_, index) => index)
+      yield* Effect.forEach(indexes, (index) => file.write(index * 10, [new Uint8Array(10).fill(index)]), {
+        concurrency: 50,
+        discard: true
+      })
+      const read = yield* Effect.forEach(indexes, (index) => file.read(index * 10, 10), { concurrency: 50 })
+      for (const index of indexes) assert.deepStrictEqual([...(read[index] ?? [])], Array(10).fill(index))
+    }))
+}
+
+const namesStories = (story: Story): void => {
+  story("disk: folders are made with their parents, listed in byte order, made again for nothing", (disk) =>
+    Effect.gen(function* () {
+      yield* disk.makeFolder("f/g")
+      yield* disk.makeFolder("f/g")
+      for (const name of ["b", "a", "B", "_", "a.1", "a-1"]) yield* writeFile(disk, `f/${name}`, name)
+      assert.deepStrictEqual(yield* disk.list("f"), ["B", "_", "a", "a-1", "a.1", "b", "g"])
+      assert.deepStrictEqual(yield* disk.list("f/g"), [])
+      assert.deepStrictEqual(yield* disk.list(""), ["f"])
+      yield* disk.syncFolder("f")
+      yield* disk.syncFolder("")
+    }))
+  story("disk: rename replaces, the open file stays what it was", (disk) =>
+    Effect.gen(function* () {
+      yield* disk.makeFolder("f")
+      yield* writeFile(disk, "new", "new")
+      yield* writeFile(disk, "f/old", "old")
+      const old = yield* disk.open("f/old", "read")
+      yield* disk.rename("new", "f/old")
+      assert.strictEqual(yield* readFile(disk, "f/old"), "new")
+      assert.strictEqual(asText(yield* old.read(0, 3)), "old")
+      yield* failsWith("NotFound", disk.open("new", "read"))
+    }))
+  story("disk: a removed file is gone for who opens it and there for who has it open", (disk) =>
+    Effect.gen(function* () {
+      yield* writeFile(disk, "a", "abc")
+      const file = yield* disk.open("a", "write")
+      yield* disk.remove("a")
+      assert.strictEqual(asText(yield* file.read(0, 3)), "abc")
+      yield* failsWith("NotFound", disk.open("a", "read"))
+      yield* writeFile(disk, "a", "second")
+      assert.strictEqual(yield* readFile(disk, "a"), "second")
+    }))
+  story("disk: free space is a number", (disk) =>
+    Effect.map(disk.freeBytes, (bytes) => assert.isTrue(Number.isSafeInteger(bytes) && bytes > 0)))
+}
+
+const refusalStories = (story: Story): void => {
+  story("disk: paths that could leave the folder are Invalid, everywhere", (disk) =>
+    Effect.gen(function* () {
+      for (const path of ["..", ".", "/etc", "a/../b", "a//b", "a/", "", "a\0b", "ü", "a b", "a\\b", "x".repeat(256)]) {
+        yield* failsWith("Invalid", disk.open(path, "create"))
+        yield* failsWith("Invalid", disk.remove(path))
+        yield* failsWith("Invalid", disk.makeFolder(path))
+        yield* failsWith("Invalid", disk.rename(path, "x"))
+        if (path !== "") yield* failsWith("Invalid", disk.list(path))
+        if (path !== "") yield* failsWith("Invalid", disk.syncFolder(path))
+      }
+    }))
+  story("disk: each refusal has its code", (disk) =>
+    Effect.gen(function* () {
+      yield* failsWith("NotFound", disk.open("a", "read"))
+      yield* failsWith("NotFound", disk.open("a", "write"))
+      yield* failsWith("NotFound", disk.open("no/a", "create"))
+      yield* failsWith("NotFound", disk.list("no"))
+      yield* failsWith("NotFound", disk.remove("no"))
+      yield* failsWith("NotFound", disk.rename("no", "a"))
+      yield* failsWith("NotFound", disk.syncFolder("no"))
+      yield* writeFile(disk, "a", "a")
+      yield* failsWith("Exists", disk.open("a", "create"))
+      yield* failsWith("Exists", disk.makeFolder("a"))
+      yield* failsWith("Invalid", disk.list("a"))
+      yield* failsWith("Invalid", disk.open("a/b", "create"))
+      yield* disk.makeFolder("f")
+      yield* failsWith("Invalid", disk.open("f", "read"))
+      yield* failsWith("Invalid", disk.remove("f"))
+      yield* failsWith("Invalid", disk.rename("a", "f"))
+    }))
+  story("disk: a file open for reading refuses writes, a closed one everything", (disk) =>
+    Effect.gen(function* () {
+      yield* writeFile(disk, "a", "a")
+      const reader = yield* disk.open("a", "read")
+      yield* failsWith("Invalid", reader.write(0, [text("b")]))
+      yield* failsWith("Invalid", reader.truncate(0))
+      const writer = yield* disk.open("a", "write")
+      yield* failsWith("Invalid", writer.write(-1, [text("b")]))
+      yield* failsWith("Invalid", writer.read(0, -1))
+      yield* failsWith("Invalid", writer.truncate(1.5))
+      const closed = yield* Effect.scoped(disk.open("a", "write"))
+      yield* failsWith("Invalid", closed.read(0, 1))
+      yield* failsWith("Invalid", closed.write(0, [text("b")]))
+      yield* failsWith("Invalid", closed.sync)
+      assert.strictEqual(yield* readFile(disk, "a"), "a")
+    }))
+}
