@@ -3,6 +3,7 @@ import { Effect, Exit } from "effect"
 import { expect, test } from "vitest"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { type Random, seededRandom } from "../../sim/Random.ts"
+import { assert } from "../../src/base/assert.ts"
 import { equalBytes } from "../../src/base/bytes.ts"
 import type { WalPlace, WalPosition, WalRecord } from "../../src/wal/WalRecord.ts"
 import { comparePlaces, placeAfter } from "../../src/wal/WalRecord.ts"
@@ -65,7 +66,7 @@ const writeAlong = Effect.fnUntraced(function*(world: World, wal: WalInterface, 
       }
     }
   }).pipe(Effect.catchTag("WalError", (error) => Effect.sync(() => {
-    expect(["Lost", "Failed", "Disk", "Closed"]).toContain(error.reason)
+    assert(["Lost", "Failed", "Disk", "Closed"].includes(error.reason), error.message)
     world.lost += 1
   }))), { concurrency: "unbounded", discard: true })
 })
@@ -77,11 +78,11 @@ const verify = Effect.fnUntraced(function*(world: World, wal: WalInterface) {
   yield* wal.replay(world.keepFrom, ({ kind, payload, position }) => Effect.sync(() => {
     const id = idOfPayload(payload)
     const row = world.appended.get(id)
-    expect(row, `record ${id} was appended once`).toBeDefined()
-    expect(kind).toBe(row!.record.kind)
-    expect(equalBytes(payload, row!.record.payload), `record ${id} bit for bit`).toBe(true)
-    expect(id, "in order of appending").toBeGreaterThan(before)
-    expect(position).toEqual(row!.position)
+    assert(row !== undefined, `record ${id} was appended once`)
+    assert(kind === row.record.kind, `record ${id} is of the kind it was`)
+    assert(equalBytes(payload, row.record.payload), `record ${id} bit for bit`)
+    assert(id > before, `record ${id} in order of appending`)
+    assert(comparePlaces(position, row.position) === 0, `record ${id} where it was put`)
     before = id
     seen.set(id, position)
   }))
@@ -89,14 +90,14 @@ const verify = Effect.fnUntraced(function*(world: World, wal: WalInterface) {
   for (const row of world.appended.values()) {
     const wanted = world.keepFrom === undefined || comparePlaces(row.position, world.keepFrom) >= 0
     if (!wanted) continue
-    if (row.acknowledged) expect(seen.has(row.id), `acknowledged record ${row.id} of life ${row.life} is there`).toBe(true)
+    assert(!row.acknowledged || seen.has(row.id), `acknowledged record ${row.id} of life ${row.life} is there`)
     const group = `${row.life}/${row.epoch}`
     if (!seen.has(row.id)) cut.set(group, row.id)
-    else expect(cut.get(group), `a prefix: ${row.id} is there and an earlier one of life ${group} is not`).toBeUndefined()
+    else assert(!cut.has(group), `a prefix: ${row.id} is there and an earlier one of life ${group} is not`)
   }
   for (const [id, position] of seen) {
     const payload = yield* wal.read(position)
-    expect(equalBytes(payload, world.appended.get(id)!.record.payload)).toBe(true)
+    assert(equalBytes(payload, world.appended.get(id)!.record.payload), `record ${id} reads as it was written`)
   }
   // What recovery accepted was durable, acknowledged or not; what it did not accept is gone for good.
   for (const [id, row] of world.appended) {

@@ -11,6 +11,6 @@ for (const file of readdirSync(folder).sort()) {
   test(text.split("\n")[0]!.replace(/^# /, ""), async () => {
     const played = await runScript(text)
     if (process.env["SCRIPTS_REWRITE"] === "1") writeFileSync(path, played)
-    else expect(played).toBe(text)
+    expect(played).toBe(readFileSync(path, "utf8"))
   })
 }

@@ -31,7 +31,7 @@ export const startWal = (disk: MemoryDisk, run: number, options: Partial<WalOpti
     return running
   })
 
-export const onTestClock = <A, E>(effect: Effect.Effect<A, E, never>): Effect.Effect<A, E> =>
+export const onTestClock = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.provide(effect, TestClock.layer({ warningDelay: "1 day" }))
 
 /** A record that carries its id: told from every other, and whole or not. */
@@ -62,13 +62,10 @@ export const untilStopped = async <A, E>(
   effect: Effect.Effect<A, E>,
   fork: (effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = (forked) => Effect.runFork(onTestClock(forked))
 ): Promise<Exit.Exit<A, E> | undefined> => {
-  let exit: Exit.Exit<A, E> | undefined
-  fork(effect).addObserver((ended) => {
-    exit = ended
-  })
-  while (exit === undefined && !disk.stopped) await turn()
-  for (let turns = 0; exit === undefined && turns < 5; turns++) await turn()
-  return exit
+  const fiber = fork(effect)
+  while (fiber.pollUnsafe() === undefined && !disk.stopped) await turn()
+  for (let turns = 0; fiber.pollUnsafe() === undefined && turns < 5; turns++) await turn()
+  return fiber.pollUnsafe()
 }
 
 export const run = <A, E>(effect: Effect.Effect<A, E>): Promise<A> => Effect.runPromise(onTestClock(effect))
