@@ -51,6 +51,7 @@ describe("seal kernels", () => {
   it("sealer: a lane opens a vault once, however often its keys are cloned, and forgets the oldest", () => {
     const vault = vaultOf(keys)
     expect(vaultOf(structuredClone(keys))).toBe(vault)
+    expect(vaultOf({ ...keys, master: noise(32, 77) })).not.toBe(vault)
     for (let seed = 100; seed < 120; seed++) vaultOf(keysOf(seed))
     expect(vaultOf(keys)).not.toBe(vault)
     expect(vaultOf(keys).gearKey).toEqual(vault.gearKey)
