@@ -144,12 +144,8 @@ const ofUnavailable = (error: Unavailable): S3Error => {
       return new S3Error({ code: "SlowDown", detail: "The write was interrupted by a failed disk operation. Send it again.", headers: retryLater })
     case "DiskFull":
       return new S3Error({ code: "ServiceUnavailable", detail: `The disk of the store is full: ${error.detail}`, headers: retryLater })
-    case "JournalFailed":
-    case "BlockFailed":
-    case "Stopped":
-      return new S3Error({ code: "ServiceUnavailable", detail: error.message, headers: retryLater })
     default:
-      return unreachable(error.reason)
+      return new S3Error({ code: "ServiceUnavailable", detail: error.message, headers: retryLater })
   }
 }
 

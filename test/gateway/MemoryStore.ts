@@ -1,0 +1,228 @@
+/**
+ * MemoryStore: Namespace, Put and Get in memory for tests of the gateway: the real machine and the real queries over
+ * rows in a sorted array, object bytes whole in their manifests. It sits where journal, chunks and blocks would.
+ */
+import { Clock, Effect, Layer } from "effect"
+import { concatBytes, fromHex } from "../../src/base/bytes.ts"
+import { hashOf, hashBytes } from "../../src/base/hash.ts"
+import { defaultTenant, type VaultId, type VertexHash } from "../../src/base/ids.ts"
+import { hybridTime, millisOf, nextHybridTime, type HybridTime } from "../../src/base/time.ts"
+import { Get, ReadError } from "../../src/get.ts"
+import { apply } from "../../src/namespace/Apply.ts"
+import type { AsOf, Content, ObjectVersion, PartInfo } from "../../src/namespace/Model.ts"
+import { AsOfRefused, type Committed, Namespace, type NamespaceService, Refused } from "../../src/namespace/Namespace.ts"
+import { bucketInfo, bucketsAt, commitTime, oldestReadable, sequenceAt } from "../../src/namespace/Query.ts"
+import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
+import { listParts, listUploads, uploadOf } from "../../src/namespace/QueryUploads.ts"
+import { currentOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
+import type { RowKey, StateReader } from "../../src/namespace/State.ts"
+import type { Body, BodyError } from "../../src/ports/Body.ts"
+import { Entropy } from "../../src/ports/Entropy.ts"
+import { type BodySummary, Put, type Stored } from "../../src/put.ts"
+
+const vault = "0123456789abcdef0123456789abcdef" as VaultId
+
+/** Rows in one sorted array: slow to insert, and obviously right. */
+class Rows implements StateReader {
+  private readonly keys: Array<RowKey> = []
+  private readonly values = new Map<RowKey, Uint8Array>()
+  private at(key: RowKey): number {
+    let low = 0
+    let high = this.keys.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.keys[middle] ?? "") < key) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+  set(key: RowKey, value: Uint8Array | undefined): void {
+    const known = this.values.has(key)
+    if (value === undefined) {
+      if (known) this.keys.splice(this.at(key), 1)
+      this.values.delete(key)
+      return
+    }
+    if (!known) this.keys.splice(this.at(key), 0, key)
+    this.values.set(key, value)
+  }
+  get(key: RowKey): Uint8Array | undefined {
+    return this.values.get(key)
+  }
+  getMany(keys: ReadonlyArray<RowKey>): ReadonlyArray<Uint8Array | undefined> {
+    return keys.map((key) => this.get(key))
+  }
+  *scan(from: RowKey, to: RowKey, reverse = false): Iterable<readonly [RowKey, Uint8Array]> {
+    const keys = this.keys.slice(this.at(from), this.at(to))
+    for (const key of reverse ? keys.reverse() : keys) yield [key, this.values.get(key) ?? new Uint8Array(0)]
+  }
+}
+
+type Read<A> = Effect.Effect<A, Refused | AsOfRefused>
+
+const makeNamespace = (rows: Rows): NamespaceService => {
+  let head = 0
+  let time: HybridTime = hybridTime(0, 0)
+  const seen = <A>(bucket: string, at: number, use: (view: View) => A | undefined, key?: string, none: Refused["refusal"] = "NoSuchKey"): Read<A> =>
+    Effect.suspend((): Read<A> => {
+      if (at > head || at < oldestReadable(rows)) return outside(String(at), at > head)
+      const view = viewAt(rows, defaultTenant, bucket, at, head)
+      const found = view === undefined ? undefined : use(view)
+      if (found !== undefined) return Effect.succeed(found)
+      return Effect.fail(new Refused({ refusal: view === undefined ? "NoSuchBucket" : none, bucket, sequence: at, ...(key === undefined ? {} : { key }) }))
+    })
+  const outside = (asked: string, future: boolean): Effect.Effect<never, AsOfRefused> =>
+    Effect.fail(new AsOfRefused({ reason: future ? "Future" : "BeforeHorizon", asked, oldestReadable: oldestReadable(rows), head }))
+  const resolve = Effect.fnUntraced(function*(asOf: AsOf | undefined) {
+    if (asOf === undefined) return head
+    const nowMs = yield* Clock.currentTimeMillis
+    const sequence = asOf._tag === "Sequence" ? asOf.sequence : sequenceAt(rows, head, asOf.ms)
+    const future = asOf._tag === "Sequence" ? sequence > head : asOf.ms > nowMs
+    if (future || sequence < Math.max(1, oldestReadable(rows))) return yield* outside(asOf._tag === "Sequence" ? String(sequence) : String(asOf.ms), future)
+    return sequence
+  })
+  return {
+    propose: Effect.fnUntraced(function*(change) {
+      const nowMs = yield* Clock.currentTimeMillis
+      head += 1
+      time = nextHybridTime(time, nowMs)
+      const entry = { format: 1, group: 0, sequence: head, time, tenant: defaultTenant, vault, author: "root", change }
+      const applied = apply(rows, entry, { vertexHash: (_, bytes) => hashOf(bytes) as string as VertexHash })
+      for (const [key, value] of applied.rows) rows.set(key, value)
+      const { answer } = applied
+      if (answer._tag === "Refused") {
+        return yield* new Refused({ refusal: answer.refusal, bucket: "bucket" in change ? change.bucket : "", sequence: head })
+      }
+      return { sequence: head, time, answer } satisfies Committed
+    }),
+    head: () => ({ sequence: head, time: commitTime(rows, head) ?? time }),
+    oldestReadable: () => oldestReadable(rows),
+    resolve,
+    buckets: (at) => Effect.sync(() => bucketsAt(rows, defaultTenant, at)),
+    bucket: (name, at) => seen(name, at, bucketInfo),
+    object: (bucket, key, versionId, at) => seen(bucket, at, (view) => {
+      const found = versionId === undefined ? currentOf(rows, view, key) : versionOf(rows, view, key, versionId)
+      if (found === undefined) return undefined
+      const current = currentOf(rows, view, key)
+      return objectVersion(key, found, current?.sequence === found.sequence && current.ordinal === found.ordinal, undefined)
+    }, key, versionId === undefined ? "NoSuchKey" : "NoSuchVersion"),
+    listObjects: (bucket, query, at) => seen(bucket, at, (view) => listObjects(rows, view, query)),
+    listVersions: (bucket, query, at) => seen(bucket, at, (view) => listVersions(rows, view, query, false)),
+    history: (bucket, query, at) => seen(bucket, at, (view) => listVersions(rows, view, query, true)),
+    upload: (bucket, key, upload) => seen(bucket, head, (view) => uploadOf(rows, view, key, upload), key, "NoSuchUpload"),
+    listUploads: (bucket, query) => seen(bucket, head, (view) => listUploads(rows, view, query)),
+    listParts: (bucket, key, upload, after, limit) =>
+      seen(bucket, head, (view) => uploadOf(rows, view, key, upload) === undefined ? undefined : listParts(rows, upload, after, limit), key, "NoSuchUpload"),
+    chunks: (ids) => ids.map(() => undefined),
+    journaled: () => [],
+    endedUploads: () => [],
+    block: () => undefined,
+    sequenceAt: (ms) => sequenceAt(rows, head, ms),
+    counts: () => ({ commits: head, journaledBytes: 0 }),
+    checkpoint: () => Effect.void
+  } as NamespaceService
+}
+
+const drain = (body: Body): Effect.Effect<Uint8Array, BodyError> => {
+  const parts: Array<Uint8Array> = []
+  const pull: Effect.Effect<Uint8Array, BodyError> = Effect.flatMap(body.next, (bytes) => {
+    if (bytes === undefined) return Effect.succeed(concatBytes(parts))
+    parts.push(bytes)
+    return pull
+  })
+  return pull
+}
+
+const contentOf = (bytes: Uint8Array, summary: BodySummary): Content => ({
+  sizeBytes: bytes.length,
+  etag: summary.md5 ?? `${hashOf(bytes).slice(0, 32)}-1`,
+  etagIsMd5: summary.md5 !== undefined,
+  ...(summary.checksum === undefined ? {} : { checksum: summary.checksum }),
+  manifest: { _tag: "Inline", bytes },
+  arrivals: [],
+  blocks: []
+})
+
+const inline = (version: Pick<ObjectVersion, "manifest">): Uint8Array =>
+  version.manifest._tag === "Inline" ? version.manifest.bytes : new Uint8Array(0)
+
+const storedOf = ({ answer, sequence, time }: Committed, content: Content): Stored => ({
+  sequence,
+  versionId: answer._tag === "Stored" ? answer.versionId : undefined,
+  etag: answer._tag === "Stored" ? answer.etag : content.etag,
+  ...(content.checksum === undefined ? {} : { checksum: content.checksum }),
+  modifiedMs: millisOf(time)
+})
+
+const makePut = (namespace: NamespaceService): typeof Put.Service => ({
+  object: Effect.fnUntraced(function*({ attributes, body, bucket, condition, key, summary }) {
+    const content = contentOf(yield* drain(body), summary())
+    const committed = yield* namespace.propose({ _tag: "PutObject", bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) })
+    return storedOf(committed, content)
+  }),
+  part: Effect.fnUntraced(function*({ body, bucket, key, partNumber, summary, upload }) {
+    const content = contentOf(yield* drain(body), summary())
+    return storedOf(yield* namespace.propose({ _tag: "PutPart", bucket, key, upload, partNumber, content }), content)
+  }),
+  copy: Effect.fnUntraced(function*({ attributes, bucket, condition, key, source }) {
+    const { checksum, etag, manifest, sizeBytes } = source
+    const content: Content = { sizeBytes, etag, etagIsMd5: false, manifest, arrivals: [], blocks: [], ...(checksum === undefined ? {} : { checksum }) }
+    const committed = yield* namespace.propose({ _tag: "PutObject", bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) })
+    return storedOf(committed, content)
+  }),
+  complete: Effect.fnUntraced(function*({ bucket, condition, key, parts, upload }) {
+    const at = namespace.head().sequence
+    const page = yield* Effect.orDie(namespace.listParts(bucket, key, upload, 0, 10_000))
+    const chosen: Array<PartInfo> = []
+    for (const part of parts) {
+      const found = page.parts.find((one) => one.partNumber === part.partNumber && one.etag === part.etag)
+      if (found === undefined) return yield* new Refused({ refusal: "InvalidPart", bucket, key, sequence: at })
+      chosen.push(found)
+    }
+    const bytes = concatBytes(chosen.map(inline))
+    const etag = `${hashOf(hashBytes(concatBytes(chosen.map((part) => fromHex(part.etag.replace(/-.*/, "")))))).slice(0, 32)}-${chosen.length}`
+    const content: Content = { ...contentOf(bytes, { md5: undefined, checksum: undefined }), etag }
+    const objectParts = chosen.map(({ checksum, partNumber, sizeBytes }) => ({ partNumber, sizeBytes, ...(checksum === undefined ? {} : { checksum }) }))
+    const committed = yield* namespace.propose({
+      _tag: "CompleteUpload", bucket, key, upload, parts, content, objectParts, ...(condition === undefined ? {} : { condition })
+    })
+    return storedOf(committed, content)
+  })
+})
+
+const get: typeof Get.Service = {
+  open: (version, start = 0, end = version.sizeBytes) =>
+    Effect.suspend(() => {
+      if (version.attributes.userMetadata["damaged"] === "yes") return Effect.fail(new ReadError({ reason: "Damaged", detail: "a chunk fails its hash" }))
+      let bytes: Uint8Array | undefined = inline(version).slice(start, end)
+      const next = Effect.sync(() => {
+        const now = bytes
+        bytes = undefined
+        return now === undefined || now.length === 0 ? undefined : now
+      })
+      return Effect.succeed({ sizeBytes: end - start, next } satisfies Body)
+    }),
+  entries: () => Effect.succeed([])
+}
+
+/** Counts up, so that every run sees the same ids. */
+export const countingEntropy = (): typeof Entropy.Service => {
+  let state = 1
+  return {
+    bytes: (count) => Uint8Array.from({ length: count }, () => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+      return state >>> 24
+    })
+  }
+}
+
+export const memoryStore = (): Layer.Layer<Namespace | Put | Get | Entropy> => {
+  const namespace = makeNamespace(new Rows())
+  return Layer.mergeAll(
+    Layer.succeed(Namespace, namespace),
+    Layer.succeed(Put, makePut(namespace)),
+    Layer.succeed(Get, get),
+    Layer.succeed(Entropy, countingEntropy())
+  )
+}
+

@@ -1,0 +1,74 @@
+/** scene: a handler over a memory store with a clock that the test sets. It sits under every test of the gateway. */
+import { Clock, Effect } from "effect"
+import { makeS3Handler, type S3Handler, type S3Options } from "../../src/gateway/s3/S3Handler.ts"
+import type { Body } from "../../src/ports/Body.ts"
+import type { HttpRequest } from "../../src/ports/HttpListener.ts"
+import { memoryStore } from "./MemoryStore.ts"
+import { accessKey, type Ask, secretKey, sign } from "./sign.ts"
+
+export interface Answer {
+  readonly status: number
+  readonly headers: ReadonlyMap<string, string>
+  readonly bytes: Uint8Array
+  readonly text: string
+}
+
+export interface Scene {
+  nowMs: number
+  readonly handler: S3Handler
+  /** Signs and sends. */
+  readonly ask: (ask: Ask) => Promise<Answer>
+  /** As it is. */
+  readonly send: (request: HttpRequest) => Promise<Answer>
+}
+
+export const startMs = Date.UTC(2026, 10, 20, 12, 0, 0)
+
+const wholeBody = async (body: Body): Promise<Uint8Array> => {
+  const parts: Array<Uint8Array> = []
+  while (true) {
+    const bytes = await Effect.runPromise(body.next)
+    if (bytes === undefined) return Buffer.concat(parts)
+    parts.push(bytes)
+  }
+}
+
+/** A clock that stands at the scene's time. */
+const clockOf = (scene: { readonly nowMs: number }): Clock.Clock => ({
+  currentTimeMillisUnsafe: () => scene.nowMs,
+  currentTimeMillis: Effect.sync(() => scene.nowMs),
+  currentTimeNanosUnsafe: () => BigInt(scene.nowMs) * 1_000_000n,
+  currentTimeNanos: Effect.sync(() => BigInt(scene.nowMs) * 1_000_000n),
+  sleep: () => Effect.void
+} as unknown as Clock.Clock)
+
+export const makeScene = async (options: Partial<S3Options> = {}): Promise<Scene> => {
+  const time = { nowMs: startMs }
+  const clock = clockOf(time)
+  const handler = await Effect.runPromise(makeS3Handler({
+    domain: "s3.test",
+    md5EtagBytesMax: 1024,
+    credentials: (key) => key === accessKey ? { secretKey, principal: "root" } : undefined,
+    ...options
+  }).pipe(Effect.provide(memoryStore())))
+  const send = async (request: HttpRequest): Promise<Answer> => {
+    const response = await Effect.runPromise(Effect.provideService(handler(request), Clock.Clock, clock))
+    const bytes = response.body === undefined ? new Uint8Array(0) : response.body instanceof Uint8Array ? response.body : await wholeBody(response.body)
+    return { status: response.status, headers: new Map(response.headers), bytes, text: Buffer.from(bytes).toString("utf8") }
+  }
+  return Object.assign(time, {
+    handler, send,
+    ask: (ask: Ask) => {
+      // Every request gets its own millisecond, so that times of commits differ.
+      time.nowMs += 1
+      return send(sign({ nowMs: time.nowMs, ...ask }).request)
+    }
+  })
+}
+
+/** Code of an S3 error document. */
+export const codeOf = (answer: Answer): string => /<Code>(.*?)<\/Code>/.exec(answer.text)?.[1] ?? ""
+
+/** Texts of every element of that name. */
+export const textsOf = (answer: Answer, name: string): ReadonlyArray<string> =>
+  [...answer.text.matchAll(new RegExp(`<${name}>([^<]*)</${name}>`, "g"))].map((match) => match[1] ?? "")
