@@ -8,6 +8,7 @@
  */
 import { createCipheriv, createDecipheriv } from "node:crypto"
 import { assert } from "../base/assert.ts"
+import { concatBytes } from "../base/bytes.ts"
 import { keyedHash } from "../base/hash.ts"
 import { KiB } from "../base/limits.ts"
 import { SealError } from "./SealError.ts"
@@ -64,13 +65,9 @@ export const makeValueSealer = (keys: VaultKeys, context: string): ValueSealer =
     const salt = saltOf(bound, plaintext)
     const cipher = createCipheriv("aes-256-gcm", keyOf(salt), nonce)
     cipher.setAAD(scratch.subarray(lengthBytes, bound))
-    const bytes = Buffer.allocUnsafe(plaintext.length + valueOverheadBytes)
-    scratch.copy(bytes, 0, lengthBytes, lengthBytes + headerBytes)
-    bytes.set(salt, headerBytes)
-    bytes.set(cipher.update(plaintext), headerBytes + saltBytes)
+    const body = cipher.update(plaintext)
     cipher.final()
-    bytes.set(cipher.getAuthTag(), bytes.length - tagBytes)
-    return bytes
+    return concatBytes([scratch.subarray(lengthBytes, lengthBytes + headerBytes), salt, body, cipher.getAuthTag()])
   }
 
   const open = (associated: Uint8Array, bytes: Uint8Array): Uint8Array | SealError => {
