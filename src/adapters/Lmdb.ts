@@ -1,0 +1,145 @@
+/**
+ * Lmdb: the KeyValue port over lmdb (lmdb-js 3.5): one environment in a folder, one named database a table, keys and
+ * values raw bytes. Neither its compression nor its page encryption is used (R8). Twin: sim/KeyValue.
+ *
+ * LMDB's pages have no checksums. A file that it cannot map rightly ends the process with SIGBUS or SIGSEGV, which no
+ * program can catch: LmdbFile inspects it first, and a marker tells the next start that an opening never ended.
+ * Damage inside the file, met later, is as fatal: nothing may exist only here.
+ */
+import { Effect, Layer, type Scope } from "effect"
+import { open, type Database, type RootDatabase } from "lmdb"
+import { assert } from "../base/assert.ts"
+import { compareBytes } from "../base/bytes.ts"
+import { indexKeyBytesMax, indexTablesMax } from "../base/limits.ts"
+import { KeyValue, type KeyValueChange, KeyValueError, type KeyValueService, type RangeOptions } from "../ports/KeyValue.ts"
+import * as LmdbFile from "./LmdbFile.ts"
+
+type Table = Database<Uint8Array, Uint8Array>
+type Root = RootDatabase<Uint8Array, Uint8Array>
+
+const raw = { encoding: "binary", keyEncoding: "binary", cache: false } as const
+
+const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Serves the index in this folder; KeyValueError "open" where it is damaged: wipe the folder and rebuild. */
+export const layer = (folder: string): Layer.Layer<KeyValue, KeyValueError> =>
+  Layer.effect(KeyValue, openAt(folder))
+
+/** The same, but a damaged index is thrown away: `wasReset` says that it must be rebuilt, and why. */
+export const openOrReset = (
+  folder: string
+): Effect.Effect<
+  { readonly service: KeyValueService; readonly wasReset: boolean; readonly why: string },
+  KeyValueError,
+  Scope.Scope
+> =>
+  Effect.map(openAt(folder), (service) => ({ service, wasReset: false, why: "" })).pipe(
+    Effect.catch((damage) =>
+      Effect.try({
+        try: () => LmdbFile.wipe(folder),
+        catch: (error) => new KeyValueError({ operation: "open", detail: `cannot wipe ${folder}: ${detailOf(error)}` })
+      }).pipe(
+        Effect.andThen(openAt(folder)),
+        Effect.map((service) => ({ service, wasReset: true, why: damage.detail }))
+      )
+    )
+  )
+
+/** Opens until the scope closes. The folder must be this process's own (NodeDisk's lock). */
+export const openAt = (folder: string): Effect.Effect<KeyValueService, KeyValueError, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.try({
+        try: () => {
+          LmdbFile.beginOpening(folder)
+          const root: Root = open<Uint8Array, Uint8Array>({ ...raw, path: folder, noSubdir: false, maxDbs: indexTablesMax + 2 })
+          // lmdb-js ends a table's name with a zero byte.
+          const names = [...root.getKeys({})].map((key) => Buffer.from(key).toString("utf8").replace(/\0$/, ""))
+          const tables = new Map<string, Table>(names.map((name) => [name, root.openDB<Uint8Array, Uint8Array>(name, raw)]))
+          for (const table of tables.values()) for (const _ of table.getRange({ limit: 1 })) break
+          LmdbFile.endOpening(folder)
+          return { root, tables }
+        },
+        catch: (error) =>
+          new KeyValueError({ operation: "open", detail: `${folder}: ${detailOf(error)}; delete the folder, it is rebuilt` })
+      }),
+      ({ root }) => Effect.promise(() => root.close())
+    ),
+    ({ root, tables }) => serviceOf(root, tables)
+  )
+
+const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
+
+const serviceOf = (root: Root, tables: Map<string, Table>): KeyValueService => {
+  const get = (table: string, key: Uint8Array): Uint8Array | undefined => {
+    const value = tables.get(table)?.get(key)
+    return value === undefined ? undefined : copyOf(value)
+  }
+  /** A table must be open before the transaction that writes it. */
+  const openTable = (name: string): Table => {
+    const known = tables.get(name)
+    if (known !== undefined) return known
+    assert(tables.size < indexTablesMax, `the index has at most ${indexTablesMax} tables`)
+    const table = root.openDB<Uint8Array, Uint8Array>(name, raw)
+    tables.set(name, table)
+    return table
+  }
+  const promised = (operation: "commit" | "flushed" | "wipe", run: () => PromiseLike<unknown>) =>
+    Effect.uninterruptible(
+      Effect.tryPromise({
+        try: async () => void (await run()),
+        catch: (error) => new KeyValueError({ operation, detail: detailOf(error) })
+      })
+    )
+  return {
+    get,
+    getMany: (table, keys) => keys.map((key) => get(table, key)),
+    range: (table, options) => range(tables.get(table), options),
+    commit: (changes) =>
+      Effect.suspend(() => {
+        const bad = changes.find(({ key }) => key.length < 1 || key.length > indexKeyBytesMax)
+        if (bad !== undefined) {
+          const detail = `a key has 1 to ${indexKeyBytesMax} bytes, not ${bad.key.length}`
+          return Effect.fail(new KeyValueError({ operation: "commit", detail }))
+        }
+        return changes.length === 0 ? Effect.void : promised("commit", () => commit(root, openTable, changes))
+      }),
+    flushed: promised("flushed", () => root.flushed),
+    wipe: promised("wipe", () => root.batch(() => {
+      for (const table of tables.values()) void table.clearAsync()
+    }))
+  }
+}
+
+/**
+ * One batch is one transaction, and `flushed` waits for it. transactionSync is not used: `flushed` does not cover it
+ * in 3.5.6, and one whose callback returns the promise of a put never commits.
+ */
+const commit = (root: Root, openTable: (name: string) => Table, changes: ReadonlyArray<KeyValueChange>) => {
+  const writes = changes.map((change) => ({ change, table: openTable(change.table) }))
+  return root.batch(() => {
+    for (const { change, table } of writes) {
+      if (change._tag === "Put") void table.put(change.key, change.value)
+      else void table.remove(change.key)
+    }
+  })
+}
+
+const lowest = Uint8Array.of(0)
+/** Above every key: no key has more bytes. */
+const highest = new Uint8Array(indexKeyBytesMax + 1).fill(255)
+
+const range = (table: Table | undefined, options: RangeOptions): ReadonlyArray<readonly [Uint8Array, Uint8Array]> => {
+  const result: Array<readonly [Uint8Array, Uint8Array]> = []
+  const from = options.from === undefined || options.from.length === 0 ? lowest : options.from
+  const to = options.to ?? highest
+  if (table === undefined || options.limit <= 0 || to.length === 0 || compareBytes(from, to) >= 0) return result
+  const bounds = options.reverse === true ? { start: to, end: from, inclusiveEnd: true, reverse: true } : { start: from, end: to }
+  for (const { key, value } of table.getRange(bounds)) {
+    // lmdb's reverse interval starts at `to` itself; ours excludes it either way.
+    if (options.reverse === true && compareBytes(key, to) >= 0) continue
+    result.push([copyOf(key), copyOf(value)])
+    if (result.length === options.limit) break
+  }
+  return result
+}

@@ -1,0 +1,52 @@
+/**
+ * LmdbFile: what can be told of an LMDB file without mapping it: damage that would kill the process is found here
+ * first. Sits between Lmdb and node:fs.
+ */
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert } from "../base/assert.ts"
+
+/** LMDB's MDB_MAGIC, in the first bytes of both meta pages. */
+const magic = 0xbeefc0de
+const dataFile = (folder: string): string => join(folder, "data.mdb")
+/** Present while an opening runs: found at a start, the last opening killed its process. */
+const marker = (folder: string): string => join(folder, "opening")
+
+/** Throws where the file is damaged; leaves the marker. */
+export const beginOpening = (folder: string): void => {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  assert(!existsSync(marker(folder)), "the last opening never ended")
+  inspect(dataFile(folder))
+  writeFileSync(marker(folder), "", { mode: 0o600 })
+}
+
+export const endOpening = (folder: string): void => rmSync(marker(folder))
+
+/** Removes LMDB's files and the marker. */
+export const wipe = (folder: string): void => {
+  for (const name of ["data.mdb", "lock.mdb", "opening"]) rmSync(join(folder, name), { force: true })
+}
+
+/** Offsets in a meta page, which LMDB lays out as: page header (24 bytes), magic, version, address, map size, two
+ * tables of 48 bytes whose first word is the page size, last page, transaction. Little-endian machines only. */
+const header = { magic: 24, pageSize: 48, lastPage: 144, bytes: 160 }
+
+const inspect = (path: string): void => {
+  if (!existsSync(path) || statSync(path).size === 0) return
+  const fd = openSync(path, "r")
+  try {
+    const meta = (offset: number): Buffer => {
+      const bytes = Buffer.alloc(header.bytes)
+      assert(readSync(fd, bytes, 0, bytes.length, offset) === bytes.length, "the file is too short")
+      assert(bytes.readUInt32LE(header.magic) === magic, "not an LMDB file")
+      return bytes
+    }
+    const first = meta(0)
+    const pageBytes = first.readUInt32LE(header.pageSize)
+    assert(pageBytes >= 512 && pageBytes <= 65_536 && (pageBytes & (pageBytes - 1)) === 0, "its page size is damaged")
+    const pages = [first, meta(pageBytes)].map((bytes) => Number(bytes.readBigUInt64LE(header.lastPage)) + 1)
+    assert(Math.max(...pages) * pageBytes <= fstatSync(fd).size, "the file is shorter than it says")
+  } finally {
+    closeSync(fd)
+  }
+}

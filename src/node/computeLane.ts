@@ -1,0 +1,16 @@
+/** ComputeLane: the module that a worker thread of adapters/WorkerCompute runs: a job in, its output or its error back. */
+import { parentPort } from "node:worker_threads"
+import { kernels } from "./kernels.ts"
+
+const table = new Map(kernels.map((kernel) => [kernel.name, kernel]))
+
+parentPort?.on("message", (job: { readonly kernel: string; readonly input: unknown }) => {
+  try {
+    const kernel = table.get(job.kernel)
+    if (kernel === undefined) throw new Error(`no kernel of this name: add it to src/node/kernels.ts`)
+    const output: unknown = kernel.run(job.input)
+    parentPort?.postMessage({ output }, [...kernel.transfersOut(output)])
+  } catch (error) {
+    parentPort?.postMessage({ error: error instanceof Error ? error.message : String(error) })
+  }
+})

@@ -1,0 +1,78 @@
+/** Runs the contract of KeyValue against Lmdb and the twin; and what each has beyond it: damage, crashes. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Lmdb from "../../src/adapters/Lmdb.ts"
+import { MemoryKeyValue } from "../../sim/KeyValue.ts"
+import { seededRandom } from "../../sim/Random.ts"
+import { bytes, keyValueContract, put } from "./keyValue.ts"
+
+const temporaryFolder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "ouroboros-index-"))),
+  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+)
+
+keyValueContract("Lmdb", () => Effect.flatMap(temporaryFolder, Lmdb.openAt))
+keyValueContract("MemoryKeyValue", () => Effect.sync(() => new MemoryKeyValue().service))
+
+const filled = (folder: string) =>
+  Effect.scoped(
+    Effect.flatMap(Lmdb.openAt(folder), (index) =>
+      Effect.andThen(index.commit([put("t", bytes(1), new Uint8Array(20_000).fill(1))]), index.flushed)
+    )
+  )
+
+describe("index: Lmdb", () => {
+  it.effect("index: closed and opened again, every table is there; the map grew past 20 MB", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* filled(folder)
+      yield* Effect.scoped(Effect.flatMap(Lmdb.openAt(folder), (index) =>
+        Effect.forEach([2, 3, 4], (key) => index.commit([put("u", bytes(key), new Uint8Array(8_000_000).fill(key))]))))
+      const { service, wasReset } = yield* Lmdb.openOrReset(folder)
+      assert.isFalse(wasReset)
+      assert.strictEqual(service.get("t", bytes(1))?.length, 20_000)
+      assert.strictEqual(service.get("u", bytes(4))?.[7_999_999], 4)
+    })))
+  const damages: ReadonlyArray<readonly [string, (folder: string) => void]> = [
+    ["garbage", (folder) => writeFileSync(join(folder, "data.mdb"), new Uint8Array(30_000).fill(7))],
+    ["cut short", (folder) => writeFileSync(join(folder, "data.mdb"), readFileSync(join(folder, "data.mdb")).subarray(0, 9000))],
+    ["left by an opening that never ended", (folder) => writeFileSync(join(folder, "opening"), "")]
+  ]
+  for (const [title, damage] of damages) {
+    it.effect(`index: ${title}, an error to open, reset on demand`, () =>
+      Effect.scoped(Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        yield* filled(folder)
+        damage(folder)
+        assert.strictEqual((yield* Effect.flip(Lmdb.openAt(folder))).operation, "open")
+        const { service, wasReset } = yield* Lmdb.openOrReset(folder)
+        assert.isTrue(wasReset)
+        assert.isUndefined(service.get("t", bytes(1)))
+        yield* service.commit([put("t", bytes(1), bytes(2))])
+        assert.deepStrictEqual([...(service.get("t", bytes(1)) ?? [])], [2])
+      })))
+  }
+})
+
+describe("index: the twin", () => {
+  it.effect("index: a crash keeps a prefix of the commits, all lengths happen, never less than was flushed", () =>
+    Effect.gen(function* () {
+      const lengths = new Set<number>()
+      for (let seed = 0; seed < 60; seed += 1) {
+        const index = new MemoryKeyValue()
+        for (let key = 1; key <= 5; key += 1) {
+          yield* index.service.commit([put("t", bytes(key), bytes(key)), put("u", bytes(key), bytes(key))])
+          if (key === 2) yield* index.service.flushed
+        }
+        const kept = index.crash(seededRandom(seed)).entries()
+        const keys = kept.filter(([table]) => table === "t").map(([, key]) => key[0])
+        assert.deepStrictEqual(keys, Array.from({ length: keys.length }, (_, at) => at + 1))
+        assert.strictEqual(kept.length, keys.length * 2)
+        lengths.add(keys.length)
+      }
+      assert.deepStrictEqual([...lengths].sort(), [2, 3, 4, 5])
+    }))
+})
