@@ -143,7 +143,7 @@ export const unitsOf = (rooms: IngestRooms, body: Body): Units => {
   const small = body.sizeBytes !== undefined && body.sizeBytes < unitSize
   const next = Effect.fnUntraced(function*(carry: Uint8Array) {
     assert(carry.length < unitSize, "a unit is cut at least once")
-    const buffer = small ? new Uint8Array(Math.max(1, body.sizeBytes!)) : rooms.buffers.pop() ?? new Uint8Array(unitSize)
+    const buffer = small ? new Uint8Array(Math.max(1, body.sizeBytes)) : rooms.buffers.pop() ?? new Uint8Array(unitSize)
     // A body that is longer than it said goes on into the next unit; whoever made it complains.
     buffer.set(carry, 0)
     let filled = carry.length

@@ -3,6 +3,7 @@ import { Data } from "effect"
 
 /**
  * Lost: the batch's write or sync failed, its segment is abandoned; append again, under the new epoch.
+ * EpochMoved: the append asked for an epoch that has passed; nothing was appended.
  * Failed: two segments in a row failed; nothing is accepted until a restart on a disk that works. Reads go on.
  * Closed: the journal is stopping. TooLarge: a record or an append beyond its limit.
  * NotHere: released, or not durable. Damaged: the record's bytes are not what was written.
@@ -10,7 +11,7 @@ import { Data } from "effect"
  * Misused: a call out of its order. Disk: the disk said no.
  */
 export type WalErrorReason =
-  | "Lost" | "Failed" | "Closed" | "TooLarge" | "NotHere" | "Damaged" | "Missing" | "Unknown" | "Misused" | "Disk"
+  | "Lost" | "EpochMoved" | "Failed" | "Closed" | "TooLarge" | "NotHere" | "Damaged" | "Missing" | "Unknown" | "Misused" | "Disk"
 
 export class WalError extends Data.TaggedError("WalError")<{
   readonly reason: WalErrorReason

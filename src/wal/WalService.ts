@@ -47,9 +47,10 @@ export interface WalStatus {
 export interface WalInterface {
   /**
    * Queues the records, one behind the other and no other append's in between. Waits where walQueueBytesMax are
-   * queued. A crash keeps a prefix of what was appended: a chunk goes before its commit (R3).
+   * queued. A crash keeps a prefix of what was appended: a chunk goes before its commit (R3). With `epoch` only while
+   * that is the journal's, judged where the positions are given out: EpochMoved, and nothing is appended, otherwise.
    */
-  readonly append: (records: ReadonlyArray<WalRecord>) => Effect.Effect<Ticket, WalError>
+  readonly append: (records: ReadonlyArray<WalRecord>, epoch?: number) => Effect.Effect<Ticket, WalError>
   /** Rises with every abandoned segment: a ticket of an older epoch that is not durable is lost. */
   readonly epoch: () => number
   /** The payload of a durable record, verified. NotHere: resolve its place again. Damaged: this record alone is. */
@@ -115,7 +116,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
   const reader = makeWalReader(state, files, storeId)
   const releasing = Semaphore.makeUnsafe(1)
   return Wal.of({
-    append: (records) => append(state, queue, records),
+    append: (records, epoch) => append(state, queue, records, epoch),
     epoch: () => state.epoch,
     read: reader.read,
     readMany: reader.readMany,
@@ -182,12 +183,16 @@ interface WalQueue {
   readonly dirty: Latch.Latch
   readonly stopped: Deferred.Deferred<void>
   /** Plans the records and gives their ticket, or says why not; synchronous, so that order is call order. */
-  readonly plan: (records: ReadonlyArray<WalRecord>) => Exit.Exit<Ticket, WalError>
+  readonly plan: (records: ReadonlyArray<WalRecord>, epoch: number | undefined) => Exit.Exit<Ticket, WalError>
 }
 
 const makeQueue = (state: WalState, pump: WalPump): WalQueue => {
   const work = Latch.makeUnsafe(false)
-  const plan = (records: ReadonlyArray<WalRecord>): Exit.Exit<Ticket, WalError> => {
+  const plan = (records: ReadonlyArray<WalRecord>, epoch: number | undefined): Exit.Exit<Ticket, WalError> => {
+    if (epoch !== undefined && epoch !== state.epoch) {
+      const detail = `the epoch is ${state.epoch}, not ${epoch}: what was appended before may be lost; append all of it again`
+      return Exit.fail(new WalError({ reason: "EpochMoved", ...state.durable, detail }))
+    }
     const command = pump.tell({ _tag: "Append", records })[0]
     if (command?._tag === "Reject") {
       return Exit.fail(new WalError({ reason: command.reason, ...state.durable, detail: command.detail }))
@@ -204,7 +209,9 @@ const makeQueue = (state: WalState, pump: WalPump): WalQueue => {
 const fits = (state: WalState, bytes: number): boolean =>
   state.queuedBytes === 0 || state.queuedBytes + bytes <= walQueueBytesMax
 
-const append = (state: WalState, queue: WalQueue, records: ReadonlyArray<WalRecord>): Effect.Effect<Ticket, WalError> =>
+const append = (
+  state: WalState, queue: WalQueue, records: ReadonlyArray<WalRecord>, epoch: number | undefined
+): Effect.Effect<Ticket, WalError> =>
   Effect.suspend(() => {
     let bytes = 0
     let longest = 0
@@ -217,9 +224,9 @@ const append = (state: WalState, queue: WalQueue, records: ReadonlyArray<WalReco
         `${walRecordBytesMax} bytes and an append ${walQueueBytesMax}; split it`
       return Effect.fail(new WalError({ reason: "TooLarge", ...state.durable, detail }))
     }
-    if (state.phase !== "Running" || (queue.waiters.length === 0 && fits(state, bytes))) return queue.plan(records)
+    if (state.phase !== "Running" || (queue.waiters.length === 0 && fits(state, bytes))) return queue.plan(records, epoch)
     return Effect.callback<Ticket, WalError>((resume) => {
-      const waiter = { bytes, admit: () => resume(queue.plan(records)) }
+      const waiter = { bytes, admit: () => resume(queue.plan(records, epoch)) }
       queue.waiters.push(waiter)
       return Effect.sync(() => {
         const index = queue.waiters.indexOf(waiter)

@@ -27,6 +27,8 @@ const isAtTheEdge = (path: string): boolean =>
 const isMachineRoom = (room: string): boolean => isOneOf(MACHINE_ROOMS, room)
 const isWay = (room: string): boolean => isOneOf(WAYS, room)
 
+const isLeftOf = (order: ReadonlyArray<string>, a: string, b: string): boolean => order.indexOf(a) < order.indexOf(b)
+
 /** May code of room `from` import from room `to` at all, and if so its code or only its types? */
 export const reach = (from: string, to: string): "code" | "types" | "nothing" => {
   if (from === to || from === "node") return to === "cli" ? (from === "cli" ? "code" : "nothing") : "code"
@@ -39,7 +41,7 @@ export const reach = (from: string, to: string): "code" | "types" | "nothing" =>
     const order: ReadonlyArray<string> = MACHINE_ROOMS
     return isMachineRoom(to) && order.indexOf(to) < order.indexOf(from) ? "types" : "nothing"
   }
-  if (isWay(from)) return isMachineRoom(to) ? "code" : isWay(to) ? "types" : "nothing"
+  if (isWay(from)) return isMachineRoom(to) ? "code" : isWay(to) ? (isLeftOf(WAYS, to, from) ? "code" : "types") : "nothing"
   if (from === "gateway") return isWay(to) ? "code" : isMachineRoom(to) ? "types" : "nothing"
   return ROOMS.indexOf(to) < ROOMS.indexOf(from) ? "code" : "nothing"
 }

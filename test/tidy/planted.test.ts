@@ -20,7 +20,7 @@ const IMPORTS_REFUSED: ReadonlyArray<readonly [string, string]> = [
   ["src/wal/WalService.ts", `import { NodeDisk } from "../adapters/NodeDisk.ts"`],
   ["src/wal/WalService.ts", `import { put } from "../put.ts"`],
   ["src/wal/WalService.ts", `import {\n  a,\n  b\n} from "../sealer/Sealer.ts"`],
-  ["src/put.ts", `import { get } from "./get.ts"`],
+  ["src/get.ts", `import { put } from "./put.ts"`],
   ["src/put.ts", `import type { Request } from "./gateway/Request.ts"`],
   ["src/gateway/s3/Router.ts", `import { step } from "../../wal/Wal.ts"`],
   ["src/gateway/s3/Router.ts", `import { serve } from "../../node/serve.ts"`],

@@ -19,8 +19,11 @@ export const MACHINE_ROOMS = [
   "carrier"
 ] as const
 
-/** The three files at the root of src that name the ways of the data. */
-export const WAYS = ["put", "get", "settle"] as const
+/**
+ * The files at the root of src: the ways of the data and their stages, leftmost first. put, get and settle are the
+ * pages to read; the others are what they are made of. Each may use those to its left.
+ */
+export const WAYS = ["pins", "fetch", "get", "ingest", "content", "pages", "complete", "put", "settle", "retention"] as const
 
 /** Every room, leftmost first. Imports point left only. */
 export const ROOMS: ReadonlyArray<string> = [
@@ -45,6 +48,7 @@ export const KERNELS: Readonly<Record<string, ReadonlyArray<string>>> = {
   base: ["@napi-rs/blake-hash", "@node-rs/crc32"],
   sealer: ["node:crypto", "node:zlib", "@node-rs/argon2"],
   namespace: ["cborg", "sorted-btree"],
+  complete: ["node:crypto"],
   carrier: ["node:crypto", "cborg"],
   membership: ["node:crypto", "cborg"],
   gateway: ["node:crypto", "fast-xml-parser", "hash-wasm", "@node-rs/crc32"],

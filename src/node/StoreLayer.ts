@@ -1,0 +1,83 @@
+/**
+ * StoreLayer: the rooms of one store put together, on nothing but ports. It sits between start-up, which knows settings
+ * and keys, and the gateway. The simulator and the tests use this same composition on their twins.
+ */
+import { Effect, Layer } from "effect"
+import { type RestartId, type StoreId, defaultTenant, idOf } from "../base/ids.ts"
+import { chunkSizeBytesAverage, chunkSizeBytesMax } from "../base/limits.ts"
+import { Blocks } from "../block/BlockService.ts"
+import type { ChunkerOptions } from "../chunker/ChunkerOptions.ts"
+import { Fetch } from "../fetch.ts"
+import { Get } from "../get.ts"
+import type { IngestSizes } from "../ingest.ts"
+import * as NamespaceLayer from "../namespace/NamespaceService.ts"
+import * as StateLayer from "../namespace/StateService.ts"
+import { Pins } from "../pins.ts"
+import { Entropy } from "../ports/Entropy.ts"
+import { Put } from "../put.ts"
+import { Retention } from "../retention.ts"
+import { vaultOf } from "../sealer/SealKernel.ts"
+import { type VaultKeys, vaultKey } from "../sealer/VaultKeys.ts"
+import { Settle, type SettleOptions } from "../settle.ts"
+import * as WalLayer from "../wal/WalService.ts"
+import type { Settings } from "./Settings.ts"
+import * as WalCommitLog from "./WalCommitLog.ts"
+
+export interface StoreOptions {
+  readonly store: StoreId
+  readonly keys: VaultKeys
+  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunkAverageBytes" | "settleBytes" | "settleAgeMs" | "checkpointRows">>
+  /** Small bounds and eyes for tests. */
+  readonly sizes?: Partial<IngestSizes>
+  readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
+  readonly settle?: SettleOptions
+  readonly namespace?: Pick<NamespaceLayer.NamespaceOptions, "applied">
+}
+
+const dayMs = 24 * 3_600_000
+
+/** Who proposes what no client asked for. */
+const nodeAuthor = "node"
+
+const chunkerOf = (averageBytes: number): ChunkerOptions => ({
+  minBytes: Math.floor(averageBytes / 2), averageBytes, maxBytes: Math.min(4 * averageBytes, chunkSizeBytesMax)
+})
+
+/**
+ * Wal, State, Namespace, Blocks, Fetch, Get, Pins, Settle, Retention and Put, built in this order: the journal is
+ * recovered and replayed, and blocks that nobody names are gone, before anyone can put.
+ */
+export const storeLayer = (options: StoreOptions) => {
+  const { store, keys, settings = {} } = options
+  const vault = vaultOf(keys)
+  const restart = Effect.map(Entropy, (entropy) => idOf<RestartId>(entropy.bytes(16)))
+  const wal = Layer.unwrap(Effect.map(restart, (restartId) =>
+    WalLayer.layer({ folder: "journal", storeId: store, restartId, ...options.wal })))
+  const state = StateLayer.layer({ sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints" })
+  const namespace = NamespaceLayer.layer({
+    tenant: keys.tenantId ?? defaultTenant, vault: keys.vaultId, sealer: vault, author: nodeAuthor,
+    vertexHash: (_, bytes) => vault.vertexHash(bytes), ...options.namespace
+  })
+  const settle = Settle.layer({
+    ...(settings.settleBytes === undefined ? {} : { blockBytesTarget: settings.settleBytes }),
+    ...(settings.settleAgeMs === undefined ? {} : { ageMsMax: settings.settleAgeMs }),
+    ...(settings.checkpointRows === undefined ? {} : { checkpointRows: settings.checkpointRows }),
+    ...options.settle
+  })
+  const retention = Retention.layer(settings.retentionDays === undefined ? {} : { retentionMs: settings.retentionDays * dayMs })
+  const put = Put.layer({
+    keys, chunker: chunkerOf(settings.chunkAverageBytes ?? chunkSizeBytesAverage), ...(options.sizes === undefined ? {} : { sizes: options.sizes })
+  })
+  return put.pipe(
+    Layer.provideMerge(retention),
+    Layer.provideMerge(settle),
+    Layer.provideMerge(Get.layer),
+    Layer.provideMerge(Fetch.layer(keys)),
+    Layer.provideMerge(Blocks.layer({ store, vault: keys.vaultId })),
+    Layer.provideMerge(Pins.layer),
+    Layer.provideMerge(namespace),
+    Layer.provideMerge(WalCommitLog.layer),
+    Layer.provideMerge(state),
+    Layer.provideMerge(wal)
+  )
+}
