@@ -56,7 +56,9 @@ const canonicalOf = (method: string, path: string, query: string, headers: Reado
 }
 
 const sortedQuery = (pairs: ReadonlyArray<readonly [string, string | undefined]>): string =>
-  pairs.map(([name, value]) => `${encode(name)}=${encode(value ?? "")}`).sort().join("&")
+  pairs.map(([name, value]) => [encode(name), encode(value ?? "")] as const)
+    .sort(([a, x], [b, y]) => Buffer.compare(Buffer.from(`${a}\0${x}`), Buffer.from(`${b}\0${y}`)))
+    .map((pair) => pair.join("=")).join("&")
 
 export interface SignedAsk {
   readonly request: HttpRequest
