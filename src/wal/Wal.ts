@@ -11,7 +11,7 @@
  */
 import { assert, unreachable } from "../base/assert.ts"
 import type { Hash } from "../base/ids.ts"
-import { walBatchBytesMax, walSegmentBytes } from "../base/limits.ts"
+import { walBatchBytesMax, walRecordBytesMax, walSegmentBytes } from "../base/limits.ts"
 import { alignUp, batchHeaderBytes, closingBatchBytes, recordHeaderBytes, segmentHeaderBytes } from "./WalFormat.ts"
 import type { BatchLink, WalConsumer, WalPlace, WalPosition, WalRecord } from "./WalRecord.ts"
 import { comparePlaces, walConsumers } from "./WalRecord.ts"
@@ -23,6 +23,15 @@ export interface WalSizes {
 
 export const walSizes: WalSizes = { segmentBytes: walSegmentBytes, batchBytesMax: walBatchBytesMax }
 
+/** What a record counts in the queue: empty ones are not free. */
+export const queuedBytesOf = (payload: Uint8Array): number => recordHeaderBytes + payload.length
+
+/** The longest payload that fits a batch, and a segment with its header and a closing batch. */
+export const payloadBytesMax = (sizes: WalSizes): number => {
+  const batchBytesMax = Math.min(sizes.batchBytesMax, sizes.segmentBytes - segmentHeaderBytes - closingBatchBytes)
+  return Math.min(walRecordBytesMax, batchBytesMax - batchHeaderBytes - recordHeaderBytes)
+}
+
 export interface PlannedBatch {
   readonly segment: number
   readonly offset: number
@@ -32,7 +41,7 @@ export interface PlannedBatch {
   readonly tickets: Array<number>
   /** batchHeaderBytes <= contentBytes <= sizes.batchBytesMax */
   contentBytes: number
-  payloadBytes: number
+  queuedBytes: number
 }
 
 export interface SegmentRow {
@@ -75,7 +84,7 @@ export interface WalState {
   readonly marks: Map<WalConsumer, WalPlace>
   /** Sum over segments and removing. */
   bytes: number
-  /** Payload bytes of open, planned and inFlight. */
+  /** Of the records of open, planned and inFlight, with their headers. */
   queuedBytes: number
   /** Segments abandoned since the last sync that succeeded; the second one fails the journal. */
   failuresInARow: number
@@ -186,7 +195,7 @@ const append = (state: WalState, records: ReadonlyArray<WalRecord>): ReadonlyArr
 
 /** Plans one record behind everything planned: into the open batch, the next one, or the next segment. */
 const place = (state: WalState, record: WalRecord): WalPosition => {
-  const bytes = recordHeaderBytes + record.payload.length
+  const bytes = queuedBytesOf(record.payload)
   // A closing batch must always fit behind the last batch of a segment.
   const end = state.sizes.segmentBytes - closingBatchBytes
   const full = state.open !== undefined && (state.open.contentBytes + bytes > state.sizes.batchBytesMax ||
@@ -202,15 +211,15 @@ const place = (state: WalState, record: WalRecord): WalPosition => {
   const offset = batch.offset + batch.contentBytes + recordHeaderBytes
   batch.records.push(record)
   batch.contentBytes += bytes
-  batch.payloadBytes += record.payload.length
-  state.queuedBytes += record.payload.length
+  batch.queuedBytes += bytes
+  state.queuedBytes += bytes
   return { segment: batch.segment, offset, length: record.payload.length }
 }
 
 const firstOf = (segment: number): WalPlace => ({ segment, offset: segmentHeaderBytes })
 
 const planAt = (tail: WalPlace, closing: boolean): PlannedBatch =>
-  ({ segment: tail.segment, offset: tail.offset, closing, records: [], tickets: [], contentBytes: batchHeaderBytes, payloadBytes: 0 })
+  ({ segment: tail.segment, offset: tail.offset, closing, records: [], tickets: [], contentBytes: batchHeaderBytes, queuedBytes: 0 })
 
 const endOf = (batch: PlannedBatch): WalPlace =>
   ({ segment: batch.segment, offset: batch.offset + alignUp(batch.contentBytes) })
@@ -292,7 +301,7 @@ const synced = (state: WalState): ReadonlyArray<WalCommand> => {
   state.unproven = !batch.closing
   state.durable = endOf(batch)
   state.segments.get(segment)!.durableEnd = state.durable.offset
-  state.queuedBytes -= batch.payloadBytes
+  state.queuedBytes -= batch.queuedBytes
   state.inFlight = undefined
   state.inFlightHash = undefined
   state.failuresInARow = 0
@@ -367,8 +376,8 @@ export const invariants = (state: WalState): void => {
   assert(comparePlaces(state.durable, state.tail) <= 0, "the tail lies behind what is durable")
   assert(state.inFlight === undefined || state.opening === undefined, "one thing is written at a time")
   assert(state.inFlight === undefined || state.inFlight.segment === state.current, "batches go to the current segment")
-  const queued = batches.reduce((sum, batch) => sum + batch.payloadBytes, 0)
-  assert(queued === state.queuedBytes, "queuedBytes counts every payload that waits")
+  const queued = batches.reduce((sum, batch) => sum + batch.queuedBytes, 0)
+  assert(queued === state.queuedBytes, "queuedBytes counts every record that waits")
   const rows = [...state.segments.values()]
   const kept = rows.reduce((sum, row) => sum + row.bytes, 0)
   const leaving = [...state.removing.values()].reduce((sum, bytes) => sum + bytes, 0)

@@ -65,7 +65,11 @@ export const makeWalPump = (state: WalState, writer: WalWriter, observe: WalObse
     const left = [...commands]
     for (let command = left.shift(); command !== undefined; command = left.shift()) {
       const event = yield* carryOut(command)
-      if (event !== undefined) left.push(...tell(event))
+      if (event === undefined) continue
+      if (event._tag === "SyncFailed" || event._tag === "OpenFailed") {
+        yield* Effect.logError(`journal: a segment is abandoned, epoch ${state.epoch} ends: ${event.detail}`)
+      }
+      left.push(...tell(event))
     }
   })
 

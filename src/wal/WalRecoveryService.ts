@@ -7,7 +7,7 @@ import type { StoreId } from "../base/ids.ts"
 import type { DiskError, DiskFile, DiskService } from "../ports/Disk.ts"
 import type { WalFiles } from "./WalFilesService.ts"
 import { WalDamaged, WalError } from "./WalError.ts"
-import { decodeSegmentHeader, segmentHeaderBytes, segmentOfName } from "./WalFormat.ts"
+import { decodeBatchBody, decodeBatchHeader, decodeSegmentHeader, segmentHeaderBytes, segmentOfName } from "./WalFormat.ts"
 import type { BatchLink, RecordKind, WalPlace, WalPosition } from "./WalRecord.ts"
 import { comparePlaces, noLink, placeAfter } from "./WalRecord.ts"
 import type { LogPlan, LogSegment, SurveyedSegment } from "./WalRecovery.ts"
@@ -109,9 +109,13 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
   const [last, ended] = yield* scanSegment(files, lastSegment, visitNothing)
   const tornTail: TornTail | undefined = ended._tag === "End" ? undefined :
     { segment: number, offset: ended.offset, bytes: lastSegment.sizeBytes - ended.offset, why: ended.why }
-  yield* makeDurable(disk, files.path(number), last.segment === number ? last : undefined).pipe(
+  yield* makeDurable(disk, files.path(number), last.segment === number ? last : undefined, storeId).pipe(
     Effect.mapError(diskFailed(number, 0))
   )
+  if (tornTail !== undefined) {
+    const { offset, bytes, why } = tornTail
+    yield* Effect.logWarning(`journal: ${bytes} bytes behind ${number}:${offset} were not accepted and stay there: ${why}`)
+  }
   const end = last.segment === number ? placeAfter(last) : { segment: number, offset: segmentHeaderBytes }
   const recovered: RecoveredLog = { plan, last, end, tornTail }
   return recovered
@@ -122,12 +126,23 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
  * batch, the only one that nothing proves, is written again as it is, and synced. Overwriting a sector with its own
  * bytes leaves them whatever happens (powersafe overwrite, as SQLite assumes).
  */
-const makeDurable = (disk: DiskService, path: string, last: BatchLink | undefined): Effect.Effect<void, DiskError> =>
+const makeDurable = (disk: DiskService, path: string, last: BatchLink | undefined, storeId: StoreId): Effect.Effect<void, DiskError> =>
   Effect.scoped(Effect.gen(function*() {
     const file = yield* disk.open(path, "write")
-    if (last !== undefined) yield* file.write(last.offset, [yield* file.read(last.offset, last.length)])
+    if (last !== undefined) {
+      const bytes = yield* file.read(last.offset, last.length)
+      // A last batch with a rotten chunk was accepted because a later, torn one proves it: it is durable already.
+      if (isWholeBatch(last, bytes, storeId)) yield* file.write(last.offset, [bytes])
+    }
     yield* file.sync
   }))
+
+const isWholeBatch = (link: BatchLink, bytes: Uint8Array, storeId: StoreId): boolean => {
+  const header = decodeBatchHeader(bytes, { storeId, segment: link.segment, offset: link.offset })
+  if (header._tag !== "Ok" || header.value.link.hash !== link.hash || bytes.length !== link.length) return false
+  const body = decodeBatchBody(header.value, bytes)
+  return body._tag === "Ok" && body.value.whole
+}
 
 /**
  * Visits the accepted records at or behind `from`, in order. A rotten chunk goes to `onDamaged`; a rotten commit, or

@@ -5,11 +5,11 @@
 import { Cause, Context, Deferred, Effect, Exit, Latch, Layer, Scope, Semaphore } from "effect"
 import { assert } from "../base/assert.ts"
 import type { RestartId, StoreId } from "../base/ids.ts"
-import { walIdleMs, walQueueBytesMax, walRecordBytesMax } from "../base/limits.ts"
+import { walIdleMs, walQueueBytesMax } from "../base/limits.ts"
 import { folderOf } from "../base/paths.ts"
 import { Disk } from "../ports/Disk.ts"
 import type { WalPhase, WalSizes, WalState } from "./Wal.ts"
-import { hasWork, initialState, walSizes } from "./Wal.ts"
+import { hasWork, initialState, payloadBytesMax, queuedBytesOf, walSizes } from "./Wal.ts"
 import type { WalDamaged } from "./WalError.ts"
 import { WalError } from "./WalError.ts"
 import { makeWalFiles } from "./WalFilesService.ts"
@@ -35,6 +35,7 @@ export interface WalStatus {
   readonly segments: number
   /** Of all segments on the disk. */
   readonly bytes: number
+  /** Of records and their headers that wait for their sync. */
   readonly queuedBytes: number
   readonly epoch: number
   /** Batches of this store's whole life. */
@@ -216,12 +217,13 @@ const append = (
     let bytes = 0
     let longest = 0
     for (const { payload } of records) {
-      bytes += payload.length
+      bytes += queuedBytesOf(payload)
       longest = Math.max(longest, payload.length)
     }
-    if (longest > walRecordBytesMax || bytes > walQueueBytesMax) {
+    const recordBytesMax = payloadBytesMax(state.sizes)
+    if (longest > recordBytesMax || bytes > walQueueBytesMax) {
       const detail = `${records.length} records, ${bytes} bytes, the longest ${longest}: a record has at most ` +
-        `${walRecordBytesMax} bytes and an append ${walQueueBytesMax}; split it`
+        `${recordBytesMax} bytes and an append ${walQueueBytesMax}; split it`
       return Effect.fail(new WalError({ reason: "TooLarge", ...state.durable, detail }))
     }
     if (state.phase !== "Running" || (queue.waiters.length === 0 && fits(state, bytes))) return queue.plan(records, epoch)
@@ -270,7 +272,7 @@ const pumpLoop = (state: WalState, pump: WalPump, queue: WalQueue): Effect.Effec
 /** Proves the last batch once nothing has followed it for a while. */
 const idleLoop = (state: WalState, pump: WalPump, queue: WalQueue, idleMs: number): Effect.Effect<void> =>
   Effect.gen(function*() {
-    for (;;) {
+    while (state.phase === "Running") {
       yield* queue.dirty.await
       queue.dirty.closeUnsafe()
       const before = state.last.batch

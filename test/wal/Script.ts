@@ -11,7 +11,7 @@ import type { WalCommand, WalEvent, WalState } from "../../src/wal/Wal.ts"
 import { invariants } from "../../src/wal/Wal.ts"
 import type { RecordKind, WalConsumer, WalPlace, WalPosition } from "../../src/wal/WalRecord.ts"
 import { placeAfter } from "../../src/wal/WalRecord.ts"
-import { recordOf, type Running, segmentPath, startWal, untilStopped } from "./scene.ts"
+import { quietClock, recordOf, type Running, segmentPath, startWal, untilStopped } from "./scene.ts"
 
 const at = ({ segment, offset }: WalPlace): string => `${segment}:${offset}`
 
@@ -52,7 +52,7 @@ export class Script {
   #disk = new MemoryDisk()
   #lives = 0
   #running: Running | undefined
-  #runtime = ManagedRuntime.make(TestClock.layer({ warningDelay: "1 day" }))
+  #runtime = ManagedRuntime.make(quietClock)
   readonly #named = new Map<string, WalPosition>()
   #lines: Array<string> = []
 
@@ -107,7 +107,7 @@ export class Script {
   async #start(): Promise<void> {
     this.#lives += 1
     this.#running = undefined
-    this.#runtime = ManagedRuntime.make(TestClock.layer({ warningDelay: "1 day" }))
+    this.#runtime = ManagedRuntime.make(quietClock)
     const exit = await this.#do(startWal(this.#disk, this.#lives, { observe: this.#observe }), () => undefined)
     if (exit === undefined || Exit.isFailure(exit)) return
     this.#running = exit.value

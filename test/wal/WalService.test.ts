@@ -4,10 +4,10 @@ import { TestClock } from "effect/testing"
 import { expect, test } from "vitest"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { walQueueBytesMax, walRecordBytesMax } from "../../src/base/limits.ts"
-import { walSizes } from "../../src/wal/Wal.ts"
+import { payloadBytesMax, walSizes } from "../../src/wal/Wal.ts"
 import type { WalCommand } from "../../src/wal/Wal.ts"
 import { comparePlaces } from "../../src/wal/WalRecord.ts"
-import { idOfPayload, recordOf, replayIds, run, startWal } from "./scene.ts"
+import { idOfPayload, recordOf, replayIds, run, smallSizes, startWal } from "./scene.ts"
 
 const count = (disk: MemoryDisk, operation: "write" | "sync" | "read"): number => disk.counts.get(operation) ?? 0
 
@@ -62,9 +62,8 @@ test("wal: a full queue holds appends back until there is room, and one that gav
   const { wal, stop } = yield* startWal(disk, 1, { sizes: walSizes })
   const large = recordOf(1, walRecordBytesMax)
   const tickets = []
-  for (let index = 0; index < walQueueBytesMax / walRecordBytesMax; index++) tickets.push(yield* wal.append([large]))
-  expect(wal.status().queuedBytes).toBe(walQueueBytesMax)
-  const impatient = yield* Effect.forkChild(wal.append([recordOf(2, 10)]), { startImmediately: true })
+  for (let index = 1; index < walQueueBytesMax / walRecordBytesMax; index++) tickets.push(yield* wal.append([large]))
+  const impatient = yield* Effect.forkChild(wal.append([recordOf(2, walRecordBytesMax)]), { startImmediately: true })
   const patient = yield* Effect.forkChild(wal.append([recordOf(3, 10)]), { startImmediately: true })
   yield* Fiber.interrupt(impatient)
   expect(wal.status().queuedBytes).toBeLessThanOrEqual(walQueueBytesMax)
@@ -75,6 +74,9 @@ test("wal: a full queue holds appends back until there is room, and one that gav
   yield* stop
   const again = yield* startWal(disk, 2)
   expect((yield* replayIds(again.wal)).slice(-2)).toEqual([1, 3])
+  const longest = yield* again.wal.append([recordOf(4, payloadBytesMax(smallSizes))])
+  yield* longest.durable
+  expect((yield* Effect.flip(again.wal.append([recordOf(5, payloadBytesMax(smallSizes) + 1)]))).reason).toBe("TooLarge")
 })))
 
 test("wal: while the queue is full, appends wait", () => run(Effect.gen(function*() {
@@ -83,14 +85,14 @@ test("wal: while the queue is full, appends wait", () => run(Effect.gen(function
   const large = recordOf(1, walRecordBytesMax)
   // In one turn of the scheduler, before the pump can write any of it.
   const fibers = yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.forkChild(wal.append([large]), { startImmediately: true }))
-  expect(wal.status().queuedBytes).toBe(walQueueBytesMax)
+  expect(wal.status().queuedBytes).toBe(7 * (walRecordBytesMax + 96))
   const tickets = yield* Effect.forEach(fibers, Fiber.join)
   yield* Effect.forEach(tickets, ({ durable }) => durable)
   expect(new Set(tickets.map(({ positions }) => `${positions[0]!.segment}:${positions[0]!.offset}`)).size).toBe(20)
 })))
 
 test("wal: a record or an append beyond its limit is refused with the limit", () => run(Effect.gen(function*() {
-  const { wal } = yield* startWal(new MemoryDisk(), 1)
+  const { wal } = yield* startWal(new MemoryDisk(), 1, { sizes: walSizes })
   const error = yield* Effect.flip(wal.append([recordOf(1, walRecordBytesMax + 1)]))
   expect(error.reason).toBe("TooLarge")
   expect(error.message).toContain(String(walRecordBytesMax))

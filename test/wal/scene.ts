@@ -1,5 +1,5 @@
 /** What the journal's tests share: a journal on the Disk twin, records that can be told apart, a world that stops. */
-import { Context, Effect, Exit, type Fiber, Layer, Scope } from "effect"
+import { Context, Effect, Exit, type Fiber, Layer, References, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { RestartId, StoreId } from "../../src/base/ids.ts"
 import type { WalSizes } from "../../src/wal/Wal.ts"
@@ -31,8 +31,14 @@ export const startWal = (disk: MemoryDisk, run: number, options: Partial<WalOpti
     return running
   })
 
+/** A clock that stands still, and no log: tests read statuses and transcripts. */
+export const quietClock = Layer.mergeAll(
+  TestClock.layer({ warningDelay: "1 day" }),
+  Layer.succeed(References.MinimumLogLevel, "None")
+)
+
 export const onTestClock = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.provide(effect, TestClock.layer({ warningDelay: "1 day" }))
+  Effect.provide(effect, quietClock)
 
 /** A record that carries its id: told from every other, and whole or not. */
 export const recordOf = (id: number, bytes: number, kind: WalRecord["kind"] = id % 3 === 0 ? "Commit" : "Chunk"): WalRecord => {
