@@ -13,11 +13,12 @@
  *        above:   32-byte hash of each child | end of what is hashed | 12-byte address of each child
  */
 import { assert } from "../base/assert.ts"
-import { type ByteString, fromByteString, toByteString } from "../base/bytes.ts"
+import { type ByteString, toByteString } from "../base/bytes.ts"
 import { keyedHash } from "../base/hash.ts"
 import { hashBytesCount } from "../base/ids.ts"
 import { nodeBytesMax, nodeItemsMax, nodeLevelsMax, stateKeyBytesMax, stateValueBytesMax } from "../base/limits.ts"
 import { type RowKey, StateError } from "./State.ts"
+import { type Coin, makeCoin } from "./TreeCut.ts"
 
 /** Where a node is in the index: u64 generation of its birth, u32 ordinal, as 12 bytes. Never used for another node. */
 export type NodeAddress = ByteString
@@ -57,26 +58,31 @@ export class TreeNode {
   /** Bytes that the node holds in memory, about: what the cache counts. */
   readonly sizeBytes: number
   readonly #bytes: Buffer
-  readonly #keys: string
-  /** Ends of keys in #keys, and at level 0 ends of values in #bytes. */
+  /** Made once each: a string of its own compares faster than a slice of a longer one. */
+  readonly #keys: Array<RowKey | undefined>
+  /** Ends of keys, counted from the first one's start, and at level 0 ends of values in #bytes. */
   readonly #keyEnds: Uint32Array
   readonly #valueEnds: Uint32Array
   readonly #payloadStart: number
 
   constructor(bytes: Buffer, level: number, count: number, keyEnds: Uint32Array, valueEnds: Uint32Array, payloadStart: number) {
-    const keysStart = headerBytes + 2 * count
     this.level = level
     this.count = count
     this.#bytes = bytes
     this.#keyEnds = keyEnds
     this.#valueEnds = valueEnds
     this.#payloadStart = payloadStart
-    this.#keys = bytes.toString("latin1", keysStart, keysStart + (keyEnds[count - 1] ?? 0))
-    this.sizeBytes = bytes.length + this.#keys.length + 8 * count + 200
+    this.#keys = new Array<RowKey | undefined>(count)
+    this.sizeBytes = bytes.length + keyEnds[count - 1]! + 32 * count + 200
   }
 
   key(index: number): RowKey {
-    return this.#keys.slice(index === 0 ? 0 : this.#keyEnds[index - 1], this.#keyEnds[index])
+    const known = this.#keys[index]
+    if (known !== undefined) return known
+    const start = headerBytes + 2 * this.count
+    const key = this.#bytes.toString("latin1", start + (index === 0 ? 0 : this.#keyEnds[index - 1]!), start + this.#keyEnds[index]!)
+    this.#keys[index] = key
+    return key
   }
 
   /** A view of the node's own bytes: not to be changed. */
@@ -118,22 +124,14 @@ const hashedLength = (bytes: Uint8Array, level: number, count: number): number =
 export interface NodeHasher {
   /** Keyed hash of an encoded node's contents. */
   readonly hashNode: (bytes: Uint8Array, level: number, count: number) => Uint8Array
-  /** Does a node of this level end after this key, if nothing else ends it? A keyed coin, one in nodeItemsAverage. */
-  readonly endsAt: (key: RowKey, level: number) => boolean
+  readonly endsAt: Coin
 }
 
-/** The bytes of a key's hash hold a coin for each of eight levels; levels above share them. */
 export const makeNodeHasher = (hashKey: Uint8Array, cutKey: Uint8Array, itemsAverage: number): NodeHasher => {
   const hashNode = keyedHash(hashKey)
-  const hashCut = keyedHash(cutKey)
-  const bound = Math.floor(0x1_0000_0000 / itemsAverage)
   return {
     hashNode: (bytes, level, count) => hashNode(bytes.subarray(0, hashedLength(bytes, level, count))),
-    endsAt: (key, level) => {
-      const digest = hashCut(fromByteString(key))
-      const at = 4 * (level % 8)
-      return ((digest[at]! << 24 | digest[at + 1]! << 16 | digest[at + 2]! << 8 | digest[at + 3]!) >>> 0) < bound
-    }
+    endsAt: makeCoin(cutKey, itemsAverage)
   }
 }
 

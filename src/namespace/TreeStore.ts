@@ -9,7 +9,7 @@ import { nodeBytesMax, nodeCacheBytesMax, nodeItemsAverage } from "../base/limit
 import type { RowKey, ValueSealer } from "./State.ts"
 import { StateError } from "./State.ts"
 import {
-  decodeNode, encodeNode, generationOf, makeNodeHasher, type NodeAddress, type NodeHasher, type Payload, type Pointer, TreeNode
+  decodeNode, encodeNode, generationOf, makeNodeHasher, type NodeAddress, type NodeHasher, type Payload, type Pointer, type TreeNode
 } from "./TreeNode.ts"
 
 export const nodeTable = "nodes"

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { nodeCommitBytes, nodesBetweenYields } from "../base/limits.ts"
 import type { KeyValueChange, KeyValueError, KeyValueService } from "../ports/KeyValue.ts"
-import { attempt } from "./CheckpointFilesService.ts"
+import { attempt } from "./CheckpointReadService.ts"
 import { StateError } from "./State.ts"
 import type { NodeSink } from "./TreeBuilder.ts"
 import type { Folded } from "./TreeFold.ts"

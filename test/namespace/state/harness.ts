@@ -1,5 +1,5 @@
 /** A state on the twins, and a model of its rows beside it. */
-import { Effect, Exit, Scope } from "effect"
+import { Effect, Exit, type Scope } from "effect"
 import { fromByteString } from "../../../src/base/bytes.ts"
 import { hybridTime } from "../../../src/base/time.ts"
 import type { RowChange, RowKey, Stamp, StateError, StateService } from "../../../src/namespace/State.ts"

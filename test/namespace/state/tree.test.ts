@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { getRow, scanRows } from "../../../src/namespace/Tree.ts"
+import { halfSipHash, makeCoin } from "../../../src/namespace/TreeCut.ts"
 import { MapTree, sortedChanges, value } from "./trees.ts"
 
 const keys = fc.string({ unit: fc.constantFrom("a", "b", "\u00ff", "0"), minLength: 1, maxLength: 6 })
@@ -85,5 +86,33 @@ describe("tree", () => {
         expect(() => [...scanRows(copy.store, copy.tree, "", "z", false)]).toThrow(/Index/)
       }
     }
+  })
+})
+
+describe("cuts", () => {
+  it("HalfSipHash-2-4 gives the reference vectors of its authors", () => {
+    const [k0, k1] = [0x03020100, 0x07060504]
+    const vectors = [[0xa9, 0x35, 0x9f, 0x5b], [0x27, 0x47, 0x5a, 0xb8], [0xfa, 0x62, 0xa6, 0x03], [0x8a, 0xfe, 0xe7, 0x04]]
+    for (const [length, vector] of vectors.entries()) {
+      const message = String.fromCharCode(...Array.from({ length }, (_, index) => index))
+      expect(halfSipHash(k0, k1, message)).toBe(Buffer.from(vector).readUInt32LE(0))
+    }
+  })
+
+  it("nodes have about as many items as asked for, and never more than the bounds", () => {
+    const coin = makeCoin(new Uint8Array(32).fill(1), 32)
+    for (const level of [0, 1, 7]) {
+      const cuts = Array.from({ length: 64_000 }, (_, index) => coin(`key-${index}`, level)).filter(Boolean).length
+      expect(cuts).toBeGreaterThan(1800)
+      expect(cuts).toBeLessThan(2200)
+    }
+    // A coin that never falls: count and bytes cut alone, and shapes still follow from contents.
+    const [bulk, stepwise] = [new MapTree(1_000_000), new MapTree(1_000_000)]
+    const rows = Array.from({ length: 1500 }, (_, index) => [`k${String(index).padStart(6, "0")}`, value("v".repeat(index % 7 === 0 ? 4000 : 10))] as const)
+    bulk.build(rows)
+    for (let at = 0; at < 5; at++) stepwise.fold(rows.filter((_, index) => index % 5 === at))
+    expect(stepwise.root).toBe(bulk.root)
+    expect(bulk.tree.nodes).toBeGreaterThan(1500 / 128)
+    for (const sealed of bulk.nodes.values()) expect(sealed.length).toBeLessThan(40 * 1024)
   })
 })
