@@ -1,0 +1,183 @@
+import { Effect, Layer } from "effect"
+import { describe, expect, test } from "vitest"
+import { toHex } from "../../src/base/bytes.ts"
+import { hashOf } from "../../src/base/hash.ts"
+import type { BlockId, ChunkId, StoreId, VaultId } from "../../src/base/ids.ts"
+import type { BlockChunk } from "../../src/block/Block.ts"
+import { Blocks, type BlockWritten, type RegionRead } from "../../src/block/BlockService.ts"
+import { MemoryDisk } from "../../sim/Disk.ts"
+import { seededRandom } from "../../sim/Random.ts"
+
+const options = { store: "0102030405060708090a0b0c0d0e0f10" as StoreId, vault: "1112131415161718191a1b1c1d1e1f20" as VaultId }
+const block = "2122232425262728292a2b2c2d2e2f30" as BlockId
+const path = `blocks/21/${block}.block`
+
+const chunks = (sizes: ReadonlyArray<number>): ReadonlyArray<BlockChunk> => {
+  const random = seededRandom(5)
+  return sizes.map((size) => {
+    const sealed = random.bytes(size)
+    return { id: hashOf(random.bytes(8)) as string as ChunkId, sizeBytes: size, sealedHash: hashOf(sealed), sealed }
+  })
+}
+
+const run = <A, E>(disk: MemoryDisk, effect: Effect.Effect<A, E, Blocks>): Promise<A> =>
+  Effect.runPromise(Effect.provide(effect, Layer.provide(Blocks.layer(options), disk.layer)))
+
+const write = (given: ReadonlyArray<BlockChunk>) => Effect.flatMap(Blocks, (blocks) => blocks.write(block, given))
+const verify = Effect.flatMap(Blocks, (blocks) => Effect.exit(blocks.verify(block)))
+const readsOf = (given: ReadonlyArray<BlockChunk>, written: BlockWritten): ReadonlyArray<RegionRead> =>
+  written.places.map(({ offset, lengthBytes }, index) => ({ block, offset, lengthBytes, sealedHash: given[index]!.sealedHash }))
+
+describe("block service", () => {
+  test("what is written is read, region by region, in any order, and the directory says what there is", async () => {
+    const disk = new MemoryDisk()
+    const given = chunks([100, 1, 5000, 8, 70_000, 13])
+    await run(disk, Effect.gen(function*() {
+      const blocks = yield* Blocks
+      const written = yield* blocks.write(block, given)
+      const reads = readsOf(given, written)
+      const order = [3, 0, 5, 4, 1, 2, 0]
+      const got = yield* blocks.read(order.map((index) => reads[index]!))
+      for (const [at, index] of order.entries()) expect(toHex(got[at] as Uint8Array)).toBe(toHex(given[index]!.sealed))
+      const directory = yield* blocks.directory(block)
+      expect(directory.hash).toBe(written.arrival.hash)
+      expect(directory.regions.map((region) => region.chunk)).toEqual(given.map((chunk) => chunk.id))
+      expect(yield* blocks.verify(block)).toEqual([])
+      expect(yield* blocks.list).toEqual([block])
+      yield* blocks.remove(block)
+      expect(yield* blocks.list).toEqual([])
+      expect((yield* blocks.read(reads.slice(0, 1)))[0]).toMatchObject({ _tag: "BlockMissing" })
+    }))
+  })
+
+  test("a range of a block costs the bytes of its chunks, not of the block", async () => {
+    const disk = new MemoryDisk()
+    const given = chunks(Array.from({ length: 40 }, () => 100_000))
+    await run(disk, Effect.gen(function*() {
+      const blocks = yield* Blocks
+      const reads = readsOf(given, yield* blocks.write(block, given))
+      const before = disk.counts.get("read") ?? 0
+      const got = yield* blocks.read([reads[3]!, reads[4]!, reads[30]!])
+      expect((disk.counts.get("read") ?? 0) - before).toBe(2)
+      // Neighbours share a buffer of their own lengths; the block has four million bytes.
+      expect((got[0] as Uint8Array).buffer.byteLength).toBeLessThanOrEqual(200_008)
+    }))
+  })
+
+  test("power cut after any disk operation: a block that was acknowledged is whole, name and bytes", async () => {
+    const given = chunks([3000, 9000, 5])
+    const total = new MemoryDisk()
+    await run(total, write(given))
+    let acknowledged = 0
+    for (let stop = 1; stop <= total.operations + 3; stop++) {
+      for (let seed = 0; seed < 6; seed++) {
+        const disk = new MemoryDisk()
+        disk.stopAfter(stop)
+        let done = false
+        Effect.runFork(Effect.scoped(Effect.provide(
+          Effect.andThen(write(given), Effect.sync(() => { done = true })), Layer.provide(Blocks.layer(options), disk.layer))))
+        for (let turn = 0; turn < 60 && !done; turn++) await new Promise((resolve) => setImmediate(resolve))
+        const after = disk.crash(seededRandom(seed * 1000 + stop))
+        const verified = await run(after, verify)
+        if (done) {
+          acknowledged++
+          expect(verified, `stopped after ${stop}, seed ${seed}`).toMatchObject({ _tag: "Success", value: [] })
+        }
+      }
+    }
+    expect(acknowledged).toBeGreaterThan(5)
+  })
+
+  test("a write that the disk lost or bent is found by reading back: no success, no file left", async () => {
+    const given = chunks([3000, 9000, 5])
+    for (const offset of [0, 70, 100, 2000, 3097, 8000, 12_120, 12_200, 12_380]) {
+      const disk = new MemoryDisk()
+      disk.fault = (operation, at) => {
+        if (operation === "sync" && at === path) disk.corrupt(path, offset)
+        return undefined
+      }
+      const outcome = await run(disk, Effect.exit(write(given)))
+      expect(outcome._tag, `byte ${offset}`).toBe("Failure")
+      expect([...disk.contents().keys()]).not.toContain(path)
+    }
+  })
+
+  for (const operation of ["open", "write", "sync", "syncFolder", "read"] as const) {
+    test(`${operation} fails while a block is written: an error, no success, no file left`, async () => {
+      const disk = new MemoryDisk()
+      let armed = false
+      disk.fault = (asked, at) => armed && asked === operation && at.startsWith("blocks/21") ? "Io" : undefined
+      const outcome = await run(disk, Effect.gen(function*() {
+        const blocks = yield* Blocks
+        armed = true
+        return yield* Effect.exit(blocks.write(block, chunks([3000, 5])))
+      }))
+      expect(outcome._tag).toBe("Failure")
+      expect([...disk.contents().keys()]).not.toContain(path)
+    })
+  }
+
+  test("any byte changed: a scrub names it, a read that touches it refuses, a read that does not is right", async () => {
+    const disk = new MemoryDisk()
+    const given = chunks([30, 61, 8])
+    await run(disk, Effect.gen(function*() {
+      const blocks = yield* Blocks
+      const written = yield* blocks.write(block, given)
+      const reads = readsOf(given, written)
+      for (let at = 0; at < written.arrival.sizeBytes; at++) {
+        disk.corrupt(path, at)
+        const scrub = yield* Effect.exit(blocks.verify(block))
+        expect(scrub._tag === "Failure" || scrub.value.length === 1, `byte ${at}`).toBe(true)
+        const got = yield* blocks.read(reads)
+        for (const [index, { offset, lengthBytes }] of reads.entries()) {
+          const touched = at >= offset && at < offset + lengthBytes
+          if (touched) expect(got[index], `byte ${at}`).toMatchObject({ _tag: "BlockDamaged", block })
+          else expect(toHex(got[index] as Uint8Array)).toBe(toHex(given[index]!.sealed))
+        }
+        disk.corrupt(path, at)
+      }
+      expect(yield* blocks.verify(block)).toEqual([])
+    }))
+  })
+
+  test("places outside a block, or longer than a region may be, are refused before anything is read", async () => {
+    const disk = new MemoryDisk()
+    await run(disk, Effect.gen(function*() {
+      const blocks = yield* Blocks
+      const given = chunks([30])
+      const [place] = readsOf(given, yield* blocks.write(block, given))
+      const before = disk.operations
+      const wild = [
+        { ...place!, offset: 0 }, { ...place!, offset: -8 }, { ...place!, lengthBytes: 0 }, { ...place!, lengthBytes: 2 ** 40 },
+        { ...place!, offset: 2 ** 60 }, { ...place!, offset: Number.NaN }
+      ]
+      for (const result of yield* blocks.read(wild)) expect(result).toMatchObject({ _tag: "BlockDamaged" })
+      expect(disk.operations).toBe(before)
+      expect((yield* blocks.read([{ ...place!, lengthBytes: 1000 }]))[0]).toMatchObject({ _tag: "BlockDamaged" })
+    }))
+  })
+
+  test("a block under another's name, and one of another store, are refused", async () => {
+    const disk = new MemoryDisk()
+    await run(disk, write(chunks([30])))
+    const other = "21ffffffffffffffffffffffffffffff" as BlockId
+    await Effect.runPromise(disk.service.rename(path, `blocks/21/${other}.block`))
+    const exit = await run(disk, Effect.flatMap(Blocks, (blocks) => Effect.exit(blocks.directory(other))))
+    expect(String(exit._tag === "Failure" ? exit.cause : "")).toContain(`the file holds block ${block}`)
+  })
+
+  test("hundreds of blocks are read with a bounded number of open files", async () => {
+    const disk = new MemoryDisk()
+    await run(disk, Effect.gen(function*() {
+      const blocks = yield* Blocks
+      const given = chunks([20])
+      const ids = Array.from({ length: 150 }, (_, index) => index.toString(16).padStart(32, "0") as BlockId)
+      const places: Array<RegionRead> = []
+      for (const id of ids) places.push({ ...(yield* blocks.write(id, given)).places[0]!, sealedHash: given[0]!.sealedHash })
+      for (let round = 0; round < 2; round++) {
+        for (const result of yield* blocks.read(places)) expect(toHex(result as Uint8Array)).toBe(toHex(given[0]!.sealed))
+      }
+      yield* Effect.forEach(places, (place) => blocks.read([place]), { concurrency: 100 })
+    }))
+  })
+})
