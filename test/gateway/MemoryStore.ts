@@ -5,11 +5,12 @@
 import { Clock, Effect, Layer } from "effect"
 import { concatBytes, fromHex } from "../../src/base/bytes.ts"
 import { hashOf, hashBytes } from "../../src/base/hash.ts"
-import { defaultTenant, type VaultId, type VertexHash } from "../../src/base/ids.ts"
+import { type ChunkId, defaultTenant, type VaultId, type VertexHash } from "../../src/base/ids.ts"
+import { chunkSizeBytesMax, inlineBytesMax } from "../../src/base/limits.ts"
 import { hybridTime, millisOf, nextHybridTime, type HybridTime } from "../../src/base/time.ts"
 import { Get, ReadError } from "../../src/get.ts"
 import { apply } from "../../src/namespace/Apply.ts"
-import type { AsOf, Content, ObjectVersion, PartInfo } from "../../src/namespace/Model.ts"
+import type { AsOf, ChunkArrival, Content, ManifestEntry, ObjectVersion, PartInfo } from "../../src/namespace/Model.ts"
 import { AsOfRefused, type Committed, Namespace, type NamespaceService, Refused } from "../../src/namespace/Namespace.ts"
 import { bucketInfo, bucketsAt, commitTime, oldestReadable, sequenceAt } from "../../src/namespace/Query.ts"
 import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
@@ -133,18 +134,38 @@ const drain = (body: Body): Effect.Effect<Uint8Array, BodyError> => {
   return pull
 }
 
-const contentOf = (bytes: Uint8Array, summary: BodySummary): Content => ({
+/** Bytes of chunks by id; what the machine has not seen yet comes as an arrival. */
+const chunks = new Map<string, Uint8Array>()
+
+/** As put does: small bytes in the row, larger ones in chunks. */
+const manifestOf = (bytes: Uint8Array, seen: Set<string>): Pick<Content, "manifest" | "arrivals"> => {
+  if (bytes.length <= inlineBytesMax) return { manifest: { _tag: "Inline", bytes }, arrivals: [] }
+  const entries: Array<ManifestEntry> = []
+  const arrivals: Array<ChunkArrival> = []
+  for (let at = 0; at < bytes.length; at += chunkSizeBytesMax) {
+    const piece = bytes.slice(at, at + chunkSizeBytesMax)
+    const hash = hashOf(piece)
+    const id = hash as string as ChunkId
+    entries.push({ chunk: id, sizeBytes: piece.length })
+    if (seen.has(id)) continue
+    seen.add(id)
+    chunks.set(id, piece)
+    arrivals.push({ id, sizeBytes: piece.length, sealedHash: hash, place: { _tag: "Journal", segment: 1, offset: seen.size * 2 ** 23, lengthBytes: piece.length + 64 } })
+  }
+  return { manifest: { _tag: "Chunks", entries }, arrivals }
+}
+
+const contentOf = (bytes: Uint8Array, summary: BodySummary, seen: Set<string>): Content => ({
   sizeBytes: bytes.length,
   etag: summary.md5 ?? `${hashOf(bytes).slice(0, 32)}-1`,
   etagIsMd5: summary.md5 !== undefined,
   ...(summary.checksum === undefined ? {} : { checksum: summary.checksum }),
-  manifest: { _tag: "Inline", bytes },
-  arrivals: [],
+  ...manifestOf(bytes, seen),
   blocks: []
 })
 
-const inline = (version: Pick<ObjectVersion, "manifest">): Uint8Array =>
-  version.manifest._tag === "Inline" ? version.manifest.bytes : new Uint8Array(0)
+const inline = ({ manifest }: Pick<ObjectVersion, "manifest">): Uint8Array =>
+  manifest._tag === "Inline" ? manifest.bytes : concatBytes(manifest.entries.map(({ chunk }) => chunks.get(chunk) ?? new Uint8Array(0)))
 
 const storedOf = ({ answer, sequence, time }: Committed, content: Content): Stored => ({
   sequence,
@@ -154,14 +175,14 @@ const storedOf = ({ answer, sequence, time }: Committed, content: Content): Stor
   modifiedMs: millisOf(time)
 })
 
-const makePut = (namespace: NamespaceService): typeof Put.Service => ({
+const makePut = (namespace: NamespaceService, seen = new Set<string>()): typeof Put.Service => ({
   object: Effect.fnUntraced(function*({ attributes, body, bucket, condition, key, summary }) {
-    const content = contentOf(yield* drain(body), summary())
+    const content = contentOf(yield* drain(body), summary(), seen)
     const committed = yield* namespace.propose({ _tag: "PutObject", bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) })
     return storedOf(committed, content)
   }),
   part: Effect.fnUntraced(function*({ body, bucket, key, partNumber, summary, upload }) {
-    const content = contentOf(yield* drain(body), summary())
+    const content = contentOf(yield* drain(body), summary(), seen)
     return storedOf(yield* namespace.propose({ _tag: "PutPart", bucket, key, upload, partNumber, content }), content)
   }),
   copy: Effect.fnUntraced(function*({ attributes, bucket, condition, key, source }) {
@@ -181,7 +202,7 @@ const makePut = (namespace: NamespaceService): typeof Put.Service => ({
     }
     const bytes = concatBytes(chosen.map(inline))
     const etag = `${hashOf(hashBytes(concatBytes(chosen.map((part) => fromHex(part.etag.replace(/-.*/, "")))))).slice(0, 32)}-${chosen.length}`
-    const content: Content = { ...contentOf(bytes, { md5: undefined, checksum: undefined }), etag }
+    const content: Content = { ...contentOf(bytes, { md5: undefined, checksum: undefined }, seen), etag }
     const objectParts = chosen.map(({ checksum, partNumber, sizeBytes }) => ({ partNumber, sizeBytes, ...(checksum === undefined ? {} : { checksum }) }))
     const committed = yield* namespace.propose({
       _tag: "CompleteUpload", bucket, key, upload, parts, content, objectParts, ...(condition === undefined ? {} : { condition })
