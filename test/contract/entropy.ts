@@ -4,7 +4,7 @@ import { Effect, type Layer } from "effect"
 import { toHex } from "../../src/base/bytes.ts"
 import { Entropy } from "../../src/ports/Entropy.ts"
 
-export const entropyContract = (name: string, layer: Layer.Layer<Entropy>): void =>
+export const entropyContract = (name: string, layer: Layer.Layer<Entropy>): void => {
   describe(`entropy contract: ${name}`, () => {
     it.effect("entropy: as many bytes as asked, fresh at every call, every value", () =>
       Effect.gen(function* () {
@@ -15,3 +15,4 @@ export const entropyContract = (name: string, layer: Layer.Layer<Entropy>): void
         assert.strictEqual(new Set(entropy.bytes(20_000)).size, 256)
       }).pipe(Effect.provide(layer)))
   })
+}
