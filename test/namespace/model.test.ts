@@ -1,0 +1,273 @@
+/** The machine against the reference model: any commands, then any reads of any commit, answer alike. */
+import fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import { partBytesMin } from "../../src/base/limits.ts"
+import type { Answer, ObjectVersion, VersionQuery } from "../../src/namespace/Model.ts"
+import { bucketsAt } from "../../src/namespace/Query.ts"
+import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
+import { listUploads } from "../../src/namespace/QueryUploads.ts"
+import { currentOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
+import { byBytes, type Condition, ObjectStore, type Outcome, type Target, type Version } from "../../spec/ObjectStore.ts"
+import { attributes, bucketIdOf, contentOf, Machine, tenant, uploadIdOf } from "./store.ts"
+
+const keys = [
+  "a", "a/", "a/b", "a/b/c", "a//", "a0", "../x", "/lead", "b", "\0", "a\0", "a\0b", "a\u0001", "é", "😀", "😀/x", "\u{10000}", "\ue000", "\uffff",
+  "\ufeffbom", "x".repeat(1024)
+] as const
+const buckets = ["one", "two"] as const
+
+const key = fc.oneof({ weight: 3, arbitrary: fc.constantFrom("a", "a/b", "b") }, { weight: 2, arbitrary: fc.constantFrom(...keys) })
+const bucket = fc.oneof({ weight: 5, arbitrary: fc.constant(buckets[0]) }, { weight: 1, arbitrary: fc.constant(buckets[1]) })
+const etag = fc.constantFrom("*", "etag-v1", "etag-v2")
+const condition: fc.Arbitrary<Condition> = fc.oneof(
+  { weight: 3, arbitrary: fc.constant({}) },
+  { weight: 1, arbitrary: fc.record({ ifMatch: etag, ifNoneMatch: etag }, { requiredKeys: [] }) }
+)
+/** A version id is drawn as the place of a version among all ever made. */
+const pick = fc.option(fc.nat(30), { nil: undefined, freq: 2 })
+const target = fc.record({ key, pick, condition })
+const upload = fc.nat(2)
+const partList = fc.array(fc.record({ number: fc.integer({ min: 1, max: 4 }), text: fc.constantFrom("p", "q") }), { maxLength: 4 })
+
+type Op =
+  | { readonly _tag: "create" | "drop"; readonly bucket: string }
+  | { readonly _tag: "versioning"; readonly bucket: string; readonly status: "Enabled" | "Suspended" }
+  | { readonly _tag: "put"; readonly bucket: string; readonly key: string; readonly text: string; readonly condition: Condition }
+  | { readonly _tag: "delete"; readonly bucket: string; readonly targets: ReadonlyArray<{ readonly key: string; readonly pick: number | undefined; readonly condition: Condition }> }
+  | { readonly _tag: "start" | "abort"; readonly bucket: string; readonly key: string; readonly upload: number }
+  | { readonly _tag: "part"; readonly bucket: string; readonly key: string; readonly upload: number; readonly number: number; readonly text: string; readonly big: boolean }
+  | { readonly _tag: "complete"; readonly bucket: string; readonly key: string; readonly upload: number
+      readonly parts: ReadonlyArray<{ readonly number: number; readonly text: string }>; readonly condition: Condition; readonly sorted: boolean }
+
+/** One key, its versions and markers: what the general commands reach too seldom. */
+const versioned: fc.Arbitrary<Op> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ _tag: fc.constant("versioning" as const), bucket: fc.constant("one"), status: fc.constantFrom("Enabled" as const, "Suspended" as const) }) },
+  { weight: 4, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket: fc.constant("one"), key: fc.constant("a"), text: fc.constantFrom("v1", "v2", "v3"), condition: fc.constant({}) }) },
+  { weight: 4, arbitrary: fc.record({
+    _tag: fc.constant("delete" as const), bucket: fc.constant("one"),
+    targets: fc.array(fc.record({ key: fc.constant("a"), pick, condition: fc.constant({}) }), { minLength: 1, maxLength: 4 })
+  }) }
+)
+
+const uploadKeyed = fc.constantFrom("a", "a/b", "😀")
+const op: fc.Arbitrary<Op> = fc.oneof(
+  { weight: 1, arbitrary: fc.record({ _tag: fc.constantFrom("create" as const, "drop" as const), bucket }) },
+  { weight: 2, arbitrary: fc.record({ _tag: fc.constant("versioning" as const), bucket, status: fc.constantFrom("Enabled" as const, "Suspended" as const) }) },
+  { weight: 8, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket, key, text: fc.constantFrom("v1", "v2", "v3"), condition }) },
+  { weight: 6, arbitrary: fc.record({ _tag: fc.constant("delete" as const), bucket, targets: fc.array(target, { minLength: 1, maxLength: 3 }) }) },
+  { weight: 3, arbitrary: fc.record({ _tag: fc.constantFrom("start" as const, "start" as const, "abort" as const), bucket, key: uploadKeyed, upload }) },
+  { weight: 4, arbitrary: fc.record({ _tag: fc.constant("part" as const), bucket, key: uploadKeyed, upload, number: fc.integer({ min: 1, max: 4 }), text: fc.constantFrom("p", "q"), big: fc.boolean() }) },
+  { weight: 3, arbitrary: fc.record({ _tag: fc.constant("complete" as const), bucket, key: uploadKeyed, upload, parts: partList, condition, sorted: fc.boolean() }) }
+)
+
+const query = fc.record({
+  prefix: fc.constantFrom("", "", "a", "a/", "a\0", "😀", "\ue000", "x", "zz"),
+  delimiter: fc.constantFrom("", "/", "/", "b", "\0", "//"),
+  after: fc.oneof(fc.constant(""), fc.constantFrom(...keys)),
+  limit: fc.integer({ min: 0, max: 5 })
+})
+const read = fc.record({ bucket, key, query, at: fc.nat(1000), pick, from: pick })
+
+/** Machine and model side by side. */
+class Pair {
+  readonly machine = new Machine()
+  readonly model = new ObjectStore()
+  readonly versionIds: Array<string> = ["null", "0000000000000001ffff", "nonsense"]
+  created = 0
+
+  step(op: Op): void {
+    const [answer, outcome] = this.#run(op)
+    expect(plain(answer)).toEqual(outcome)
+    expect(this.machine.sequence).toBe(this.model.head)
+    const ids = "deleted" in outcome ? outcome.deleted.map((it) => it.deleteMarkerVersionId) : "versionId" in outcome ? [outcome.versionId] : []
+    for (const id of ids) if (id !== undefined && id !== "null") this.versionIds.push(id)
+  }
+
+  versionId(pick: number | undefined): string | undefined {
+    // From the newest down: those are the ones that still exist.
+    return pick === undefined ? undefined : pick % 2 === 0 ? "null" : this.versionIds[Math.max(0, this.versionIds.length - 1 - (pick >> 1))]
+  }
+
+  #run(op: Op): readonly [Answer, Outcome] {
+    const { machine, model } = this
+    switch (op._tag) {
+      case "create":
+        this.created += 1
+        return [machine.run({ _tag: "CreateBucket", bucket: op.bucket, id: bucketIdOf(this.created), owner: "root" }), model.createBucket(op.bucket)]
+      case "drop":
+        return [machine.run({ _tag: "DeleteBucket", bucket: op.bucket }), model.deleteBucket(op.bucket)]
+      case "versioning":
+        return [machine.run({ _tag: "SetVersioning", bucket: op.bucket, status: op.status }), model.setVersioning(op.bucket, op.status)]
+      case "put": {
+        const change = { _tag: "PutObject", bucket: op.bucket, key: op.key, attributes, content: contentOf(op.text), condition: op.condition } as const
+        return [machine.run(change), model.put(op.bucket, op.key, `etag-${op.text}`, op.text, op.condition)]
+      }
+      case "delete": {
+        const targets = op.targets.map(({ key, pick, condition }): Target => {
+          const versionId = this.versionId(pick)
+          return { key, condition, ...(versionId === undefined ? {} : { versionId }) }
+        })
+        return [machine.run({ _tag: "DeleteObjects", bucket: op.bucket, targets }), model.delete(op.bucket, targets)]
+      }
+      case "start":
+        // An id is random and never drawn twice: the model's upload of that number must be over.
+        if (model.uploads.has(uploadIdOf(op.upload)) || this.#used.has(op.upload)) return this.#run({ _tag: "drop", bucket: "none" })
+        this.#used.add(op.upload)
+        return [
+          machine.run({ _tag: "CreateUpload", bucket: op.bucket, key: op.key, upload: uploadIdOf(op.upload), attributes }),
+          model.createUpload(op.bucket, op.key, uploadIdOf(op.upload))
+        ]
+      case "abort":
+        return [
+          machine.run({ _tag: "AbortUpload", bucket: op.bucket, key: op.key, upload: uploadIdOf(op.upload) }),
+          model.abort(op.bucket, op.key, uploadIdOf(op.upload))
+        ]
+      case "part": {
+        const content = { ...contentOf(op.text), sizeBytes: op.big ? partBytesMin : 1 }
+        return [
+          machine.run({ _tag: "PutPart", bucket: op.bucket, key: op.key, upload: uploadIdOf(op.upload), partNumber: op.number, content }),
+          model.putPart(op.bucket, op.key, uploadIdOf(op.upload), op.number, { etag: `etag-${op.text}`, sizeBytes: content.sizeBytes, body: op.text })
+        ]
+      }
+      case "complete":
+        return this.#complete(op)
+    }
+  }
+
+  readonly #used = new Set<number>()
+
+  #complete(op: Extract<Op, { readonly _tag: "complete" }>): readonly [Answer, Outcome] {
+    const parts = op.sorted ? [...new Map(op.parts.map((part) => [part.number, part])).values()].sort((a, b) => a.number - b.number) : op.parts
+    const id = uploadIdOf(op.upload)
+    const stored = this.model.uploads.get(id)
+    const sizeBytes = parts.reduce((sum, { number }) => sum + (stored?.parts.get(number)?.sizeBytes ?? 0), 0)
+    const text = parts.map((part) => part.text).join("")
+    return [
+      this.machine.run({
+        _tag: "CompleteUpload", bucket: op.bucket, key: op.key, upload: id, content: { ...contentOf(text, "etag-whole"), sizeBytes },
+        parts: parts.map(({ number, text }) => ({ partNumber: number, etag: `etag-${text}` })), objectParts: [], condition: op.condition
+      }),
+      this.model.complete(op.bucket, op.key, id, parts.map(({ number, text }) => [number, `etag-${text}`] as const), "etag-whole", op.condition)
+    ]
+  }
+
+  view(bucket: string, at: number): View | undefined {
+    return viewAt(this.machine.rows, tenant, bucket, at, this.machine.sequence)
+  }
+
+  check({ bucket, key, query, at: drawn, pick, from }: ReadOp): void {
+    const { rows } = this.machine
+    const at = drawn % (this.model.head + 1)
+    expect(bucketsAt(rows, tenant, at).map(({ name, versioning }) => ({ name, versioning }))).toEqual(this.model.buckets(at))
+    const view = this.view(bucket, at)
+    expect(view !== undefined).toBe(this.model.buckets(at).some(({ name }) => name === bucket))
+    if (view === undefined) return
+    const versionId = this.versionId(pick)
+    const found = versionId === undefined ? currentOf(rows, view, key) : versionOf(rows, view, key, versionId)
+    expect(found === undefined ? undefined : shown(objectVersion(key, found, true, undefined))).toEqual(shownModel(this.model.object(bucket, key, versionId, at)))
+    const listed = listObjects(rows, view, query)
+    const model = this.model.listObjects(bucket, query, at)
+    expect({ items: listed.versions.map(shown), prefixes: listed.commonPrefixes, more: listed.next !== undefined })
+      .toEqual({ ...model, items: model.items.map(shownModel) })
+    this.#checkVersions(bucket, view, { ...query, ...(query.after === "" ? {} : this.#marker(bucket, query.after, from, at)) }, at)
+  }
+
+  /** A version of the key that was listed then: page tokens name no other. */
+  #marker(bucket: string, key: string, from: number | undefined, at: number): { readonly afterVersionId?: string } {
+    const listed = this.model.listVersions(bucket, { prefix: key, delimiter: "", after: "", limit: 1000 }, undefined, at).items.filter((it) => it.key === key)
+    const marker = from === undefined ? undefined : listed[from % Math.max(1, listed.length)]
+    return marker === undefined ? {} : { afterVersionId: marker.versionId }
+  }
+
+  #checkVersions(bucket: string, view: View, query: VersionQuery, at: number): void {
+    const page = listVersions(this.machine.rows, view, query, false)
+    const model = this.model.listVersions(bucket, query, query.afterVersionId, at)
+    const items = model.items.map((version) => ({ ...shownModel(version), isLatest: version.isLatest }))
+    expect({ items: page.versions.map((version) => ({ ...shown(version), isLatest: version.isLatest })), prefixes: page.commonPrefixes, more: page.next !== undefined })
+      .toEqual({ items, prefixes: model.prefixes, more: model.more })
+  }
+
+  /** All pages of a listing, each of one or two names, are the listing. */
+  checkPages(bucket: string, delimiter: string, limit: number): void {
+    const view = this.view(bucket, this.model.head)
+    if (view === undefined) return
+    const { rows } = this.machine
+    const whole = this.model.listObjects(bucket, { prefix: "", delimiter, after: "", limit: 1000 }, this.model.head)
+    const names: Array<string> = []
+    for (let after: string | undefined = ""; after !== undefined;) {
+      expect(names.length, "a page that adds nothing").toBeLessThanOrEqual(whole.items.length + whole.prefixes.length)
+      const page = listObjects(rows, view, { prefix: "", delimiter, after, limit })
+      names.push(...[...page.versions.map((it) => it.key), ...page.commonPrefixes].sort(byBytes))
+      after = page.next
+    }
+    expect(names).toEqual([...whole.items.map((it) => it.key), ...whole.prefixes].sort(byBytes))
+    const versions = this.model.listVersions(bucket, { prefix: "", delimiter, after: "", limit: 1000 }, undefined, this.model.head)
+    const ids: Array<string> = []
+    for (let marker: Pick<VersionQuery, "after" | "afterVersionId"> | undefined = { after: "" }; marker !== undefined;) {
+      expect(ids.length, "a page that adds nothing").toBeLessThanOrEqual(versions.items.length + versions.prefixes.length)
+      const page = listVersions(rows, view, { prefix: "", delimiter, limit, ...marker }, false)
+      ids.push(...page.versions.map((it) => `${it.key}?${it.versionId}`), ...page.commonPrefixes)
+      const { next }: typeof page = page
+      marker = next === undefined ? undefined : { after: next.key, ...(next.versionId === undefined ? {} : { afterVersionId: next.versionId }) }
+    }
+    expect(ids.sort()).toEqual([...versions.items.map((it) => `${it.key}?${it.versionId}`), ...versions.prefixes].sort())
+    const uploads = listUploads(rows, view, { prefix: "", delimiter: "", after: "", limit: 1000 })
+    const open = [...this.model.uploads].filter(([, it]) => it.bucket === bucket).map(([id]) => id)
+    expect(uploads.uploads.map((it) => String(it.upload)).sort()).toEqual(open.sort())
+  }
+}
+
+type ReadOp = typeof read extends fc.Arbitrary<infer R> ? R : never
+
+const plain = (answer: Answer): Outcome => {
+  switch (answer._tag) {
+    case "Refused":
+      return { refusal: answer.refusal }
+    case "Stored":
+      return { versionId: answer.versionId, etag: answer.etag }
+    case "Deleted":
+      return { deleted: answer.outcomes }
+    default:
+      return { done: true }
+  }
+}
+
+const textOf = ({ manifest }: ObjectVersion): string => (manifest._tag === "Inline" ? Buffer.from(manifest.bytes).toString() : "")
+const shown = (version: ObjectVersion) => ({
+  key: version.key, versionId: version.versionId, sequence: version.sequence, deleteMarker: version.deleteMarker, etag: version.etag, body: textOf(version)
+})
+const shownModel = (version: Version | undefined) => version === undefined ? undefined : {
+  key: version.key, versionId: version.versionId, sequence: version.sequence, deleteMarker: version.deleteMarker, etag: version.etag, body: version.body
+}
+
+describe("namespace against the reference", () => {
+  it("namespace: one key through every turn of versioning", { timeout: 60_000 }, () => {
+    const reads = fc.array(fc.record({ at: fc.nat(1000), pick, from: pick }), { minLength: 10, maxLength: 10 })
+    fc.assert(
+      fc.property(fc.array(versioned, { minLength: 10, maxLength: 40 }), reads, (ops, places) => {
+        const pair = new Pair()
+        pair.step({ _tag: "create", bucket: "one" })
+        for (const each of ops) {
+          pair.step(each)
+          pair.check({ bucket: "one", key: "a", query: { prefix: "", delimiter: "", after: "a", limit: 5 }, at: pair.model.head, pick: 0, from: 1 })
+        }
+        for (const each of places) pair.check({ bucket: "one", key: "a", query: { prefix: "", delimiter: "", after: "a", limit: 2 }, ...each })
+      }),
+      { numRuns: 150 }
+    )
+  })
+
+  it("namespace: any commands, then any reads at any commit, are the reference's", { timeout: 60_000 }, () => {
+    fc.assert(
+      fc.property(fc.array(op, { maxLength: 40 }), fc.array(read, { minLength: 5, maxLength: 15 }), fc.integer({ min: 1, max: 3 }), (ops, reads, limit) => {
+        const pair = new Pair()
+        pair.step({ _tag: "create", bucket: buckets[0] })
+        for (const each of ops) pair.step(each)
+        for (const each of reads) pair.check(each)
+        for (const delimiter of ["", "/", "\0"]) pair.checkPages(buckets[0], delimiter, limit)
+      }),
+      { numRuns: 400 }
+    )
+  })
+})
+
