@@ -9,6 +9,10 @@ export const packageVersion: string = (JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8")
 ) as { readonly version: string }).version
 
+/** A small text file of the operator's (a certificate, a key). */
+export const readTextFile = (path: string): Effect.Effect<string, Error> =>
+  Effect.try({ try: () => readFileSync(path, "utf8"), catch: (error) => (error instanceof Error ? error : new Error(String(error))) })
+
 const stderr = 2
 
 /** At once and whole: the process may end next. */
