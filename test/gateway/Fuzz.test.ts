@@ -71,7 +71,7 @@ describe("metadata", () => {
     fc.assert(fc.property(fc.string({ unit: "grapheme" }), (text) => {
       const wire = encodeMetadata(text)
       expect(wire).toMatch(/^[ -~]*$/)
-      if (!text.includes("=?")) expect(decodeMetadata(wire)).toBe(text)
+      expect(text.includes("=?") || decodeMetadata(wire) === text).toBe(true)
     }))
   })
   it("any header value is some text", () => {
@@ -85,13 +85,13 @@ describe("requests", () => {
   it("any target is told apart or refused", () => {
     fc.assert(fc.property(latin1, fc.option(fc.webAuthority(), { nil: undefined }), (target, host) => {
       const request = readRequest({ method: "GET", target: `/${target}`, headers: host === undefined ? [] : [["host", host]], body: bodyOf([], 0), secure: false, remote: "" }, ["localhost", "s3.test"])
-      if (request instanceof S3Error) expect(request.code).toBe("InvalidURI")
+      expect(request instanceof S3Error ? request.code : "InvalidURI").toBe("InvalidURI")
     }))
   })
   it("any copy source is one or InvalidArgument", () => {
     fc.assert(fc.property(fc.oneof(latin1, fc.constantFrom("/b/k", "b/k?versionId=", "b/%", "b/k?versionId=null")), (header) => {
       const source = parseCopySource(header)
-      if (source instanceof S3Error) expect(source.code).toBe("InvalidArgument")
+      expect(source instanceof S3Error ? source.code : "InvalidArgument").toBe("InvalidArgument")
     }))
   })
   it("any signed request gets an answer that is no defect", async () => {

@@ -121,7 +121,7 @@ const makeNamespace = (rows: Rows): NamespaceService => {
     sequenceAt: (ms) => sequenceAt(rows, head, ms),
     counts: () => ({ commits: head, journaledBytes: 0 }),
     checkpoint: () => Effect.void
-  } as NamespaceService
+  }
 }
 
 const drain = (body: Body): Effect.Effect<Uint8Array, BodyError> => {

@@ -3,7 +3,7 @@
  * planted.test.ts feeds them violations and expects each to be seen.
  */
 import { posix } from "node:path"
-import { FILE_LINES_MAX, KERNELS, MACHINE_ROOMS, ROOMS, SHELL_OF_EFFECT, WAYS } from "./rooms.ts"
+import { FILE_LINES_MAX, KERNELS, MACHINE_ROOMS, ROOMS, SERVICE_OF_GATEWAY, SHELL_OF_EFFECT, WAYS } from "./rooms.ts"
 import { codeOnly, type Import, importsOf, lineOf, type Source } from "./source.ts"
 
 export type Check = (source: Source) => ReadonlyArray<string>
@@ -58,7 +58,7 @@ const complainOfNeighbour = (path: string, target: string, imported: Import): st
   const [from, room] = [roomOf(path), roomOf(target)]
   const allowed = reach(from, room)
   if (allowed === "nothing") return `${from} may not import ${room}`
-  if (allowed === "types" && !imported.isType) return `${from} may only \`import type\` from ${room}`
+  if (allowed === "types" && !imported.isType && !(from === "gateway" && target === SERVICE_OF_GATEWAY)) return `${from} may only \`import type\` from ${room}`
   const isMachine = isMachineRoom(from) && !isService(path)
   if (isMachine && room === "ports" && !imported.isType && imported.names.length > 0) {
     return "a port is touched only in a *Service.ts"

@@ -37,6 +37,9 @@ export const ROOMS: ReadonlyArray<string> = [
   "cli"
 ]
 
+/** The one machine room that the gateway reads besides put and get: commits and listings, through its service. */
+export const SERVICE_OF_GATEWAY = "src/namespace/Namespace.ts"
+
 const PROCESS = ["node:process", "node:path", "node:util", "node:url"]
 
 /**
