@@ -88,12 +88,17 @@ export const makeCheckpointFiles = (disk: DiskService, sealer: ValueSealer, fold
   const pathOf = (file: CheckpointFile): string => `${folder}/${checkpointName(file.kind, file.generation)}`
   const list = Effect.gen(function*() {
     yield* disk.makeFolder(folder)
+    // The folder's own name, too, is durable only once its parent is synced.
+    const segments = folder.split("/")
+    for (let depth = segments.length - 1; depth >= 0; depth--) yield* disk.syncFolder(segments.slice(0, depth).join("/"))
     const files: Array<CheckpointFile> = []
     for (const name of yield* disk.list(folder)) {
       const file = parseCheckpointName(name)
       if (file !== undefined) files.push(file)
       else if (name.endsWith(temporarySuffix)) yield* disk.remove(`${folder}/${name}`)
     }
+    // A killed predecessor may have left names that no sync covers; what is accepted is made durable first.
+    yield* disk.syncFolder(folder)
     return files
   }).pipe(Effect.mapError(diskError))
   const write = Effect.fnUntraced(function*(file: CheckpointFile, rows: Iterable<RowChange>, claim: CheckpointClaim) {

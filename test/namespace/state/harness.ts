@@ -1,5 +1,5 @@
 /** A state on the twins, and a model of its rows beside it. */
-import { Effect, Exit, type Scope } from "effect"
+import { Effect, Exit, Logger, type Scope } from "effect"
 import { fromByteString } from "../../../src/base/bytes.ts"
 import { hybridTime } from "../../../src/base/time.ts"
 import type { RowChange, RowKey, Stamp, StateError, StateService } from "../../../src/namespace/State.ts"
@@ -68,7 +68,8 @@ export class Machine {
   readonly open = (): Effect.Effect<StateService, StateError, Scope.Scope> =>
     Effect.suspend(() => make({ sealer: twinSealer(), rootKey, folder })).pipe(
       Effect.provideService(Disk, this.disk.service),
-      Effect.provideService(KeyValue, this.#indexService())
+      Effect.provideService(KeyValue, this.#indexService()),
+      Effect.provide(Logger.layer([]))
     )
 
   /** Opens, uses and closes. */

@@ -6,10 +6,11 @@ import type { ValueSealer } from "../../../src/namespace/State.ts"
 const tagBytes = 32
 
 const mask = (tag: Uint8Array, bytes: Uint8Array): Uint8Array => {
-  const out = Buffer.alloc(bytes.length)
-  for (let index = 0; index < bytes.length; index++) {
-    out[index] = bytes[index]! ^ tag[index % tagBytes]! ^ (Math.imul(index, 2654435761) >>> 13 & 0xff)
-  }
+  const words = new Uint32Array((bytes.length + 3) >>> 2)
+  const out = new Uint8Array(words.buffer, 0, bytes.length)
+  out.set(bytes)
+  const key = new Uint32Array(Uint8Array.from(tag).buffer)
+  for (let index = 0; index < words.length; index++) words[index]! ^= key[index & 7]! ^ Math.imul(index, 2654435761)
   return out
 }
 

@@ -1,0 +1,185 @@
+import { Effect, Exit } from "effect"
+import { describe, expect, it } from "vitest"
+import { fromByteString, toUtf8 } from "../../../src/base/bytes.ts"
+import { checkpointName } from "../../../src/namespace/CheckpointFormat.ts"
+import { headKey, headTable, rebuildKey } from "../../../src/namespace/CheckpointHead.ts"
+import { nodeTable } from "../../../src/namespace/TreeStore.ts"
+import type { StateService } from "../../../src/namespace/State.ts"
+import { MemoryKeyValue } from "../../../sim/KeyValue.ts"
+import { seededRandom } from "../../../sim/Random.ts"
+import { applyTo, drawChanges, folder, Machine, type Model, rowsOf, rowsOfModel, stampOf } from "./harness.ts"
+
+const rounds = 4
+const random = seededRandom(5)
+const batches = Array.from({ length: rounds }, () => drawChanges(random, 600, 1500))
+const models: Array<Model> = [new Map()]
+for (const batch of batches) models.push(applyTo(models.at(-1)!, batch))
+
+/** A machine with `rounds` generations behind it. */
+const aged = async (): Promise<Machine> => {
+  const machine = new Machine()
+  await machine.run((state) =>
+    Effect.gen(function*() {
+      for (const [round, batch] of batches.entries()) {
+        state.write(batch, stampOf(round + 1))
+        yield* state.checkpoint
+      }
+    })
+  )
+  return machine
+}
+
+const expectAt = (machine: Machine, sequence: number, rebuilt: boolean): Promise<void> =>
+  machine.run((state) =>
+    Effect.sync(() => {
+      expect(state.stamp()).toEqual(stampOf(sequence))
+      expect(rowsOf(state)).toEqual(rowsOfModel(models[sequence]!))
+      expect(state.status().rebuilt).toBe(rebuilt)
+      expect(machine.index.entries().filter(([table]) => table === nodeTable).length).toBe(state.status().nodes)
+    })
+  )
+
+const path = (kind: "base" | "delta", generation: number): string => `${folder}/${checkpointName(kind, generation)}`
+const nodesOf = (machine: Machine) => machine.index.entries().filter(([table]) => table === nodeTable)
+const put = (machine: Machine, table: string, key: Uint8Array, value: Uint8Array): Promise<void> =>
+  Effect.runPromise(machine.index.service.commit([{ _tag: "Put", table, key, value }]))
+
+describe("state: damage", () => {
+  it("an index that is missing is rebuilt from the checkpoint files, to the same root", async () => {
+    const machine = await aged()
+    const root = await machine.run((state) => Effect.sync(() => state.root()))
+    machine.index = new MemoryKeyValue()
+    await expectAt(machine, rounds, true)
+    expect(await machine.run((state) => Effect.sync(() => state.root()))).toBe(root)
+    await expectAt(machine, rounds, false)
+  })
+
+  it("an index full of garbage is rebuilt, and nothing of the garbage stays", async () => {
+    const machine = await aged()
+    machine.index = new MemoryKeyValue()
+    for (let index = 0; index < 50; index++) await put(machine, index % 2 === 0 ? nodeTable : headTable, random.bytes(12), random.bytes(100))
+    await put(machine, headTable, headKey, random.bytes(126))
+    await expectAt(machine, rounds, true)
+    await expectAt(machine, rounds, false)
+  })
+
+  it("an index that is generations behind catches up from the deltas, without a rebuild", async () => {
+    const machine = new Machine()
+    const keep: Array<MemoryKeyValue> = []
+    for (const [round, batch] of batches.entries()) {
+      await machine.run((state) => Effect.andThen(Effect.sync(() => state.write(batch, stampOf(round + 1))), state.checkpoint))
+      keep.push(machine.index)
+      machine.index = machine.index.kill()
+    }
+    for (const index of keep) {
+      machine.index = index.kill()
+      await expectAt(machine, rounds, false)
+    }
+  })
+
+  it("a newest checkpoint that rotted anywhere is left for the one before it, and its bytes are kept", async () => {
+    const size = (await aged()).disk.contents().get(path("delta", rounds))!.length
+    for (let step = 0; step < 12; step++) {
+      const machine = await aged()
+      machine.disk.corrupt(path("delta", rounds), step === 0 ? 9 : step === 11 ? size - 1 : Math.floor(size * step / 12), (byte) => byte ^ 0x10)
+      machine.index = new MemoryKeyValue()
+      await machine.run((state) =>
+        Effect.gen(function*() {
+          // 9 is the version: bytes of a newer format would not be touched, but this one says 17.
+          expect(state.stamp()).toEqual(stampOf(rounds - 1))
+          expect(rowsOf(state)).toEqual(rowsOfModel(models[rounds - 1]!))
+          // The journal covers the rest; the next checkpoint is a base, since a file was found damaged.
+          state.write(batches[rounds - 1]!, stampOf(rounds))
+          yield* state.checkpoint
+        })
+      ).catch((error: unknown) => {
+        if (step !== 0) throw error
+        expect(String(error)).toMatch(/UnknownFormat/)
+      })
+      if (step === 0) continue
+      expect(machine.files()).toContain(`${checkpointName("delta", rounds)}.damaged`)
+      expect(machine.files()).toContain(checkpointName("base", rounds))
+      await expectAt(machine, rounds, false)
+      machine.index = new MemoryKeyValue()
+      await expectAt(machine, rounds, true)
+    }
+  })
+
+  it("a damaged delta in the middle of the chain is named when nothing else is left, and hurts nobody while the index is good", async () => {
+    const machine = await aged()
+    machine.disk.corrupt(path("delta", 2), 200)
+    await expectAt(machine, rounds, false)
+    machine.index = new MemoryKeyValue()
+    const exit = await machine.exit(() => Effect.void)
+    expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(/Damaged.*0000000000000002\.delta/s)
+  })
+
+  it("checkpoint files that are gone while the index has a generation are no empty state", async () => {
+    const machine = await aged()
+    for (let generation = 1; generation <= rounds; generation++) await Effect.runPromise(machine.disk.service.remove(path("delta", generation)))
+    const exit = await machine.exit(() => Effect.void)
+    expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(/Damaged.*restore/s)
+  })
+
+  it("a delta that changed places with another is not taken for it", async () => {
+    const machine = await aged()
+    await Effect.runPromise(machine.disk.service.rename(path("delta", 2), path("delta", 4)))
+    machine.index = new MemoryKeyValue()
+    const exit = await machine.exit(() => Effect.void)
+    expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(/Damaged/)
+  })
+
+  it("a node that rotted in the index is a defect for its reader, and the next start rebuilds", async () => {
+    const machine = await aged()
+    const nodes = nodesOf(machine)
+    const [table, key, value] = nodes[Math.floor(nodes.length / 2)]!
+    await put(machine, table, key, value.map((byte, index) => (index === 50 ? byte ^ 4 : byte)))
+    const exit = await machine.exit((state) =>
+      Effect.gen(function*() {
+        const failed = yield* Effect.exit(Effect.sync(() => rowsOf(state)))
+        while (machine.index.service.get(headTable, rebuildKey) === undefined) yield* Effect.yieldNow
+        return failed
+      })
+    )
+    expect(Exit.isSuccess(exit) && String(exit.value)).toMatch(/Index.*rebuilt at the next start/s)
+    await expectAt(machine, rounds, true)
+    await expectAt(machine, rounds, false)
+  })
+
+  it("a new base makes older files obsolete, two bases stay, and each can be rebuilt from", async () => {
+    const machine = new Machine()
+    const rows = (round: number) => Array.from({ length: 500 }, (_, index) =>
+      [`r${String(index).padStart(5, "0")}`, fromByteString(`${round}-`.padEnd(4000, String(index)))] as const)
+    let sequence = 0
+    const save = (state: StateService) => Effect.suspend(() => {
+      sequence += 1
+      state.write(rows(sequence), stampOf(sequence))
+      return state.checkpoint
+    })
+    // 2 MB a delta: a base is due after every 16 MiB of them.
+    await machine.run((state) => Effect.forEach(Array.from({ length: 30 }), () => save(state)))
+    const bases = machine.files().filter((name) => name.endsWith(".base"))
+    expect(bases).toHaveLength(2)
+    expect(machine.files()[0]).toBe(bases[0])
+    const expected = await machine.run((state) => Effect.sync(() => [state.root(), rowsOf(state).length] as const))
+    for (const damaged of [undefined, bases[1]!]) {
+      if (damaged !== undefined) machine.disk.corrupt(`${folder}/${damaged}`, 5000)
+      machine.index = new MemoryKeyValue()
+      expect(await machine.run((state) => Effect.sync(() => [state.root(), rowsOf(state).length] as const))).toEqual(expected)
+    }
+  })
+
+  it("names, values and markers are in no file, key or value in clear", async () => {
+    const marker = "MARKER-0f6b"
+    const machine = new Machine()
+    await machine.run((state) =>
+      Effect.gen(function*() {
+        state.write(Array.from({ length: 200 }, (_, index) => [`v${marker}${index}`, toUtf8(`${marker} in a value ${index}`)]), stampOf(1))
+        yield* state.checkpoint
+      })
+    )
+    const places = [...machine.disk.contents().values(), ...machine.index.entries().flatMap(([, key, value]) => [key, value])]
+    expect(places.length).toBeGreaterThan(5)
+    for (const bytes of places) expect(Buffer.from(bytes).includes(marker)).toBe(false)
+  })
+})
