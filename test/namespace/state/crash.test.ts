@@ -95,4 +95,22 @@ describe("state: crashes", () => {
       await machine.run((state) => Effect.andThen(work({ count: 0 })(state), Effect.sync(() => checkRecovered(machine, state, rounds))))
     }
   })
+
+  it("nodes of a failed checkpoint that its successor does not need do not stay in the index", async () => {
+    const machine = new Machine()
+    await machine.run((state) =>
+      Effect.gen(function*() {
+        state.write(drawChanges(seededRandom(1), 2000, 5000), stampOf(1))
+        machine.disk.fault = (operation) => (operation === "sync" ? "Io" : undefined)
+        expect(Exit.isFailure(yield* Effect.exit(state.checkpoint))).toBe(true)
+        machine.disk.fault = undefined
+        expect(machine.index.entries().length).toBeGreaterThan(10)
+        // Removals of all but one row: the second attempt makes one node.
+        state.write(rowsOf(state).slice(1).map(([key]) => [key, undefined]), stampOf(2))
+        yield* state.checkpoint
+        expect(rowsOf(state)).toHaveLength(1)
+        expect(machine.index.entries().filter(([table]) => table === nodeTable)).toHaveLength(1)
+      })
+    )
+  })
 })
