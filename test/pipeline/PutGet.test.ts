@@ -1,28 +1,11 @@
 import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
-import { Get } from "../../src/get.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
-import { Put } from "../../src/put.ts"
 import { Settle } from "../../src/settle.ts"
 import { seededRandom } from "../../sim/Random.ts"
-import { bodyOf, bucketId, newMachine, readAll, withStore } from "./store.ts"
-
-export const makeBucket = Effect.flatMap(Namespace, (namespace) =>
-  namespace.propose({ _tag: "CreateBucket", bucket: "b", id: bucketId, owner: "root" }))
-
-export const put = (key: string, bytes: Uint8Array, pullMax = 3000) =>
-  Effect.flatMap(Put, (service) => service.object({
-    bucket: "b", key, attributes: { headers: {}, userMetadata: {} }, body: bodyOf(bytes, seededRandom(bytes.length), pullMax),
-    summary: () => ({ md5: undefined, checksum: undefined })
-  }))
-
-export const get = (key: string, start?: number, end?: number) =>
-  Effect.gen(function*() {
-    const namespace = yield* Namespace
-    const version = yield* namespace.object("b", key, undefined, namespace.head().sequence)
-    return yield* readAll(yield* (yield* Get).open(version, start, end))
-  })
+import { get, makeBucket, put } from "./operations.ts"
+import { newMachine, withStore } from "./store.ts"
 
 describe("put and get", () => {
   test("what is put is got, whatever its size, and so is every range of it", () =>

@@ -1,5 +1,5 @@
 /** A whole store on twins, for tests: the same composition as a node's, with bounds so small that everything happens. */
-import { Effect, Fiber, Layer, Scope, Exit, Context } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { fromHex, concatBytes } from "../../src/base/bytes.ts"
 import type { BucketId, StoreId, VaultId } from "../../src/base/ids.ts"
 import type { Body } from "../../src/ports/Body.ts"
@@ -34,7 +34,7 @@ const inlineCompute: ComputeService = {
 export const tiny: Pick<StoreOptions, "settings" | "sizes" | "wal" | "settle"> = {
   settings: { chunkAverageBytes: 1024 },
   sizes: { unitBytes: 4096, inlineBytesMax: 200, blockBytesTarget: 16_384, pageEntriesMax: 16, inlineEntriesMax: 4 },
-  wal: { sizes: { segmentBytes: 256 * 1024, batchBytesMax: 64 * 1024 }, idleMs: 3_600_000 },
+  wal: { sizes: { segmentBytes: 48 * 1024, batchBytesMax: 24 * 1024 }, idleMs: 3_600_000 },
   settle: { blockBytesTarget: 16_384, pollMs: 3_600_000 }
 }
 
@@ -51,7 +51,8 @@ const portsOf = (machine: Machine) =>
     Layer.succeed(Disk, machine.disk.service),
     Layer.succeed(KeyValue, machine.index.service),
     Layer.succeed(Entropy, seededEntropy(machine.random)),
-    Layer.succeed(Compute, inlineCompute)
+    Layer.succeed(Compute, inlineCompute),
+    Logger.layer([])
   )
 
 export const storeOn = (machine: Machine, options: Partial<StoreOptions> = {}) =>
