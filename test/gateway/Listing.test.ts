@@ -142,7 +142,7 @@ describe("buckets", () => {
       const answer = await scene.ask({ bucket, query: [[name, undefined]] })
       expect([answer.status, codeOf(answer)], name).toEqual([501, "NotImplemented"])
     }
-    for (const name of ["retention", "legal-hold", "torrent", "attributes"]) expect((await scene.ask({ bucket, key: "a", query: [[name, undefined]] })).status, name).toBe(501)
+    for (const name of ["retention", "legal-hold", "torrent"]) expect((await scene.ask({ bucket, key: "a", query: [[name, undefined]] })).status, name).toBe(501)
     expect((await scene.ask({ method: "PUT", bucket, key: "a", query: [["tagging", undefined]] })).status).toBe(501)
     expect((await scene.ask({ bucket, key: "a", query: [["tagging", undefined]] })).text).toContain("<TagSet></TagSet>")
     expect((await scene.ask({ bucket, key: "a", query: [["x-id", "GetObject"], ["what", "ever"]] })).text).toBe("x")

@@ -8,7 +8,7 @@ import type { Stored } from "../../put.ts"
 import { checksumHeaders } from "./Checksums.ts"
 import { parseEtags, writeCondition } from "./Conditions.ts"
 import { readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
-import { type Call, type Header, type Operation, orFail, payloadOf, reply, type Rooms, versionIdOf, xmlOf, xmlReply } from "./Operation.ts"
+import { bucketAt, type Call, type Header, type Operation, orFail, payloadOf, reply, type Rooms, versionIdOf, xmlOf, xmlReply } from "./Operation.ts"
 import { codeOfRefusal, messageOf, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import { childrenOf, textOf, type XmlNode } from "./XmlIn.ts"
 import { document, element, wrap } from "./XmlOut.ts"
@@ -32,10 +32,11 @@ export const putObject: Operation = (rooms, call) =>
     if (payload instanceof S3Error) return Effect.fail(payload)
     if (payload.sizeBytes > singlePutBytesMax) return Effect.fail(tooLarge(payload.sizeBytes))
     const condition = writeCondition(call.request)
-    return rooms.put.object({
+    // Without its bucket no byte of the body need come; apply judges again.
+    return Effect.andThen(bucketAt(rooms, call, rooms.namespace.head().sequence), rooms.put.object({
       bucket: call.bucket, key: call.key, attributes, body: payload.body, summary: payload.summary,
       ...(condition === undefined ? {} : { condition })
-    })
+    }))
   }).pipe(Effect.map((stored) => reply(200, stored.sequence, storedHeaders(stored))))
 
 interface Deleted {

@@ -8,6 +8,7 @@ import * as Buckets from "./Buckets.ts"
 import * as Listing from "./Listing.ts"
 import * as Multipart from "./Multipart.ts"
 import * as ObjectCopy from "./ObjectCopy.ts"
+import * as ObjectFacts from "./ObjectFacts.ts"
 import * as ObjectRead from "./ObjectRead.ts"
 import * as ObjectWrite from "./ObjectWrite.ts"
 import type { Operation } from "./Operation.ts"
@@ -28,7 +29,7 @@ const write = (name: string, run: Operation): Route => ({ name, writes: true, ru
 
 /** Sub-resources that no operation serves, on buckets, objects or both. */
 const UNBUILT = new Set([
-  "accelerate", "analytics", "attributes", "cors", "encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "logging",
+  "accelerate", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "logging",
   "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics", "notification", "object-lock",
   "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment", "restore", "retention",
   "select", "session", "tagging", "torrent", "website", "append", "abac"
@@ -62,6 +63,7 @@ const OBJECT: Readonly<Record<string, Route>> = {
   "DELETE": write("DeleteObject", ObjectWrite.deleteObject),
   "GET?acl": read("GetObjectAcl", Buckets.getObjectAcl),
   "PUT?acl": write("PutObjectAcl", Buckets.putAcl),
+  "GET?attributes": read("GetObjectAttributes", ObjectFacts.getObjectAttributes),
   "GET?tagging": read("GetObjectTagging", Buckets.getObjectTagging),
   "POST?uploads": write("CreateMultipartUpload", Multipart.createUpload),
   "PUT?uploadId": write("UploadPart", Multipart.uploadPart),
@@ -70,7 +72,7 @@ const OBJECT: Readonly<Record<string, Route>> = {
   "POST?uploadId": write("CompleteMultipartUpload", Multipart.completeUpload),
   "DELETE?uploadId": write("AbortMultipartUpload", Multipart.abortUpload)
 }
-const OBJECT_SUBRESOURCES = ["acl", "uploads", "uploadId"]
+const OBJECT_SUBRESOURCES = ["acl", "attributes", "uploads", "uploadId"]
 
 const notAllowed = (request: S3Request, resource: string): S3Error =>
   new S3Error({ code: "MethodNotAllowed", extra: [["Method", request.method], ["ResourceType", resource]] })
