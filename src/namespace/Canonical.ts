@@ -162,7 +162,7 @@ export const textRecord = (pairsMax: number, bytesMax: number): Codec<Readonly<R
 }
 
 type FieldsOf<A> = {
-  readonly [K in keyof A]-?: Codec<A[K]> | (Record<never, never> extends Pick<A, K> ? Codec<A[K] | undefined> : never)
+  readonly [K in keyof A]-?: Codec<A[K]> | (Partial<Pick<A, K>> extends Pick<A, K> ? Codec<A[K] | undefined> : never)
 }
 
 /** An object, as the list of its fields in the order in which they are given here; an optional one may be null. */

@@ -126,26 +126,25 @@ class PipelineState implements Pipeline {
 
   /** Its generator is the loop of a group commit: one append for all that queued up during the last. */
   get #commitQueued(): Effect.Effect<void> {
-    const self = this
-    return Effect.gen(function*() {
-      self.#work.closeUnsafe()
-      while (self.#queue.length > 0) {
-        const refusal = yield* outcomeOf(self.#options.admit)
+    return Effect.gen({ self: this }, function*() {
+      this.#work.closeUnsafe()
+      while (this.#queue.length > 0) {
+        const refusal = yield* outcomeOf(this.#options.admit)
         if (refusal instanceof Unavailable) {
-          self.#answerAll(self.#queue.splice(0), refusal)
+          this.#answerAll(this.#queue.splice(0), refusal)
           return
         }
         // The epoch moved under batches in flight: they are lost, and give their sequences back first.
-        if (self.#inFlight.length > 0 && self.#options.log.epoch() !== self.#epoch) yield* self.#idle.await
-        if (self.#inFlight.length === 0) self.#epoch = self.#options.log.epoch()
-        const { proposals, payloads } = self.#stampBatch()
-        self.#room.openUnsafe()
+        if (this.#inFlight.length > 0 && this.#options.log.epoch() !== this.#epoch) yield* this.#idle.await
+        if (this.#inFlight.length === 0) this.#epoch = this.#options.log.epoch()
+        const { proposals, payloads } = this.#stampBatch()
+        this.#room.openUnsafe()
         if (proposals.length === 0) continue
-        self.#appending = proposals
-        const ticket = yield* outcomeOf(self.#options.log.append(payloads, self.#epoch))
-        self.#appending = []
-        if (ticket instanceof CommitLogError) yield* self.#giveBack(proposals, ticket)
-        else self.#launched({ proposals, ticket })
+        this.#appending = proposals
+        const ticket = yield* outcomeOf(this.#options.log.append(payloads, this.#epoch))
+        this.#appending = []
+        if (ticket instanceof CommitLogError) yield* this.#giveBack(proposals, ticket)
+        else this.#launched({ proposals, ticket })
       }
     })
   }
@@ -211,17 +210,16 @@ class PipelineState implements Pipeline {
   }
 
   get applyAll(): Effect.Effect<never> {
-    const self = this
-    return Effect.gen(function*() {
+    return Effect.gen({ self: this }, function*() {
       while (true) {
-        yield* self.#arrived.await
-        self.#arrived.closeUnsafe()
-        for (let batch = self.#inFlight[0]; batch !== undefined; batch = self.#inFlight[0]) {
+        yield* this.#arrived.await
+        this.#arrived.closeUnsafe()
+        for (let batch = this.#inFlight[0]; batch !== undefined; batch = this.#inFlight[0]) {
           const lost = yield* outcomeOf(batch.ticket.durable)
-          if (lost instanceof CommitLogError) self.#loseBatch(batch, lost)
-          else self.#applyBatch(batch)
-          self.#inFlight.shift()
-          if (self.#inFlight.length === 0) self.#idle.openUnsafe()
+          if (lost instanceof CommitLogError) this.#loseBatch(batch, lost)
+          else this.#applyBatch(batch)
+          this.#inFlight.shift()
+          if (this.#inFlight.length === 0) this.#idle.openUnsafe()
         }
       }
     })

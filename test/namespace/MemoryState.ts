@@ -1,7 +1,6 @@
 /** State in memory: a sorted map of rows. Between the namespace's tests and the machine, where the tree is not the point. */
 import { Effect } from "effect"
 import BTree from "sorted-btree"
-import type { HybridTime } from "../../src/base/time.ts"
 import type { RowChange, RowKey, Stamp, StateReader, StateService } from "../../src/namespace/State.ts"
 
 const compare = (a: RowKey, b: RowKey): number => (a < b ? -1 : a > b ? 1 : 0)
@@ -44,7 +43,7 @@ export class MemoryRows implements StateReader {
   }
 }
 
-export const emptyStamp: Stamp = { sequence: 0, time: 0n as HybridTime, wal: { segment: 0, offset: 0 } }
+export const emptyStamp: Stamp = { sequence: 0, time: 0n, wal: { segment: 0, offset: 0 } }
 
 /** Checkpoints copy the stamp, and keep two generations of it. */
 export const memoryState = (rows = new MemoryRows(), start: Stamp = emptyStamp): StateService & { readonly rows: MemoryRows } => {
