@@ -64,6 +64,10 @@ export const walSegmentBytes = 64 * MiB
 export const walRecordBytesMax = 8 * MiB
 export const walBatchBytesMax = 16 * MiB
 export const walQueueBytesMax = 64 * MiB
+/** Below this much free space the journal takes no new chunks, only commits: deletions, seals (R11). */
+export const walReserveBytes = 256 * MiB
+/** Journal bytes between two looks at the free space. */
+export const walSpaceCheckBytes = 16 * MiB
 /** Quiet time after which a closing batch proves the last one (R4). */
 export const walIdleMs = 1000
 /** Records this close to one another are read from the disk at once. */
@@ -176,3 +180,6 @@ export const httpDrainBytesMax = 1 * MiB
 export const httpDrainMsMax = 5_000
 /** Requests in flight at shutdown get this long. */
 export const httpCloseMsMax = 10_000
+
+/** Compute lanes: one a core, and no more than this. */
+export const computeLanesMax = 8

@@ -46,13 +46,14 @@ const damaged = (segment: number, offset: number, why: string): LogDecision => (
 
 export const planLog = (surveyed: ReadonlyArray<SurveyedSegment>, storeId: StoreId): LogDecision => {
   const byNumber = new Map(surveyed.map((survey) => [survey.segment, survey]))
+  const newest = surveyed.findLast((survey) => survey.header !== undefined)
   for (const survey of surveyed) {
-    const wrong = headerProblem(survey, storeId)
+    const wrong = headerProblem(survey, storeId, newest?.segment ?? 0)
     if (wrong !== undefined) return damaged(survey.segment, 0, wrong)
   }
   const log: Array<LogSegment> = []
   let proven: BatchLink | undefined
-  let at: SurveyedSegment | undefined = surveyed.findLast((survey) => survey.header !== undefined)
+  let at: SurveyedSegment | undefined = newest
   let before = noLink
   while (at !== undefined) {
     const { header, segment, sizeBytes } = at
@@ -83,10 +84,15 @@ export const planLog = (surveyed: ReadonlyArray<SurveyedSegment>, storeId: Store
   }
 }
 
-/** A header that is not whole is a creation cut short, unless batches follow: these came only after its sync. */
-const headerProblem = ({ segment, sizeBytes, header }: SurveyedSegment, storeId: StoreId): string | undefined => {
+/**
+ * Behind the newest whole header, one that is not whole is a creation cut short, unless batches follow: these came only
+ * after its sync. Before it, only a header that the log needs matters.
+ */
+const headerProblem = (survey: SurveyedSegment, storeId: StoreId, newest: number): string | undefined => {
+  const { segment, sizeBytes, header } = survey
   if (header === undefined) {
-    return sizeBytes > segmentHeaderBytes ? `its header is not readable, and ${sizeBytes} bytes are there` : undefined
+    const lost = segment > newest && sizeBytes > segmentHeaderBytes
+    return lost ? `its header is not readable, and ${sizeBytes} bytes are there` : undefined
   }
   if (header.storeId !== storeId) return `it belongs to store ${header.storeId}, this is ${storeId}`
   return header.segment === segment ? undefined : `its header says segment ${header.segment}`

@@ -20,6 +20,8 @@ import type { WalConsumer, WalPlace, WalPosition, WalRecord } from "./WalRecord.
 import { replayProblem } from "./WalRecovery.ts"
 import type { RecoveredLog, ReplayedRecord, TornTail } from "./WalRecoveryService.ts"
 import { recoverLog, replayLog } from "./WalRecoveryService.ts"
+import type { WalSpace } from "./WalSpaceService.ts"
+import { makeWalSpace } from "./WalSpaceService.ts"
 import { makeWalWriter } from "./WalWriterService.ts"
 
 export interface Ticket {
@@ -50,6 +52,7 @@ export interface WalInterface {
    * Queues the records, one behind the other and no other append's in between. Waits where walQueueBytesMax are
    * queued. A crash keeps a prefix of what was appended: a chunk goes before its commit (R3). With `epoch` only while
    * that is the journal's, judged where the positions are given out: EpochMoved, and nothing is appended, otherwise.
+   * Chunks are refused where less than walReserveBytes are free: Disk, its detail naming NoSpace (R11).
    */
   readonly append: (records: ReadonlyArray<WalRecord>, epoch?: number) => Effect.Effect<Ticket, WalError>
   /** Rises with every abandoned segment: a ticket of an older epoch that is not durable is lost. */
@@ -110,14 +113,18 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
     return yield* new WalError({ reason: "Failed", ...state.durable, detail: state.failure ?? "" })
   }
   const queue = makeQueue(state, pump)
-  yield* Effect.forkScoped(pumpLoop(state, pump, queue))
+  const space = makeWalSpace(disk, state)
+  yield* space.watch
+  yield* Effect.forkScoped(pumpLoop(state, pump, queue, space))
   yield* Effect.forkScoped(idleLoop(state, pump, queue, options.idleMs ?? walIdleMs))
   // Added last, so run first: what is queued is written and proven while the pump still runs.
   yield* Effect.addFinalizer(() => stop(pump, queue))
   const reader = makeWalReader(state, files, storeId)
   const releasing = Semaphore.makeUnsafe(1)
   return Wal.of({
-    append: (records, epoch) => append(state, queue, records, epoch),
+    append: (records, epoch) => space.low() && records.some(({ kind }) => kind === "Chunk")
+      ? Effect.andThen(space.check, append(state, queue, records, epoch))
+      : append(state, queue, records, epoch),
     epoch: () => state.epoch,
     read: reader.read,
     readMany: reader.readMany,
@@ -247,7 +254,7 @@ const admitWaiting = (state: WalState, queue: WalQueue): void => {
 }
 
 /** Writes batch after batch while there is work: what queues up meanwhile is the next batch (group commit). */
-const pumpLoop = (state: WalState, pump: WalPump, queue: WalQueue): Effect.Effect<void> =>
+const pumpLoop = (state: WalState, pump: WalPump, queue: WalQueue, space: WalSpace): Effect.Effect<void> =>
   Effect.gen(function*() {
     while (state.phase === "Running" || state.phase === "Stopping") {
       yield* queue.work.await
@@ -256,6 +263,7 @@ const pumpLoop = (state: WalState, pump: WalPump, queue: WalQueue): Effect.Effec
         yield* pump.run(pump.tell({ _tag: "Write" }))
         admitWaiting(state, queue)
         if (state.unproven) queue.dirty.openUnsafe()
+        yield* space.watch
       }
     }
   }).pipe(

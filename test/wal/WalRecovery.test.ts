@@ -42,6 +42,12 @@ test("wal recovery: the log is what the newest header leads back to; forks and t
     .toEqual({ log: [1, 3], leftovers: [2, 4], next: 5, epoch: 3 })
 })
 
+test("wal recovery: a header that rots is damage where batches depend on it, and nowhere else", () => {
+  const rotten = (segment: number): SurveyedSegment => ({ segment, sizeBytes: 12_288, header: undefined })
+  expect(planOf([surveyed(1, 1, noLink), rotten(2)])).toMatchObject({ _tag: "Damaged", segment: 2 })
+  expect(planOf([surveyed(1, 1, noLink), rotten(2), surveyed(3, 3, linkTo(1, 1))])).toMatchObject({ log: [1, 3], leftovers: [2] })
+})
+
 test("wal recovery: released segments are no damage, a hole is", () => {
   expect(planOf([surveyed(5, 1, linkTo(4, 9)), surveyed(6, 1, linkTo(5, 10))])).toMatchObject({ log: [5, 6], leftovers: [] })
   expect(planOf([surveyed(3, 1, linkTo(2, 7)), surveyed(5, 1, linkTo(4, 9))])).toMatchObject({ _tag: "Damaged", segment: 4 })

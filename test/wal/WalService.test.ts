@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { expect, test } from "vitest"
 import { MemoryDisk } from "../../sim/Disk.ts"
-import { walQueueBytesMax, walRecordBytesMax } from "../../src/base/limits.ts"
+import { walQueueBytesMax, walRecordBytesMax, walReserveBytes } from "../../src/base/limits.ts"
 import { payloadBytesMax, walSizes } from "../../src/wal/Wal.ts"
 import type { WalCommand } from "../../src/wal/Wal.ts"
 import { comparePlaces } from "../../src/wal/WalRecord.ts"
@@ -96,6 +96,37 @@ test("wal: a record or an append beyond its limit is refused with the limit", ()
   const error = yield* Effect.flip(wal.append([recordOf(1, walRecordBytesMax + 1)]))
   expect(error.reason).toBe("TooLarge")
   expect(error.message).toContain(String(walRecordBytesMax))
+})))
+
+test("wal: on a nearly full disk commits are taken and chunks are not, until there is room", () => run(Effect.gen(function*() {
+  const disk = new MemoryDisk()
+  disk.capacityBytes = walReserveBytes + 40_000
+  const { wal } = yield* startWal(disk, 1)
+  yield* Effect.forEach([1, 2, 3], (id) => Effect.flatMap(wal.append([recordOf(id, 30_000)]), ({ durable }) => durable))
+  const error = yield* Effect.flip(wal.append([recordOf(4, 100, "Chunk"), recordOf(5, 100, "Commit")]))
+  expect(error.message).toContain("NoSpace")
+  const deletion = yield* wal.append([recordOf(5, 100, "Commit")])
+  yield* deletion.durable
+  yield* wal.release("state", wal.head())
+  yield* wal.release("ingest", wal.head())
+  disk.capacityBytes += 40_000
+  const ticket = yield* wal.append([recordOf(6, 100, "Chunk")])
+  yield* ticket.durable
+})))
+
+test("wal: an append for an epoch that has passed is refused, and nothing of it is written", () => run(Effect.gen(function*() {
+  const disk = new MemoryDisk()
+  const { wal, stop } = yield* startWal(disk, 1)
+  const epoch = wal.epoch()
+  yield* Effect.flatMap(wal.append([recordOf(1, 100)], epoch), ({ durable }) => durable)
+  let left = 1
+  disk.fault = (operation) => operation === "sync" && left-- > 0 ? "Io" : undefined
+  yield* Effect.flip(Effect.flatMap(wal.append([recordOf(2, 100)]), ({ durable }) => durable))
+  expect((yield* Effect.flip(wal.append([recordOf(3, 100)], epoch))).reason).toBe("EpochMoved")
+  yield* Effect.flatMap(wal.append([recordOf(4, 100)], wal.epoch()), ({ durable }) => durable)
+  yield* stop
+  const again = yield* startWal(disk, 2)
+  expect(yield* replayIds(again.wal)).toEqual([1, 4])
 })))
 
 test("wal: stopping writes what is queued, proves it, and refuses what comes after", () => run(Effect.gen(function*() {
