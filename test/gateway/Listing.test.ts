@@ -123,6 +123,9 @@ describe("buckets", () => {
   it.each(["ab", "Upper", "a..b", "1.2.3.4", "-a", "a_b", "a".repeat(64), ".."])("%s is no bucket's name", async (name) => {
     expect(codeOf(await scene.ask({ method: "PUT", bucket: name }))).toBe("InvalidBucketName")
   })
+  it("an empty first segment is no bucket", async () => {
+    expect(codeOf(await scene.ask({ bucket: "", key: "x" }))).toBe("InvalidBucketName")
+  })
   it("versioning: off, enabled, suspended, nonsense", async () => {
     const state = async () => textsOf(await scene.ask({ bucket, query: [["versioning", undefined]] }), "Status")
     expect(await state()).toEqual([])

@@ -2,12 +2,11 @@
  * Authentication: who signed a request, and what they said of its body. It sits between the request and every
  * operation; it answers an identity or the S3 error that says why there is none.
  */
-import { timingSafeEqual } from "node:crypto"
 import { clockSkewMsMax, presignedSecondsMax, signingKeysMax } from "../../base/limits.ts"
 import { formatIso, parseAmzDate, parseHttpDate, formatAmzDate } from "./HttpDate.ts"
 import { S3Error, s3Error } from "./S3Error.ts"
 import type { S3Request } from "./S3Request.ts"
-import { algorithm, canonicalQuery, canonicalRequest, signature, signingKey, stringToSign, unsignedPayload, uriEncode } from "./SigV4.ts"
+import { algorithm, canonicalQuery, canonicalRequest, equalSignatures, signature, signingKey, stringToSign, unsignedPayload, uriEncode } from "./SigV4.ts"
 
 /** What the signatures of a streaming upload's chunks are chained from. */
 export interface ChunkSigning {
@@ -85,12 +84,14 @@ const claimOfHeader = (request: S3Request, authorization: string): Claim | S3Err
     return s3Error("AuthorizationHeaderMalformed", "The authorization header is malformed; it must have Credential, SignedHeaders and Signature.")
   }
   const dateHeader = request.headers.get("x-amz-date")
-  const signedMs = dateHeader === undefined ? parseHttpDate(request.headers.get("date") ?? "") : parseAmzDate(dateHeader) ?? parseHttpDate(dateHeader)
+  const amzMs = dateHeader === undefined ? undefined : parseAmzDate(dateHeader)
+  const signedMs = amzMs ?? parseHttpDate(dateHeader ?? request.headers.get("date") ?? "")
   if (signedMs === undefined) return s3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
   const payloadHash = request.headers.get("x-amz-content-sha256")
   if (payloadHash === undefined) return s3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
   return {
-    ...scope, signedHeaders: signed.split(";"), signature: value, amzDate: formatAmzDate(signedMs), signedMs, payloadHash, presigned: false
+    ...scope, signedHeaders: signed.split(";"), signature: value, signedMs,
+    amzDate: amzMs === undefined || dateHeader === undefined ? formatAmzDate(signedMs) : dateHeader, payloadHash, presigned: false
   }
 }
 
@@ -149,8 +150,6 @@ const derivedKey = (authenticator: Authenticator, claim: Claim, secret: string):
   return key
 }
 
-const equalText = (a: string, b: string): boolean => a.length === b.length && timingSafeEqual(Buffer.from(a, "latin1"), Buffer.from(b, "latin1"))
-
 const mismatch = (claim: Claim, text: string, canonical: string): S3Error =>
   new S3Error({
     code: "SignatureDoesNotMatch",
@@ -165,8 +164,8 @@ const verify = (request: S3Request, claim: Claim, key: Uint8Array): S3Error | un
   const path = uriEncode(request.path, true)
   const canonical = at(path)
   const text = stringToSign(claim.amzDate, claim.scope, canonical)
-  if (equalText(signature(key, text), claim.signature)) return undefined
-  if (request.rawPath !== path && equalText(signature(key, stringToSign(claim.amzDate, claim.scope, at(request.rawPath))), claim.signature)) {
+  if (equalSignatures(signature(key, text), claim.signature)) return undefined
+  if (request.rawPath !== path && equalSignatures(signature(key, stringToSign(claim.amzDate, claim.scope, at(request.rawPath))), claim.signature)) {
     return undefined
   }
   return mismatch(claim, text, canonical)

@@ -12,7 +12,7 @@ import { createHash, type Hash } from "node:crypto"
 import { chunkedLineBytesMax, chunkedTrailerBytesMax } from "../../base/limits.ts"
 import type { BodyError } from "../../ports/Body.ts"
 import type { ChunkSigning } from "./Authentication.ts"
-import { emptySha256, sha256Hex, signature } from "./SigV4.ts"
+import { emptySha256, equalSignatures, sha256Hex, signature } from "./SigV4.ts"
 
 export interface Fault {
   readonly reason: BodyError["reason"]
@@ -119,7 +119,7 @@ export class ChunkedDecoder {
     const digest = this.hash === undefined ? emptySha256 : this.hash.digest("hex")
     this.hash = undefined
     const expected = signature(key, `AWS4-HMAC-SHA256-PAYLOAD\n${amzDate}\n${scope}\n${this.previous}\n${emptySha256}\n${digest}`)
-    if (expected !== this.claimed) return { reason: "Unverified", detail: "a chunk-signature does not match its chunk" }
+    if (!equalSignatures(expected, this.claimed)) return { reason: "Unverified", detail: "a chunk-signature does not match its chunk" }
     this.previous = expected
     return undefined
   }
@@ -150,7 +150,7 @@ export class ChunkedDecoder {
     if (this.signing === undefined || !this.takesTrailers) return undefined
     const { amzDate, key, scope } = this.signing
     const expected = signature(key, `AWS4-HMAC-SHA256-TRAILER\n${amzDate}\n${scope}\n${this.previous}\n${sha256Hex(this.trailerText)}`)
-    return expected === this.trailerSignature
+    return equalSignatures(expected, this.trailerSignature ?? "")
       ? undefined
       : { reason: "Unverified", detail: "x-amz-trailer-signature does not match the trailers" }
   }

@@ -114,6 +114,7 @@ const routeObject = (request: S3Request): Route | S3Error => {
 
 /** The operation, or the S3 error: InvalidBucketName, KeyTooLongError, NotImplemented, MethodNotAllowed. */
 export const route = (request: S3Request): Route | S3Error => {
+  if (request.bucket === undefined && request.key !== undefined) return routeObject(request)
   if (request.bucket === undefined) return SERVICE[request.method] ?? notAllowed(request, "SERVICE")
   return request.key === undefined ? routeBucket(request) : routeObject(request)
 }

@@ -2,7 +2,7 @@
  * SigV4: AWS Signature Version 4: canonical requests, keys and signatures, for the server that verifies and the client
  * that signs. Source: Amazon S3 API reference, "Authenticating Requests (AWS Signature Version 4)".
  */
-import { createHmac, hash } from "node:crypto"
+import { createHmac, hash, timingSafeEqual } from "node:crypto"
 import { formatAmzDate } from "./HttpDate.ts"
 import { parseQuery, percentDecode, type QueryPairs } from "./S3Request.ts"
 
@@ -63,6 +63,10 @@ export const signingKey = (secret: string, date: string, region: string, service
   hmac(hmac(hmac(hmac(Buffer.from(`AWS4${secret}`, "utf8"), date), region), service), "aws4_request")
 
 export const signature = (key: Uint8Array, text: string): string => hmac(key, text).toString("hex")
+
+/** In a time that does not depend on where they differ. */
+export const equalSignatures = (a: string, b: string): boolean =>
+  a.length === b.length && timingSafeEqual(Buffer.from(a, "latin1"), Buffer.from(b, "latin1"))
 
 /** What a client signs with. */
 export interface Signer {
