@@ -106,7 +106,9 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
   const none: RecoveredLog = { plan, last: noLink, end: placeAfter(noLink), tornTail: undefined }
   if (lastSegment === undefined) return none
   const number = lastSegment.header.segment
-  const [last, ended] = yield* scanSegment(files, lastSegment, visitNothing)
+  const first = yield* scanSegment(files, lastSegment, visitNothing)
+  // A tail that is given up is worth a second look: a single misread is no torn tail.
+  const [last, ended] = first[1]._tag === "End" ? first : yield* scanSegment(files, lastSegment, visitNothing)
   const tornTail: TornTail | undefined = ended._tag === "End" ? undefined :
     { segment: number, offset: ended.offset, bytes: lastSegment.sizeBytes - ended.offset, why: ended.why }
   yield* makeDurable(disk, files.path(number), last.segment === number ? last : undefined, storeId).pipe(

@@ -70,9 +70,12 @@ const batchAfter = (previous: BatchLink, offset: number, change: Partial<BatchTo
 }
 
 /** What a scan of segment 2 makes of these batches behind its header. */
-const scanOf = (...batches: ReadonlyArray<Uint8Array>): ReadonlyArray<string> => {
+const scanOf = (...batches: ReadonlyArray<Uint8Array>): ReadonlyArray<string> => scanUpTo(undefined, ...batches)
+
+/** The same where the next segment's header proves `last`. */
+const scanUpTo = (last: BatchLink | undefined, ...batches: ReadonlyArray<Uint8Array>): ReadonlyArray<string> => {
   const file = concatBytes([new Uint8Array(4096), ...batches])
-  let [state, commands] = startScan(headerOf(2, 1, linkTo(1, 1)), undefined)
+  let [state, commands] = startScan(headerOf(2, 1, linkTo(1, 1)), last)
   const seen: Array<string> = []
   for (;;) {
     for (const command of commands) if (command._tag !== "Read") seen.push(command._tag)
@@ -103,4 +106,13 @@ test("wal scan: a later batch proves an unreadable one, across any distance", ()
   const first = batchAfter(linkTo(1, 1), 4096)
   const far = batchAfter({ ...first.link, batch: 7 }, 4096 + 4096 * 700)
   expect(scanOf(first.bytes, new Uint8Array(4096 * 699), far.bytes)).toEqual(["Accept", "Damaged"])
+})
+
+test("wal scan: a segment ends with the batch that the next one names, whatever lies behind it", () => {
+  const first = batchAfter(linkTo(1, 1), 4096)
+  const second = batchAfter(first.link, 8192)
+  expect(scanUpTo(first.link, first.bytes, second.bytes)).toEqual(["Accept", "End"])
+  expect(scanUpTo(first.link, first.bytes, new Uint8Array(5000))).toEqual(["Accept", "End"])
+  expect(scanUpTo(second.link, first.bytes)).toEqual(["Accept", "Damaged"])
+  expect(scanUpTo({ ...first.link, hash: "cd".repeat(32) as Hash }, first.bytes)).toEqual(["Accept", "Damaged"])
 })
