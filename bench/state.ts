@@ -1,5 +1,5 @@
 /**
- * The state alone, at a million rows on real disks: `node bench/state.ts [--rows N] [--average N] [--dir FOLDER]`.
+ * The state alone, at a million rows on real disks: `node bench/state.ts [--rows N] [--dir FOLDER]`.
  * Prints what DECISIONS.md quotes: the sealed Merkle tree beside the same rows as plain keys of LMDB, in one run.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
@@ -44,7 +44,12 @@ const print = (what: string, figure: number, unit: string): void => console.log(
 const timed = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     const start = performance.now()
-    return Effect.tap(effect, () => Effect.sync(() => print(what, performance.now() - start, "ms")))
+    const used = process.cpuUsage()
+    return Effect.tap(effect, () =>
+      Effect.sync(() => {
+        const { system, user } = process.cpuUsage(used)
+        print(what, performance.now() - start, `ms (${((system + user) / 1000).toFixed(0)} ms of processor)`)
+      }))
   })
 const each = (what: string, count: number, act: (index: number) => void): void => {
   const start = performance.now()

@@ -114,7 +114,10 @@ describe("state formats", () => {
     fc.assert(fc.property(fc.array(changes, { maxLength: 5 }), fc.integer({ min: 1, max: 5 }), (files, section) => {
       const expected = new Map<string, number>()
       const named = files.map((file) => file.map(([key, value]) => [`k${String(key).padStart(2, "0")}`, value] as const).sort(([a], [b]) => (a < b ? -1 : 1)))
-      for (const file of named) for (const [key, value] of file) value === undefined ? expected.delete(key) : expected.set(key, value)
+      for (const [key, value] of named.flat()) {
+        if (value === undefined) expected.delete(key)
+        else expected.set(key, value)
+      }
       const left = named.map((file) => file.map(([key, value]) => [key, value === undefined ? undefined : Uint8Array.of(value)] as const)).toReversed()
       const sources = left.map(() => ({ rows: [] as Array<readonly [string, Uint8Array | undefined]>, index: 0, ended: false }))
       const merged: Array<readonly [string, number]> = []
