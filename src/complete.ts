@@ -30,7 +30,7 @@ export const joinParts = Effect.fnUntraced(function*(rooms: IngestRooms, get: Ge
 
 /** The parts asked for, in order, as far as the upload has them as asked; `apply` judges once more (R9). */
 const partsOf = Effect.fnUntraced(function*(rooms: IngestRooms, request: CompleteRequest) {
-  const { bucket, key, upload, parts } = request
+  const { bucket, key, parts } = request
   const refuse = (refusal: Refusal): Refused => new Refused({ refusal, bucket, key, sequence: rooms.namespace.head().sequence })
   const stored = new Map<number, PartInfo>()
   let after: number | undefined = 0
@@ -48,10 +48,9 @@ const partsOf = Effect.fnUntraced(function*(rooms: IngestRooms, request: Complet
     if (index > 0 && asked.partNumber <= parts[index - 1]!.partNumber) return yield* refuse("InvalidPartOrder")
     if (part === undefined || part.etag !== asked.etag) return yield* refuse("InvalidPart")
     if (asked.checksum !== undefined && asked.checksum !== part.checksum?.value) return yield* refuse("InvalidPart")
-    if (index < parts.length - 1 && part.sizeBytes < partBytesMin) return yield* refuse("EntityTooSmall")
     chosen.push(part)
   }
-  yield* Effect.logDebug(`upload ${upload}: ${chosen.length} parts`)
+  if (chosen.slice(0, -1).some((part) => part.sizeBytes < partBytesMin)) return yield* refuse("EntityTooSmall")
   return chosen
 })
 

@@ -1,5 +1,5 @@
 /** A whole store on twins, for tests: the same composition as a node's, with bounds so small that everything happens. */
-import { Context, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Scope } from "effect"
 import { fromHex, concatBytes } from "../../src/base/bytes.ts"
 import type { BucketId, StoreId, VaultId } from "../../src/base/ids.ts"
 import type { Body } from "../../src/ports/Body.ts"
@@ -69,26 +69,20 @@ export const withStore = <A, E>(
 export const untilDead = async <E>(
   machine: Machine, program: Effect.Effect<void, E, Rooms | Scope.Scope>, options: Partial<StoreOptions> = {}
 ): Promise<"Ended" | "Died"> => {
-  let ended = false
   const scope = Scope.makeUnsafe()
   const run = Effect.gen(function*() {
     const context = yield* Layer.buildWithScope(storeOn(machine, options), scope)
     yield* Effect.provide(program, Context.merge(context, Context.make(Scope.Scope, scope)))
   })
   const fiber = Effect.runFork(run as Effect.Effect<void>)
-  const done = Effect.runPromise(Fiber.await(fiber)).then((exit) => {
-    ended = true
-    return exit
-  })
-  for (let quiet = 0, before = -1; !ended && quiet < 40; ) {
+  for (let quiet = 0, before = -1; fiber.pollUnsafe() === undefined && quiet < 40;) {
     await new Promise((resolve) => setImmediate(resolve))
     const { operations } = machine.disk
     quiet = machine.disk.stopped && operations === before ? quiet + 1 : 0
     before = operations
   }
-  if (!ended) return "Died"
-  const exit = await done
-  if (Exit.isFailure(exit) && !machine.disk.stopped) throw new Error(String(exit.cause))
+  const exit = fiber.pollUnsafe()
+  if (exit !== undefined && Exit.isFailure(exit) && !machine.disk.stopped) throw new Error(String(exit.cause))
   return machine.disk.stopped ? "Died" : "Ended"
 }
 
