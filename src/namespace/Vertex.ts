@@ -6,7 +6,7 @@
  */
 import { Tokenizer, type Token } from "cborg"
 import { assert } from "../base/assert.ts"
-import { keyBytesMax, objectBytesMax } from "../base/limits.ts"
+import { objectBytesMax } from "../base/limits.ts"
 import type { BucketId, Sequence, TenantId, VaultId, VertexHash } from "../base/ids.ts"
 import type { HybridTime } from "../base/time.ts"
 import { decodeTrusted, decodeWith, encodeWith, flag, FormatError, optional, struct, uint, uint64, word } from "./Canonical.ts"
@@ -79,12 +79,21 @@ const nextNumber = (tokens: Tokenizer): number | bigint => {
   return token.value
 }
 
-/** Reads the head of a vertex in a row. Costs about a microsecond. */
+/** Reads the head of a vertex in a row; throws FormatError where there is none. Costs about a microsecond. */
 export const vertexHead = (bytes: Uint8Array): VertexHead => {
-  // ETags are 16 raw bytes tagged, or text: at most what the key's bound allows, so the head ends early.
-  const tokens = new Tokenizer(bytes.subarray(0, headBytesMax), { strict: true, allowBigInt: true })
+  try {
+    return headOf(new Tokenizer(bytes, { strict: true, allowBigInt: true }))
+  } catch (error) {
+    // cborg throws errors of its own on malformed bytes.
+    if (error instanceof FormatError || !(error instanceof Error)) throw error
+    throw new FormatError(`vertex: ${error.message}`)
+  }
+}
+
+const headOf = (tokens: Tokenizer): VertexHead => {
   tokens.next()
   if (nextNumber(tokens) !== vertexFormat) throw new FormatError("vertex: unknown format")
+  // Tenant, vault, bucket.
   tokens.next()
   tokens.next()
   tokens.next()
@@ -95,8 +104,6 @@ export const vertexHead = (bytes: Uint8Array): VertexHead => {
   const sizeBytes = Number(nextNumber(tokens))
   return { sequence: at, ordinal, time, deleteMarker, sizeBytes, etag: etagOf(tokens) }
 }
-
-const headBytesMax = 512 + keyBytesMax
 
 const etagOf = (tokens: Tokenizer): string => {
   const first: Token = tokens.next()
