@@ -13,6 +13,7 @@ export type RowKey = ByteString
 /** A row's new value; undefined removes it. */
 export type RowChange = readonly [key: RowKey, value: Uint8Array | undefined]
 
+/** Values belong to the state: not to be changed. */
 export interface StateReader {
   readonly get: (key: RowKey) => Uint8Array | undefined
   readonly getMany: (keys: ReadonlyArray<RowKey>) => ReadonlyArray<Uint8Array | undefined>
@@ -30,7 +31,8 @@ export interface Stamp {
 
 /**
  * Seals what the state writes: names are never at rest in clear (R8). `context` is a constant that names the use;
- * a value opens only under the context and associated bytes it was sealed with. The vault of sealer/ is one.
+ * a value opens only under the context and associated bytes it was sealed with. Neither call keeps what it is given.
+ * The vault of sealer/ is one.
  */
 export interface ValueSealer {
   readonly sealValue: (context: string, associated: Uint8Array, plaintext: Uint8Array) => Uint8Array
@@ -51,7 +53,7 @@ export class StateError extends Data.TaggedError("StateError")<{
 export interface StateService {
   /** Reads see every write at once. A node of the tree that fails its check is a StateError defect unless healed. */
   readonly reader: StateReader
-  /** Into the overlay, at once; the stamp moves with the rows. */
+  /** Into the overlay, at once; the stamp moves with the rows, and never back. Values are kept: not to be changed afterwards. */
   readonly write: (changes: ReadonlyArray<RowChange>, stamp: Stamp) => void
   readonly stamp: () => Stamp
   /** Overlay rows and bytes since the last checkpoint began: what decides when the next one is due. */

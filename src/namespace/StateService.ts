@@ -35,6 +35,8 @@ export interface StateOptions {
   readonly rootKey: Uint8Array
   /** Where checkpoint files are, in the data folder. */
   readonly folder: string
+  /** Deltas that are folded into a new base; few in tests. */
+  readonly deltasMax?: number
   readonly onProgress?: (progress: Progress) => void
 }
 
@@ -217,11 +219,12 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
   const files = makeCheckpointFiles(disk, sealer, options.folder)
   const store = makeTreeStore({ sealer, rootKey, get: (address) => index.get(nodeTable, address) })
   const recovered = yield* recover({ index, files, sealer, store, onProgress: options.onProgress ?? (() => {}) })
-  const chain = new CheckpointChain()
+  const chain = new CheckpointChain(options.deltasMax)
   for (const file of recovered.files) chain.add(file, yield* files.size(file))
   if (recovered.damage.length > 0) {
     yield* Effect.logWarning(`state: recovered generation ${recovered.head.generation} in spite of: ${recovered.damage.map((error) => error.detail).join("; ")}`)
-    chain.distrust()
+    // Of the index nothing is left that was damaged; of a file the next base takes the place.
+    if (recovered.damage.some((error) => error.reason !== "Index")) chain.distrust()
   }
   const live: Live = {
     head: recovered.head, version: 0, active: new Overlay(), frozen: undefined, stamp: recovered.head.stamp, garbage: [], isHeadDue: false, isFolding: false,

@@ -60,6 +60,7 @@ export class TreeNode {
   readonly #bytes: Buffer
   /** Made once each: a string of its own compares faster than a slice of a longer one. */
   readonly #keys: Array<RowKey | undefined>
+  readonly #children: Array<Pointer | undefined> = []
   /** Ends of keys, counted from the first one's start, and at level 0 ends of values in #bytes. */
   readonly #keyEnds: Uint32Array
   readonly #valueEnds: Uint32Array
@@ -92,6 +93,10 @@ export class TreeNode {
   }
 
   child(index: number): Pointer {
+    return (this.#children[index] ??= this.#readChild(index))
+  }
+
+  #readChild(index: number): Pointer {
     const hashAt = this.#payloadStart + hashBytesCount * index
     const addressAt = this.#payloadStart + hashBytesCount * this.count + addressBytes * index
     return {
@@ -139,11 +144,17 @@ export const makeNodeHasher = (hashKey: Uint8Array, cutKey: Uint8Array, itemsAve
 export const itemBytes = (key: RowKey, payload: Payload): number =>
   key.length + (payload instanceof Uint8Array ? 6 + payload.length : 2 + hashBytesCount + addressBytes)
 
-/** Keys strictly ascending: asserted. `sizeBytes` is the sum of itemBytes. */
-export const encodeNode = (level: number, keys: ReadonlyArray<RowKey>, payloads: ReadonlyArray<Payload>, sizeBytes: number): Uint8Array => {
+/**
+ * Keys strictly ascending: asserted. `sizeBytes` is the sum of itemBytes. The bytes are in `scratch` where they fit:
+ * good until the next node, and spared the collector.
+ */
+export const encodeNode = (
+  level: number, keys: ReadonlyArray<RowKey>, payloads: ReadonlyArray<Payload>, sizeBytes: number, scratch: Buffer = Buffer.alloc(0)
+): Uint8Array => {
   const count = keys.length
   assert(count > 0 && count === payloads.length, "a node has as many payloads as keys, and some")
-  const bytes = Buffer.allocUnsafeSlow(headerBytes + sizeBytes)
+  const length = headerBytes + sizeBytes
+  const bytes = length <= scratch.length ? scratch.subarray(0, length) : Buffer.allocUnsafeSlow(length)
   let at = headerBytes + 2 * count
   for (let index = 0; index < count; index++) {
     const key = keys[index]!

@@ -5,7 +5,7 @@
 import { assert } from "../base/assert.ts"
 import { equalBytes, fromByteString, toHex } from "../base/bytes.ts"
 import { deriveKey } from "../base/hash.ts"
-import { nodeBytesMax, nodeCacheBytesMax, nodeItemsAverage } from "../base/limits.ts"
+import { nodeBytesCut, nodeBytesMax, nodeCacheBytesMax, nodeItemsAverage } from "../base/limits.ts"
 import type { RowKey, ValueSealer } from "./State.ts"
 import { StateError } from "./State.ts"
 import {
@@ -92,6 +92,7 @@ export const makeTreeStore = (options: TreeStoreOptions): TreeStore => {
     deriveKey("ouroborosdb namespace tree cut v1", rootKey),
     options.itemsAverage ?? nodeItemsAverage
   )
+  const scratch = Buffer.allocUnsafeSlow(2 * nodeBytesCut)
   const cache = new NodeCache(options.cacheBytesMax ?? nodeCacheBytesMax)
 
   const load = (pointer: Pointer): TreeNode => {
@@ -115,7 +116,7 @@ export const makeTreeStore = (options: TreeStoreOptions): TreeStore => {
     hasher,
     load,
     seal: (address, level, keys, payloads, sizeBytes) => {
-      const bytes = encodeNode(level, keys, payloads, sizeBytes)
+      const bytes = encodeNode(level, keys, payloads, sizeBytes, scratch)
       assert(bytes.length <= nodeBytesMax, "a node has at most nodeBytesMax bytes")
       const key = fromByteString(address)
       const hash = hasher.hashNode(bytes, level, keys.length)
