@@ -71,6 +71,7 @@ class Lanes {
   }
 
   submit(job: Job): void {
+    if (this.#closed) return job.answer({ error: "the lanes are closed" })
     this.#waiting.add(job)
     this.#next()
   }

@@ -2,7 +2,7 @@
  * Node: one running store: folder, keys, rooms, listeners. It starts in the order in which a mistake is cheapest:
  * marker, vault key, credentials, the admin address (which answers 503), recovery, and S3 last.
  */
-import { Clock, Effect, Layer, type Scope } from "effect"
+import { Clock, Effect, Layer } from "effect"
 import { makeAdminHandler, type NodeControl } from "../gateway/admin/AdminHandler.ts"
 import { makeS3Handler } from "../gateway/s3/S3Handler.ts"
 import { Namespace } from "../namespace/Namespace.ts"
@@ -11,7 +11,7 @@ import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
 import { type Folder, markFolder, openFolder } from "./Folder.ts"
-import { readTlsFiles } from "./layers.ts"
+import { indexLayer, platformLayer, readTlsFiles } from "./layers.ts"
 import type { HostPort, Settings } from "./Settings.ts"
 import { statusOf } from "./Status.ts"
 import { storeLayer } from "./StoreLayer.ts"
@@ -49,7 +49,9 @@ interface Phase {
 type Rooms = Effect.Success<ReturnType<typeof buildRooms>>
 
 const buildRooms = Effect.fnUntraced(function* (settings: Settings, folder: Folder, vault: Effect.Success<ReturnType<typeof openIdentity>>["vault"]) {
-  const context = yield* Layer.build(storeLayer({ settings, store: folder.store, keys: vault.keys }))
+  const context = yield* Layer.build(
+    storeLayer({ settings, store: folder.store, keys: vault.keys }).pipe(Layer.provide(indexLayer(settings)))
+  )
   return { context }
 })
 
@@ -130,5 +132,8 @@ export const startNode = Effect.fnUntraced(function* (settings: Settings, option
   return node
 })
 
-export type StartError = Effect.Error<ReturnType<typeof startNode>>
-export type StartNeeds = Exclude<Effect.Services<ReturnType<typeof startNode>>, Scope.Scope>
+/** The same on this machine's adapters, which live as long as the scope: provided, they would end with the start. */
+export const startNodeHere = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean; readonly mustExist: boolean }) {
+  const platform = yield* Layer.build(platformLayer(settings))
+  return yield* Effect.provide(startNode(settings, options), platform)
+})

@@ -4,8 +4,7 @@
  */
 import { Effect } from "effect"
 import type { Endpoint } from "../ports/HttpClient.ts"
-import { platformLayer } from "./layers.ts"
-import { startNode } from "./Node.ts"
+import { startNodeHere } from "./Node.ts"
 import { resolveSettings } from "./Settings.ts"
 
 export const withStoppedNode = <A, E, R>(
@@ -15,6 +14,6 @@ export const withStoppedNode = <A, E, R>(
 ) =>
   Effect.scoped(Effect.gen(function* () {
     const settings = yield* resolveSettings({ data, admin: "127.0.0.1:0" }, env, undefined)
-    const node = yield* startNode(settings, { serveS3: false, mustExist: true }).pipe(Effect.provide(platformLayer(settings)))
+    const node = yield* startNodeHere(settings, { serveS3: false, mustExist: true })
     return yield* use({ secure: false, host: node.admin.host, port: node.admin.port })
   }))

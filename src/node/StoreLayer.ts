@@ -32,6 +32,7 @@ export interface StoreOptions {
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
   readonly settle?: SettleOptions
   readonly namespace?: Pick<NamespaceLayer.NamespaceOptions, "applied">
+  readonly checkpoints?: Pick<StateLayer.StateOptions, "deltasMax">
 }
 
 const dayMs = 24 * 3_600_000
@@ -53,7 +54,7 @@ export const storeLayer = (options: StoreOptions) => {
   const restart = Effect.map(Entropy, (entropy) => idOf<RestartId>(entropy.bytes(16)))
   const wal = Layer.unwrap(Effect.map(restart, (restartId) =>
     WalLayer.layer({ folder: "journal", storeId: store, restartId, ...options.wal })))
-  const state = StateLayer.layer({ sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints" })
+  const state = StateLayer.layer({ sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints", ...options.checkpoints })
   const namespace = NamespaceLayer.layer({
     tenant: keys.tenantId ?? defaultTenant, vault: keys.vaultId, sealer: vault, author: nodeAuthor,
     vertexHash: (_, bytes) => vault.vertexHash(bytes), ...options.namespace

@@ -2,8 +2,7 @@
 import { Effect } from "effect"
 import { Signals } from "../ports/Signals.ts"
 import { formatAddress } from "./address.ts"
-import { platformLayer } from "./layers.ts"
-import { type RunningNode, startNode } from "./Node.ts"
+import { type RunningNode, startNodeHere } from "./Node.ts"
 import type { Settings } from "./Settings.ts"
 
 const shownOnce = (node: RunningNode, settings: Settings): ReadonlyArray<string> => {
@@ -31,8 +30,7 @@ const announce = (node: RunningNode, settings: Settings): ReadonlyArray<string> 
 export const serve = (settings: Settings, say: (line: string) => Effect.Effect<void>) =>
   Effect.scoped(Effect.gen(function* () {
     const signals = yield* Signals
-    const node = yield* startNode(settings, { serveS3: true, mustExist: false }).pipe(
-      Effect.provide(platformLayer(settings)),
+    const node = yield* startNodeHere(settings, { serveS3: true, mustExist: false }).pipe(
       // A request to stop during a long recovery need not wait for its end.
       Effect.map((started): RunningNode | undefined => started),
       Effect.raceFirst(Effect.as(signals.stop, undefined))

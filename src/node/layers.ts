@@ -1,0 +1,32 @@
+/** layers: the adapters of this machine under the ports, for one data folder. */
+import { Effect, Layer } from "effect"
+import { readTextFile } from "../adapters/NodeProcess.ts"
+import * as Lmdb from "../adapters/Lmdb.ts"
+import * as NodeDisk from "../adapters/NodeDisk.ts"
+import * as NodeEntropy from "../adapters/NodeEntropy.ts"
+import * as NodeHttp from "../adapters/NodeHttp.ts"
+import * as WorkerCompute from "../adapters/WorkerCompute.ts"
+import { computeLanesMax } from "../base/limits.ts"
+import { ListenError } from "../ports/HttpListener.ts"
+import { KeyValue } from "../ports/KeyValue.ts"
+import type { Settings } from "./Settings.ts"
+
+/** The index is disposable (R8): one that cannot be opened is thrown away, and the state rebuilds it. */
+export const indexLayer = (settings: Settings) =>
+  Layer.effect(KeyValue, Effect.flatMap(Lmdb.openOrReset(`${settings.data}/index`), ({ service, wasReset, why }) =>
+    Effect.as(wasReset ? Effect.logWarning(`the index was damaged (${why}): it is rebuilt from checkpoint and journal`) : Effect.void, service)))
+
+/** The disk holds the folder's lock; the index is opened later, once the folder is known to be ours. */
+export const platformLayer = (settings: Settings) =>
+  Layer.mergeAll(
+    NodeDisk.layer(settings.data),
+    NodeEntropy.layer,
+    NodeHttp.layer,
+    WorkerCompute.layer(new URL("./computeLane.ts", import.meta.url), computeLanesMax)
+  )
+
+/** PEM texts of certificate chain and key. */
+export const readTlsFiles = (tls: NonNullable<Settings["tls"]>) =>
+  Effect.all({ certificate: readTextFile(tls.certificate), key: readTextFile(tls.key) }).pipe(
+    Effect.mapError((error) => new ListenError({ host: "tls", port: 0, detail: error.message }))
+  )
