@@ -1,5 +1,5 @@
 /** A whole store on twins, for tests: the same composition as a node's, with bounds so small that everything happens. */
-import { Context, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Logger, Scope } from "effect"
 import { fromHex, concatBytes } from "../../src/base/bytes.ts"
 import type { BucketId, StoreId, VaultId } from "../../src/base/ids.ts"
 import type { Body } from "../../src/ports/Body.ts"
@@ -62,8 +62,11 @@ export type Rooms = Layer.Success<ReturnType<typeof storeOn>>
 
 /** Runs a program on a store that starts, and stops cleanly at its end. */
 export const withStore = <A, E>(
-  machine: Machine, program: Effect.Effect<A, E, Rooms | Scope.Scope>, options: Partial<StoreOptions> = {}
-): Promise<A> => Effect.runPromise(Effect.scoped(Effect.provide(program, storeOn(machine, options))) as Effect.Effect<A>)
+  machine: Machine, program: Effect.Effect<A, E, Rooms | Scope.Scope>, options: Partial<StoreOptions> = {}, clock?: Clock.Clock
+): Promise<A> => {
+  const run = Effect.scoped(Effect.provide(program, storeOn(machine, options))) as Effect.Effect<A>
+  return Effect.runPromise(clock === undefined ? run : Effect.provideService(run, Clock.Clock, clock))
+}
 
 /** Runs a program until it ends or the disk stops; what was running then is left hanging, as after a power cut. */
 export const untilDead = async <E>(
