@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { beforeEach, describe, expect, it } from "vitest"
 import { codeOf, makeScene, type Scene, textsOf } from "./scene.ts"
-import { sha256 } from "./sign.ts"
+import { sha256, sign } from "./sign.ts"
 
 let scene: Scene
 const bucket = "photos"
@@ -86,6 +86,8 @@ describe("objects: what is put is what is got", () => {
   })
   it("a body without a length is refused", async () => {
     expect((await scene.ask({ method: "PUT", bucket, key: "a", body: "x", sizeBytes: undefined })).status).toBe(411)
+    const { request } = sign({ method: "PUT", bucket, key: "a", nowMs: scene.nowMs })
+    expect((await scene.send({ ...request, headers: request.headers.filter(([name]) => name !== "content-length") })).status).toBe(411)
     expect(codeOf(await scene.ask({ method: "PUT", bucket, key: "a", payloadHash: "UNSIGNED-PAYLOAD", sizeBytes: 5 * 2 ** 30 + 1 }))).toBe("EntityTooLarge")
   })
   it("missing keys and buckets", async () => {

@@ -86,7 +86,7 @@ export const sign = (ask: Ask, path = pathOf(ask)): SignedAsk => {
   const body = bodyOf(ask.pieces ?? [bytes], "sizeBytes" in ask ? ask.sizeBytes : bytes.length)
   const make = (target: string, headers: ReadonlyArray<readonly [string, string]>): HttpRequest => ({
     method, target, secure: false, remote: "test", body,
-    headers: [...headers, ...Object.entries(ask.unsignedHeaders ?? {})].map(([name, value]) => [name.toLowerCase(), value] as const)
+    headers: [...headers, ...(body.sizeBytes === undefined ? [] : [["content-length", String(body.sizeBytes)] as const]), ...Object.entries(ask.unsignedHeaders ?? {})].map(([name, value]) => [name.toLowerCase(), value] as const)
   })
   const finishWith = (canonical: string): string => mac(key, ["AWS4-HMAC-SHA256", date, scope, sha256(Buffer.from(canonical, "latin1"))].join("\n")).toString("hex")
   if (ask.anonymous === true) return { request: make(path + (plain === "" ? "" : `?${plain}`), [["host", ask.host ?? host], ...given]), seed: "", scope, date }

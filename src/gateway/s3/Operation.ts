@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import type { Get } from "../../get.ts"
-import type { AsOf, BucketInfo } from "../../namespace/Model.ts"
+import type { AsOf, BucketInfo, ChecksumAlgorithm } from "../../namespace/Model.ts"
 import type { AsOfRefused, NamespaceService, Refused } from "../../namespace/Namespace.ts"
 import type { Body } from "../../ports/Body.ts"
 import type { EntropyService } from "../../ports/Entropy.ts"
@@ -12,7 +12,7 @@ import type { Put } from "../../put.ts"
 import type { Identity } from "./Authentication.ts"
 import type { Crc64 } from "./Checksums.ts"
 import { openPayload, type Payload, readWhole } from "./Payload.ts"
-import { invalidArgument, type OperationError, S3Error } from "./S3Error.ts"
+import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import type { S3Request } from "./S3Request.ts"
 import { parseXml, type XmlNode } from "./XmlIn.ts"
 
@@ -69,12 +69,16 @@ export const bucketAt = (rooms: Rooms, call: Call, at: number): Effect.Effect<Bu
   rooms.namespace.bucket(call.bucket, at)
 
 /** The body of an object or a part. */
-export const payloadOf = (rooms: Rooms, call: Call, options: { readonly part: boolean; readonly algorithm?: "CRC32" | "CRC32C" | "CRC64NVME" | "SHA1" | "SHA256" }): Payload | S3Error =>
-  openPayload(call.request, call.identity.payload, {
+export const payloadOf = (rooms: Rooms, call: Call, options: { readonly part: boolean; readonly algorithm?: ChecksumAlgorithm }): Payload | S3Error => {
+  const { identity, request } = call
+  // A request without either length has no body, says HTTP; S3 wants that said.
+  if (identity.payload._tag !== "Chunked" && !request.headers.has("content-length")) return s3Error("MissingContentLength")
+  return openPayload(request, identity.payload, {
     crc64: rooms.crc64,
     wantsMd5: options.part ? () => rooms.alwaysMd5 : rooms.wantsMd5,
     ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm })
   })
+}
 
 /** The verified bytes of a small body; empty where the client sent none. */
 export const bytesOf = (rooms: Rooms, call: Call): Effect.Effect<Uint8Array, OperationError> => {
