@@ -43,7 +43,7 @@ export const addVersion = (commit: Commit, view: View, key: string, made: NewVer
   const parent = currentOf(draft, view, key)
   if (nullVersion) {
     // At most one null version is listed: the new one takes the place of the old.
-    const old = nullVersionOf(draft, view, key)
+    const old = versioning === "Unversioned" ? parent : nullVersionOf(draft, view, key)
     if (old !== undefined) hide(commit, view, key, old)
   }
   const { sizeBytes, etag, etagIsMd5, checksum, manifest } = made.content

@@ -8,7 +8,7 @@
  */
 import { decode, encode, rfc8949EncodeOptions } from "cborg"
 import { assert } from "../base/assert.ts"
-import { compareBytes, equalBytes, fromHex, fromUtf8, toHex, toUtf8 } from "../base/bytes.ts"
+import { compareBytes, equalBytes, fromHex, fromUtf8, toHex } from "../base/bytes.ts"
 
 /** Bytes that are no value of their format. The message says what and where. */
 export class FormatError extends Error {
@@ -97,7 +97,8 @@ export const raw = (max: number): Codec<Uint8Array> => ({
 export const text = (max: number): Codec<string> => ({
   write: (value) => {
     assert(value.isWellFormed(), "text with a lone surrogate")
-    const bytes = toUtf8(value)
+    // Several times as fast as TextEncoder for texts as short as ours.
+    const bytes = Buffer.from(value, "utf8")
     assert(bytes.length <= max, `text of ${bytes.length} bytes, at most ${max}`)
     return bytes
   },

@@ -17,15 +17,19 @@ export const table = {
   nullVersion: "\x14", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33"
 } as const
 
+/** Text that is its own escaped form: ASCII without NUL, as most names are. */
+const plain = /^[\x01-\x7f]*$/
+
 export const escapeText = (text: string): ByteString => {
+  if (plain.test(text)) return text
   const bytes = toByteString(toUtf8(text))
   return bytes.includes("\0") ? bytes.replaceAll("\0", "\0\xff") : bytes
 }
 
 /** The text that escapeText made; our rows hold nothing else. */
 export const unescapeText = (escaped: ByteString): string => {
-  const plain = escaped.includes("\0") ? escaped.replaceAll("\0\xff", "\0") : escaped
-  const text = fromUtf8(fromByteString(plain))
+  if (plain.test(escaped)) return escaped
+  const text = fromUtf8(fromByteString(escaped.replaceAll("\0\xff", "\0")))
   assert(text !== undefined, "a row's name is UTF-8")
   return text
 }

@@ -37,6 +37,19 @@ const row = <A extends object>(what: string, codec: Codec<A>): RowFormat<A> => {
   }
 }
 
+/** Remembers what bytes decoded to, for rows that every request reads. Rows are never changed in place. */
+const remembered = <A extends object>({ encode, decode }: RowFormat<A>): RowFormat<A> => {
+  const known = new WeakMap<Uint8Array, A>()
+  return {
+    encode,
+    decode: (bytes) => {
+      let value = known.get(bytes)
+      if (value === undefined) known.set(bytes, value = decode(bytes))
+      return value
+    }
+  }
+}
+
 export interface CommitRow {
   readonly time: HybridTime
   readonly author: string
@@ -61,9 +74,9 @@ export interface BucketNameRow {
   readonly vault: VaultId
   readonly bucket?: BucketId
 }
-export const bucketNameRow = row<BucketNameRow>(
+export const bucketNameRow = remembered(row<BucketNameRow>(
   "bucket name row", struct<BucketNameRow>({ tenant: tenantId, vault: vaultId, bucket: optional(bucketId) })
-)
+))
 
 /** Commits `from` to `to`, both included, of a bucket's rows; no `to`: on and on. */
 export interface LineageInterval {
@@ -82,11 +95,11 @@ export interface BucketConfigRow {
   /** Oldest first, disjoint (R5). */
   readonly lineage: ReadonlyArray<LineageInterval>
 }
-export const bucketConfigRow = row<BucketConfigRow>("bucket config row", struct<BucketConfigRow>({
+export const bucketConfigRow = remembered(row<BucketConfigRow>("bucket config row", struct<BucketConfigRow>({
   tenant: tenantId, vault: vaultId, name: bucketName, owner: principal, created: uint64,
   versioning: word(["Unversioned", "Enabled", "Suspended"]),
   lineage: list(struct<LineageInterval>({ source: bucketId, from: sequence, to: optional(sequence) }), lineageIntervalsMax)
-}))
+})))
 
 /** Which listed version of a key is the null version, once its bucket has been versioned. */
 export interface NullVersionRow {

@@ -254,7 +254,7 @@ describe("namespace against the reference", () => {
         }
         for (const each of places) pair.check({ bucket: "one", key: "a", query: { prefix: "", delimiter: "", after: "a", limit: 2 }, ...each })
       }),
-      { numRuns: 150 }
+      { numRuns: 80 }
     )
   })
 
@@ -267,7 +267,7 @@ describe("namespace against the reference", () => {
         for (const each of reads) pair.check(each)
         for (const delimiter of ["", "/", "\0"]) pair.checkPages(buckets[0], delimiter, limit)
       }),
-      { numRuns: 400 }
+      { numRuns: 250 }
     )
   })
 })
