@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import { crc32c } from "@node-rs/crc32"
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Fiber } from "effect"
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { concatBytes, toBase64, toHex } from "../../src/base/bytes.ts"
@@ -10,6 +10,7 @@ import { Blocks } from "../../src/block/BlockService.ts"
 import { Get } from "../../src/get.ts"
 import type { Checksum } from "../../src/namespace/Model.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
+import { Pins } from "../../src/pins.ts"
 import { Put } from "../../src/put.ts"
 import { Settle } from "../../src/settle.ts"
 import { seededRandom } from "../../sim/Random.ts"
@@ -67,6 +68,32 @@ describe("put and get", () => {
       expect(toHex(yield* get("b"))).toBe(toHex(bytes))
       expect((yield* get("zeros")).every((byte) => byte === 0)).toBe(true)
       expect((yield* get("zeros")).length).toBe(60_000)
+      const before = namespace.counts().journaledBytes
+      const part = seededRandom(90).bytes(4500)
+      yield* put("thrice", concatBytes([part, part, part]))
+      expect(namespace.counts().journaledBytes - before).toBeLessThan(10_000)
+      expect(toHex(yield* get("thrice", 4500, 9000))).toBe(toHex(part))
+    })))
+
+  test("an upload that is interrupted at any point gives back its memory and its pins, and leaves no block", () =>
+    withStore(newMachine(13), Effect.gen(function*() {
+      yield* makeBucket
+      const namespace = yield* Namespace
+      const service = yield* Put
+      for (let turns = 0; turns < 60; turns += 3) {
+        const fiber = yield* Effect.forkChild(service.object({
+          // Says nothing about its size: such a body is counted as the largest.
+          bucket: "b", key: "cut", attributes, body: { ...bodyOf(seededRandom(turns).bytes(80_000)), sizeBytes: undefined }, summary: noSummary
+        }))
+        for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+        yield* Fiber.interrupt(fiber)
+      }
+      const blocks = yield* (yield* Blocks).list
+      expect(blocks.filter((block) => namespace.block(block) === undefined)).toEqual([])
+      expect((yield* Pins).oldest()).toBeUndefined()
+      const bytes = seededRandom(51).bytes(50_000)
+      yield* put("whole", bytes)
+      expect(toHex(yield* get("whole"))).toBe(toHex(bytes))
     })))
 
   test("a body that breaks off leaves nothing: no version, no block, no claim on memory", () =>
