@@ -1,6 +1,6 @@
 /** NodeProcess: the process around the command: environment, standard error, signals and the exit code. */
 import { readFileSync, writeSync } from "node:fs"
-import { Effect, type Exit, Layer } from "effect"
+import { Data, Effect, type Exit, Layer } from "effect"
 import { Signals } from "../ports/Signals.ts"
 
 export const environment: Readonly<Record<string, string | undefined>> = process.env
@@ -9,9 +9,15 @@ export const packageVersion: string = (JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8")
 ) as { readonly version: string }).version
 
+export class FileUnreadable extends Data.TaggedError("FileUnreadable")<{ readonly path: string; readonly detail: string }> {
+  override get message(): string {
+    return `${this.path} cannot be read: ${this.detail}`
+  }
+}
+
 /** A small text file of the operator's (a certificate, a key). */
-export const readTextFile = (path: string): Effect.Effect<string, Error> =>
-  Effect.try({ try: () => readFileSync(path, "utf8"), catch: (error) => (error instanceof Error ? error : new Error(String(error))) })
+export const readTextFile = (path: string): Effect.Effect<string, FileUnreadable> =>
+  Effect.try({ try: () => readFileSync(path, "utf8"), catch: (error) => new FileUnreadable({ path, detail: String(error) }) })
 
 const stderr = 2
 
