@@ -17,7 +17,7 @@ import { listObjects, listVersions, objectVersion } from "../../src/namespace/Qu
 import { listParts, listUploads, uploadOf } from "../../src/namespace/QueryUploads.ts"
 import { currentOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
 import type { RowKey, StateReader } from "../../src/namespace/State.ts"
-import type { Body, BodyError } from "../../src/ports/Body.ts"
+import { type Body, BodyError } from "../../src/ports/Body.ts"
 import { Entropy } from "../../src/ports/Entropy.ts"
 import { type BodySummary, Put, type Stored } from "../../src/put.ts"
 
@@ -216,10 +216,12 @@ const get: typeof Get.Service = {
     Effect.suspend(() => {
       if (version.attributes.userMetadata["damaged"] === "yes") return Effect.fail(new ReadError({ reason: "Damaged", detail: "a chunk fails its hash" }))
       let bytes: Uint8Array | undefined = inline(version).slice(start, end)
-      const next = Effect.sync(() => {
+      const torn = version.attributes.userMetadata["damaged"] === "later"
+      const next = Effect.suspend((): Effect.Effect<Uint8Array | undefined, BodyError> => {
         const now = bytes
+        if (now === undefined && torn) return Effect.fail(new BodyError({ reason: "BadDigest", detail: "a later chunk fails its hash" }))
         bytes = undefined
-        return now === undefined || now.length === 0 ? undefined : now
+        return Effect.succeed(now === undefined || now.length === 0 ? undefined : now)
       })
       return Effect.succeed({ sizeBytes: end - start, next } satisfies Body)
     }),

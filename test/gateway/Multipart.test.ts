@@ -96,6 +96,11 @@ describe("multipart: from create to complete", () => {
 })
 
 describe("multipart: what is refused", () => {
+  it("a part copy whose source turns out damaged is the store's fault, not the client's", async () => {
+    await scene.ask({ method: "PUT", bucket, key: "source", body: "0123456789", headers: { "x-amz-meta-damaged": "later" } })
+    const answer = await part(await create(), 1, "", { "x-amz-copy-source": `/${bucket}/source` })
+    expect([answer.status, codeOf(answer)]).toEqual([500, "InternalError"])
+  })
   it("part numbers out of range, uploads that are none", async () => {
     const upload = await create()
     for (const number of [0, 10_001, -1, "x", ""]) expect(codeOf(await part(upload, number, "x")), String(number)).toBe("InvalidArgument")

@@ -67,10 +67,10 @@ export interface SignedAsk {
   readonly date: string
 }
 
-/** A body of these pieces, announcing `sizeBytes`. */
+/** A body of these pieces, announcing `sizeBytes`; others may run between them. */
 export const bodyOf = (pieces: ReadonlyArray<Uint8Array>, sizeBytes: number | undefined): HttpRequest["body"] => {
   const queue = pieces.filter((piece) => piece.length > 0)
-  return { sizeBytes, next: Effect.sync(() => queue.shift()?.slice()) }
+  return { sizeBytes, next: Effect.andThen(Effect.yieldNow, Effect.sync(() => queue.shift()?.slice())) }
 }
 
 export const sign = (ask: Ask, path = pathOf(ask)): SignedAsk => {

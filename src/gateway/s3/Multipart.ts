@@ -3,19 +3,16 @@ import { Effect } from "effect"
 import { idBytes, idOf, type UploadId } from "../../base/ids.ts"
 import { partNumberMax, singlePutBytesMax } from "../../base/limits.ts"
 import type { Checksum, ChecksumAlgorithm, CompletedPart, UploadInfo } from "../../namespace/Model.ts"
-import type { Body } from "../../ports/Body.ts"
-import type { BodySummary } from "../../put.ts"
 import { type ByteRange, parseCopyRange } from "./ByteRange.ts"
-import { algorithms, checkValue, claimOf, elementOf, headerOf, makeHasher, requestedAlgorithm } from "./Checksums.ts"
+import { algorithms, checkValue, claimOf, elementOf, headerOf, requestedAlgorithm } from "./Checksums.ts"
 import { parseEtags, writeCondition } from "./Conditions.ts"
 import { readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
-import { findSource, resultElements } from "./ObjectCopy.ts"
+import { blameStore, findSource, resultElements, sourceBody } from "./ObjectCopy.ts"
 import { storedHeaders, tooLarge } from "./ObjectWrite.ts"
 import { type Call, type Header, type Operation, orFail, payloadOf, reply, type Rooms, xmlOf, xmlReply } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import { childrenOf, textOf, type XmlNode } from "./XmlIn.ts"
 import { document, element } from "./XmlOut.ts"
-import { toBase64 } from "../../base/bytes.ts"
 
 /** An id that cannot be one names no upload. */
 export const uploadIdOf = (call: Call): UploadId | S3Error => {
@@ -103,21 +100,6 @@ const copyRange = (call: Call, sizeBytes: number): ByteRange | S3Error => {
     : range
 }
 
-const hashed = (rooms: Rooms, body: Body, algorithm: ChecksumAlgorithm | undefined): { readonly body: Body; readonly summary: () => BodySummary } => {
-  if (algorithm === undefined) return { body, summary: () => ({ md5: undefined, checksum: undefined }) }
-  const hasher = makeHasher(algorithm, rooms.crc64)
-  return {
-    body: {
-      sizeBytes: body.sizeBytes,
-      next: Effect.map(body.next, (bytes) => {
-        if (bytes !== undefined) hasher.update(bytes)
-        return bytes
-      })
-    },
-    summary: () => ({ md5: undefined, checksum: { algorithm, value: toBase64(hasher.digest()), type: "FULL_OBJECT" } })
-  }
-}
-
 export const uploadPartCopy: Operation = Effect.fnUntraced(function*(rooms: Rooms, call: Call) {
   const upload = yield* orFail(uploadIdOf(call))
   const partNumber = yield* orFail(partNumberOf(call))
@@ -126,8 +108,9 @@ export const uploadPartCopy: Operation = Effect.fnUntraced(function*(rooms: Room
   const range = yield* orFail(copyRange(call, found.version.sizeBytes))
   if (range.end - range.start > singlePutBytesMax) return yield* tooLarge(range.end - range.start)
   const source = yield* rooms.get.open(found.version, range.start, range.end)
-  const { body, summary } = hashed(rooms, source, info.checksum?.algorithm)
-  const stored = yield* rooms.put.part({ bucket: call.bucket, key: call.key, upload, partNumber, body, summary })
+  const stored = yield* blameStore(rooms.put.part({
+    bucket: call.bucket, key: call.key, upload, partNumber, ...sourceBody(rooms, source, info.checksum?.algorithm)
+  }))
   return xmlReply(stored.sequence, document("CopyPartResult", resultElements(stored)), found.headers)
 })
 

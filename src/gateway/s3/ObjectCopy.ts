@@ -2,8 +2,8 @@
 import { Effect } from "effect"
 import { singlePutBytesMax } from "../../base/limits.ts"
 import type { Attributes, ChecksumAlgorithm, ObjectVersion } from "../../namespace/Model.ts"
-import type { Body } from "../../ports/Body.ts"
-import type { BodySummary, Stored } from "../../put.ts"
+import type { Body, BodyError } from "../../ports/Body.ts"
+import type { BodySummary, PutError, Stored } from "../../put.ts"
 import { requestedAlgorithm, elementOf, makeHasher } from "./Checksums.ts"
 import { judgeCopy, writeCondition } from "./Conditions.ts"
 import { formatIso } from "./HttpDate.ts"
@@ -85,8 +85,9 @@ const attributesOf = (call: Call, found: FoundSource): Attributes | S3Error => {
   }
 }
 
-/** A body that hashes what passes: for a copy that asks for a checksum its source does not have. */
-const hashing = (rooms: Rooms, body: Body, algorithm: ChecksumAlgorithm): { readonly body: Body; readonly summary: () => BodySummary } => {
+/** The bytes of a version as the body of a write, with the checksum that the copy is to have. */
+export const sourceBody = (rooms: Rooms, body: Body, algorithm: ChecksumAlgorithm | undefined): { readonly body: Body; readonly summary: () => BodySummary } => {
+  if (algorithm === undefined) return { body, summary: () => ({ md5: undefined, checksum: undefined }) }
   const hasher = makeHasher(algorithm, rooms.crc64)
   return {
     body: {
@@ -100,6 +101,11 @@ const hashing = (rooms: Rooms, body: Body, algorithm: ChecksumAlgorithm): { read
   }
 }
 
+/** A body of our own that fails is damage in the store, no fault of the client. */
+export const blameStore = <A>(write: Effect.Effect<A, PutError>): Effect.Effect<A, Exclude<PutError, BodyError> | S3Error> =>
+  Effect.catchTag(write, "BodyError", (error) =>
+    Effect.fail(s3Error("InternalError", `The bytes of the copy's source cannot be read as they were written: ${error.detail}`)))
+
 const store = Effect.fnUntraced(function*(
   rooms: Rooms, call: Call, version: ObjectVersion, attributes: Attributes
 ): Effect.fn.Return<Stored, OperationError> {
@@ -110,7 +116,7 @@ const store = Effect.fnUntraced(function*(
     return yield* rooms.put.copy({ ...target, source: version })
   }
   const body = yield* rooms.get.open(version)
-  return yield* rooms.put.object({ ...target, ...hashing(rooms, body, algorithm) })
+  return yield* blameStore(rooms.put.object({ ...target, ...sourceBody(rooms, body, algorithm) }))
 })
 
 export const resultElements = (stored: Stored): string =>
