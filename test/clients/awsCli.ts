@@ -13,7 +13,8 @@ export const awsCases = (stage: Stage): ReadonlyArray<Case> => {
     AWS_CONFIG_FILE: join(folder, "config"), AWS_SHARED_CREDENTIALS_FILE: join(folder, "none"), AWS_MAX_ATTEMPTS: "1",
     ...(stage.ca === undefined ? {} : { AWS_CA_BUNDLE: stage.ca })
   }
-  writeFileSync(env["AWS_CONFIG_FILE"] ?? "", "[default]\ns3 =\n  addressing_style = path\n")
+  // In us-east-1 this aws-cli presigns with the old Signature Version 2 unless it is told otherwise.
+  writeFileSync(env["AWS_CONFIG_FILE"] ?? "", "[default]\ns3 =\n  addressing_style = path\n  signature_version = s3v4\n")
   const aws = (args: ReadonlyArray<string>, options: { readonly code?: number; readonly input?: string | Uint8Array } = {}): Promise<Said> =>
     runClient(stage.clients.aws, ["--endpoint-url", server.s3, ...args], { env, ...options })
   const api = async (...args: ReadonlyArray<string>): Promise<any> => {

@@ -310,7 +310,7 @@ def listing():
     same(s3.list_objects_v2(Bucket=name, StartAfter="c/d/398")["KeyCount"], 1, "start-after")
     same(s3.list_objects_v2(Bucket=name, MaxKeys=0)["KeyCount"], 0, "max-keys 0")
     sizes = {entry["Size"] for entry in first["Contents"]}
-    same(sizes, {5}, "sizes")
+    same(sizes, {5, 7}, "sizes")
 
 
 @case("versioning: overwrite, list, read and restore by id, delete marker, suspended")
@@ -530,7 +530,8 @@ def as_of():
     refused("NoSuchKey", 404, s3.get_object, Bucket=name, Key="k")
     refused("AsOfInFuture", 400, at("999999999").get_object, Bucket=name, Key="k")
     refused("AsOfInFuture", 400, at("2999-01-01T00:00:00Z").get_object, Bucket=name, Key="k")
-    refused("AsOfBeforeHorizon", 400, at("1999-01-01T00:00:00Z").get_object, Bucket=name, Key="k")
+    # Nothing has been purged, so history reaches back to an empty store: the bucket was not there.
+    refused("NoSuchBucket", 404, at("1999-01-01T00:00:00Z").get_object, Bucket=name, Key="k")
     for call, arguments in ((at(commit).put_object, {"Body": b"x"}), (at(commit).delete_object, {})):
         try:
             call(Bucket=name, Key="k", **arguments)
@@ -553,7 +554,8 @@ def errors():
         refused(code, 403, other.get_object, Bucket=name, Key="k")
         refused(code, 403, other.put_object, Bucket=name, Key="k", Body=b"x")
     refused("NotImplemented", 501, s3.get_bucket_replication, Bucket=name)
-    refused("InvalidArgument", 400, s3.upload_part, Bucket=name, Key="k", UploadId="x", PartNumber=10001, Body=b"")
+    upload = s3.create_multipart_upload(Bucket=name, Key="k")["UploadId"]
+    refused("InvalidArgument", 400, s3.upload_part, Bucket=name, Key="k", UploadId=upload, PartNumber=10001, Body=b"")
 
 
 def expire(*_):

@@ -124,8 +124,16 @@ describe("first start", () => {
 
 describe("ready", () => {
   it("/health/ready is 503 until S3 serves, then 200, and 503 again while it stops", async () => {
-    const [s3, admin] = [await freePort(), await freePort()]
     const data = folder()
+    // Something to recover, so that the time before S3 serves is long enough to be seen.
+    const before = await start({ data })
+    await call(before, { method: "PUT", bucket: "slow" })
+    await Promise.all(Array.from({ length: 24 }, async (_, lane) => {
+      for (let index = 0; index < 25; index++) await call(before, { method: "PUT", bucket: "slow", key: `${lane}/${index}`, body: Buffer.alloc(4000, index) })
+    }))
+    closeConnections(before)
+    await before.kill()
+    const [s3, admin] = [await freePort(), await freePort()]
     const [command, ...args] = serveCommand(data, { s3: `127.0.0.1:${s3}`, admin: `127.0.0.1:${admin}` })
     const running = spawnWatched(command ?? "", args)
     const ready = async (): Promise<number> =>
@@ -139,7 +147,6 @@ describe("ready", () => {
     await running.line(readyLine)
     // A PUT that is under way holds the end back, within a bound.
     const target = { s3: `http://127.0.0.1:${s3}`, ...readCredentials(data) }
-    await call(target, { method: "PUT", bucket: "slow" })
     const signed = sign(target, { method: "PUT", path: encodePath("slow", "k") })
     const socket = connect(s3, "127.0.0.1")
     let answer = ""
