@@ -55,7 +55,8 @@ export const KERNELS: Readonly<Record<string, ReadonlyArray<string>>> = {
   carrier: ["node:crypto", "cborg"],
   membership: ["node:crypto", "cborg"],
   gateway: ["node:crypto", "fast-xml-parser", "hash-wasm", "@node-rs/crc32"],
-  node: [...PROCESS, "@effect/platform-node"],
+  // A lane of WorkerCompute starts in node/, where the table of kernels is; it has a port to its adapter and nothing else.
+  node: [...PROCESS, "@effect/platform-node", "node:worker_threads"],
   cli: [...PROCESS, "@effect/platform-node", "node:crypto", "fast-xml-parser"]
 }
 
