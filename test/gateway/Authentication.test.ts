@@ -66,6 +66,13 @@ describe("authentication: by header", () => {
     ]
     for (const ask of asks) expect(codeOf(await scene.ask(ask)), JSON.stringify(ask)).not.toBe("SignatureDoesNotMatch")
   })
+  it("a plus in a query is a space, in a path a plus", async () => {
+    await scene.ask({ method: "PUT", bucket, key: "one two" })
+    const { request } = sign({ bucket, query: [["prefix", "one two"]], nowMs: scene.nowMs })
+    expect((await scene.send({ ...request, target: request.target.replace("%20", "+") })).text).toContain("<Key>one two</Key>")
+    await scene.ask({ method: "PUT", bucket, key: "1+1", body: "sum" })
+    expect((await scene.send(sign({ nowMs: scene.nowMs }, `/${bucket}/1+1`).request)).text).toBe("sum")
+  })
   it("a path signed as sent, with encoded slashes, verifies too", async () => {
     const { request } = sign({ nowMs: scene.nowMs }, `/${bucket}/x%2Fy`)
     expect(codeOf(await scene.send(request))).toBe("NoSuchKey")

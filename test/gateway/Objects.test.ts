@@ -25,6 +25,7 @@ describe("objects: what is put is what is got", () => {
     expect(stored.headers.has("x-amz-version-id")).toBe(false)
     const got = await get("a.txt")
     expect([got.status, got.text]).toEqual([200, "hello"])
+    expect(got.headers.has("x-amz-version-id")).toBe(false)
     expect(got.headers.get("content-type")).toBe("text/plain")
     expect(got.headers.get("content-length")).toBe("5")
     expect(got.headers.get("accept-ranges")).toBe("bytes")
