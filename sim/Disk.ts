@@ -29,6 +29,8 @@ export class MemoryDisk {
   readonly layer: Layer.Layer<Disk>
   /** Asked before each operation. */
   fault: FaultHook | undefined
+  /** A disk that loses writes: where it says so a write succeeds and nothing is written. */
+  loseWrite: ((path: string, offset: number) => boolean) | undefined
   /** Writes past it fail with NoSpace. */
   capacityBytes = Number.MAX_SAFE_INTEGER
   /** Completed and failed operations by kind. */
@@ -144,6 +146,7 @@ export class MemoryDisk {
   #successor(names: DiskNames): MemoryDisk {
     const disk = new MemoryDisk(names)
     disk.capacityBytes = this.capacityBytes
+    disk.loseWrite = this.loseWrite
     return disk
   }
 }
@@ -272,7 +275,7 @@ const fileHandle = (
     const bytes = concatBytes(parts)
     checkSpace(disk, bytes.length)
     const count = share === 1 ? bytes.length : Math.floor((bytes.length * share) / 512) * 512
-    if (count > 0) file.write(offset, bytes.subarray(0, count))
+    if (count > 0 && disk.loseWrite?.(path, offset) !== true) file.write(offset, bytes.subarray(0, count))
   }
   const handle: DiskFile = {
     path,

@@ -16,6 +16,11 @@ interface File {
 export class CheckpointChain {
   #files: Array<File & { readonly sizeBytes: number }> = []
   #isDoubtful = false
+  readonly #deltasMax: number
+
+  constructor(deltasMax: number = checkpointDeltasMax) {
+    this.#deltasMax = deltasMax
+  }
 
   /** Replaces what had this kind and generation. */
   add(file: File, sizeBytes: number): void {
@@ -41,7 +46,7 @@ export class CheckpointChain {
     const base = this.#bases()[0]
     const deltas = this.#files.filter((file) => file.kind === "delta" && file.generation > (base?.generation ?? 0))
     const bytes = deltas.reduce((sum, file) => sum + file.sizeBytes, 0)
-    return this.#isDoubtful || deltas.length >= checkpointDeltasMax ||
+    return this.#isDoubtful || deltas.length >= this.#deltasMax ||
       bytes > Math.max(base?.sizeBytes ?? 0, checkpointBaseBytesMin)
   }
 

@@ -1,0 +1,60 @@
+/**
+ * SimulatedScheduler: Effect's scheduler as a queue that its owner empties, task by task, with chances of its own for
+ * which task is next. It sits under every fiber of a simulated node; dropping it is powering the node off: no fiber
+ * goes on, and no finalizer runs.
+ */
+import type { Scheduler } from "effect"
+import type { Random } from "./Random.ts"
+
+type SchedulerInterface = Scheduler.Scheduler
+
+export class SimulatedScheduler implements SchedulerInterface {
+  readonly executionMode = "async"
+  readonly #random: Random
+  readonly #disorder: number
+  #ready: Array<() => void> = []
+  #next = 0
+  #off = false
+
+  /** With chance `disorder` the next task is any of those that wait, else the one that has waited longest. */
+  constructor(random: Random, disorder = 0.1) {
+    this.#random = random
+    this.#disorder = disorder
+  }
+
+  shouldYield: SchedulerInterface["shouldYield"] = (fiber) => fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield
+
+  makeDispatcher(): Scheduler.SchedulerDispatcher {
+    return {
+      scheduleTask: (task) => void (this.#off || this.#ready.push(task)),
+      flush: () => { while (this.step()) { /* until nothing waits */ } }
+    }
+  }
+
+  /** Runs one task; false where none waits. */
+  step(): boolean {
+    const waiting = this.#ready.length - this.#next
+    if (waiting === 0) return false
+    if (waiting > 1 && this.#random.chance(this.#disorder)) {
+      const other = this.#next + this.#random.below(waiting)
+      const task = this.#ready[other]!
+      this.#ready[other] = this.#ready[this.#next]!
+      this.#ready[this.#next] = task
+    }
+    const task = this.#ready[this.#next]!
+    this.#next += 1
+    if (this.#next > 1024 && this.#next * 2 > this.#ready.length) {
+      this.#ready = this.#ready.slice(this.#next)
+      this.#next = 0
+    }
+    task()
+    return true
+  }
+
+  /** Nothing runs any more. */
+  powerOff(): void {
+    this.#off = true
+    this.#ready = []
+    this.#next = 0
+  }
+}

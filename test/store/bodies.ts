@@ -1,0 +1,67 @@
+/**
+ * Bodies: contents of objects, made from a few shared pieces so that chunks are met again, and remembered by the token
+ * under which the reference model knows them. A token is 32 hex digits: it serves as MD5 where a client gives one.
+ */
+import { concatBytes } from "../../src/base/bytes.ts"
+import { hashOf } from "../../src/base/hash.ts"
+import { seededRandom, type Random } from "../../sim/Random.ts"
+
+const pieceBytes = 8192
+const pieceCount = 8
+const tokenDigits = 32
+/** S3's least size of a part that is not the last. */
+const bigPartBytes = 5 * 1024 * 1024
+
+const pieces = Array.from({ length: pieceCount }, (_, index) => seededRandom(1000 + index).bytes(pieceBytes))
+const bigPart = new Uint8Array(bigPartBytes).fill(7)
+
+export interface Blob {
+  readonly token: string
+  readonly bytes: Uint8Array
+}
+
+export class Bodies {
+  readonly #byToken = new Map<string, Uint8Array>()
+
+  remember(bytes: Uint8Array): Blob {
+    const token = hashOf(bytes).slice(0, tokenDigits)
+    if (!this.#byToken.has(token)) this.#byToken.set(token, bytes)
+    return { token, bytes: this.#byToken.get(token)! }
+  }
+
+  /** Empty to small (in the row), some chunks, or so many that they fill blocks and pages. */
+  draw(random: Random): Blob {
+    const kind = random.below(10)
+    if (kind < 3) return this.remember(random.bytes(random.below(200)))
+    if (kind < 4) return this.remember(pieces[0]!.subarray(0, 1 + random.below(50)))
+    if (kind < 8) return this.remember(mixed(random, 200 + random.below(20_000)))
+    return this.remember(mixed(random, 20_000 + random.below(60_000)))
+  }
+
+  bigPart(): Blob {
+    return this.remember(bigPart)
+  }
+
+  /** The bytes of a model's body: one token after the other. */
+  bytes(body: string): Uint8Array {
+    const tokens = body.match(/.{32}/g) ?? []
+    return concatBytes(tokens.map((token) => {
+      const bytes = this.#byToken.get(token)
+      if (bytes === undefined) throw new Error(`no client ever sent ${token}`)
+      return bytes
+    }))
+  }
+}
+
+/** Pieces that others have too between bytes of its own. */
+const mixed = (random: Random, size: number): Uint8Array => {
+  const parts: Array<Uint8Array> = []
+  let left = size
+  while (left > 0) {
+    const part = random.chance(0.5) ? random.pick(pieces) : random.bytes(1 + random.below(6000))
+    const taken = part.subarray(0, left)
+    parts.push(taken)
+    left -= taken.length
+  }
+  return concatBytes(parts)
+}

@@ -1,0 +1,165 @@
+/**
+ * World: one machine's life after life: a disk, an index and time that outlive processes, a store that starts on them
+ * with bounds so small that everything happens, clients at work, and a crash between any two disk operations.
+ */
+import { Cause, Clock, Context, Effect, Exit, Layer, Logger, Scheduler, Scope } from "effect"
+import { fromHex } from "../../src/base/bytes.ts"
+import type { StoreId, VaultId } from "../../src/base/ids.ts"
+import { Disk, type DiskService } from "../../src/ports/Disk.ts"
+import { Compute } from "../../src/ports/Compute.ts"
+import { Entropy, type EntropyService } from "../../src/ports/Entropy.ts"
+import { KeyValue } from "../../src/ports/KeyValue.ts"
+import { type StoreOptions, storeLayer } from "../../src/node/StoreLayer.ts"
+import type { VaultKeys } from "../../src/sealer/VaultKeys.ts"
+import type { SettlePhase } from "../../src/settle.ts"
+import { SimulatedClock } from "../../sim/Clock.ts"
+import { simulatedCompute } from "../../sim/Compute.ts"
+import { MemoryDisk } from "../../sim/Disk.ts"
+import { seededEntropy } from "../../sim/Entropy.ts"
+import { MemoryKeyValue } from "../../sim/KeyValue.ts"
+import { type Random, seededRandom } from "../../sim/Random.ts"
+import { SimulatedScheduler } from "../../sim/Scheduler.ts"
+import { Bodies } from "./bodies.ts"
+import { Broken, claim, Oracle } from "./Oracle.ts"
+
+const storeId = "0102030405060708090a0b0c0d0e0f10" as StoreId
+const vaultId = "1112131415161718191a1b1c1d1e1f20" as VaultId
+const keys: VaultKeys = { vaultId, generation: 1, master: fromHex("42".repeat(32)) }
+
+/** What a run plants besides crashes. */
+export interface Plan {
+  /** What the store gets instead of the disk: the disk, and something wrong with it. */
+  readonly disk?: (disk: DiskService) => DiskService
+  readonly loseWrite?: MemoryDisk["loseWrite"]
+}
+
+const hangsAfterMs = 1_800_000
+/** Time passes while something is under way, but not hours. */
+const hurryMsMax = 1000
+const stepsMax = 20_000_000
+
+/** Chunks of about 1 KiB, units of 8 KiB, blocks of 16 KiB, pages of 16 entries, segments of 64 KiB. */
+const smallStore: Omit<StoreOptions, "store" | "keys" | "namespace"> = {
+  settings: { chunkAverageBytes: 1024, checkpointRows: 60, retentionDays: 1 / 24 / 60 / 6 },
+  sizes: { unitBytes: 8192, inlineBytesMax: 200, blockBytesTarget: 16_384, pageEntriesMax: 16, inlineEntriesMax: 4 },
+  wal: { sizes: { segmentBytes: 64 * 1024, batchBytesMax: 32 * 1024 }, idleMs: 700 },
+  settle: { blockBytesTarget: 16_384, pollMs: 200, ageMsMax: 3000 },
+  checkpoints: { deltasMax: 3 }
+}
+
+/** Ids that begin alike, so that blocks share folders as they do in a store that is older than any test's. */
+const fewPrefixes = ({ bytes }: EntropyService): EntropyService => ({
+  bytes: (count) => {
+    const drawn = bytes(count)
+    if (count > 0) drawn[0]! &= 3
+    return drawn
+  }
+})
+
+const startStore = (options: StoreOptions) => storeLayer(options)
+export type Rooms = Layer.Success<ReturnType<typeof startStore>>
+
+type Ended<A> = { readonly _tag: "Done"; readonly exit: Exit.Exit<A, unknown> } | { readonly _tag: "Dead" }
+
+export class World {
+  readonly seed: number
+  readonly random: Random
+  readonly oracle = new Oracle()
+  readonly bodies = new Bodies()
+  disk = new MemoryDisk()
+  index = new MemoryKeyValue()
+  clock = new SimulatedClock(1_700_000_000_000)
+  /** Every answer and every recovery, in order: the same for the same seed (P9). */
+  readonly trace: Array<string> = []
+  readonly logs: Array<string> = []
+  readonly operations = { asked: 0, failed: 0, lives: 0, crashedInRecovery: 0, powerCuts: 0, kills: 0, indexesLost: 0 }
+  readonly phases = new Map<string, number>()
+  /** Operations may fail: the disk of this life does. */
+  faulty = false
+  /** What the store's housework is doing. */
+  phase: SettlePhase = "Idle"
+  #scheduler: SimulatedScheduler
+  #hurry = 0
+  readonly #plan: Plan
+
+  constructor(seed: number, plan: Plan = {}) {
+    this.seed = seed
+    this.random = seededRandom(seed)
+    this.#plan = plan
+    this.disk.loseWrite = plan.loseWrite
+    this.#scheduler = new SimulatedScheduler(this.random.fork())
+  }
+
+  note(line: string): void {
+    this.trace.push(`${this.disk.operations} ${line}`)
+  }
+
+  /** A process begins: it has threads of its own, and the machine's time. */
+  begin(): void {
+    this.operations.lives += 1
+    this.clock = new SimulatedClock(this.clock.nowMs + this.random.below(5000))
+    this.#scheduler = new SimulatedScheduler(this.random.fork(), this.random.pick([0, 0.1, 0.5]))
+    this.#hurry = this.random.pick([0, 0.002, 0.02, 0.1])
+  }
+
+  /** The store, started on this machine in the scope. */
+  store(scope: Scope.Scope): Effect.Effect<Context.Context<Rooms>, unknown> {
+    const ports = Layer.mergeAll(
+      Layer.succeed(Disk, this.#plan.disk?.(this.disk.service) ?? this.disk.service),
+      Layer.succeed(KeyValue, this.index.service),
+      Layer.succeed(Entropy, fewPrefixes(seededEntropy(this.random.fork()))),
+      Layer.succeed(Compute, simulatedCompute())
+    )
+    const observe = (phase: SettlePhase): void => {
+      this.phase = phase
+      this.phases.set(phase, (this.phases.get(phase) ?? 0) + 1)
+    }
+    const layer = startStore({
+      store: storeId, keys, ...smallStore, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe }
+    })
+    return Layer.buildWithScope(Layer.provide(layer, ports), scope)
+  }
+
+  /** Runs an effect and everything beside it until it ends, or the disk has stopped and nothing moves any more. */
+  drive<A>(effect: Effect.Effect<A, unknown>): Ended<A> {
+    const logger = Logger.make<unknown, void>((options) => {
+      this.logs.push(`${this.disk.operations} ${options.logLevel} ${String(options.message)}`)
+    })
+    const context = Context.mergeAll(
+      Context.make(Scheduler.Scheduler, this.#scheduler),
+      Context.make(Clock.Clock, this.clock),
+      Context.make(Logger.CurrentLoggers, new Set([logger]))
+    )
+    const fiber = Effect.runForkWith(context)(effect)
+    const untilMs = this.clock.nowMs + hangsAfterMs
+    for (let steps = 0; steps < stepsMax; steps += 1) {
+      if (this.oracle.broken !== undefined) throw this.oracle.broken
+      const exit = fiber.pollUnsafe()
+      if (exit !== undefined) return { _tag: "Done", exit }
+      if (this.#hurry > 0 && this.random.chance(this.#hurry) && (this.clock.waitMs ?? hurryMsMax) < hurryMsMax) this.clock.advance()
+      if (this.#scheduler.step()) continue
+      if (this.disk.stopped) return { _tag: "Dead" }
+      claim(this.clock.nowMs < untilMs, "nothing came to an end for half an hour")
+      claim(this.clock.advance(), "nothing moves, and nobody sleeps")
+    }
+    throw new Broken(`no end after ${stepsMax} steps`)
+  }
+
+  /** The process is gone. What survives: the disk as a power cut or SIGKILL leaves it, and some index, or none. */
+  die(): void {
+    this.#scheduler.powerOff()
+    const { random } = this
+    const cut = random.chance(0.75)
+    this.disk = cut ? this.disk.crash(random) : this.disk.kill(random)
+    const index = cut ? this.index.crash(random) : this.index.kill()
+    const lost = random.chance(0.1)
+    this.index = lost ? new MemoryKeyValue() : index
+    if (cut) this.operations.powerCuts += 1
+    else this.operations.kills += 1
+    if (lost) this.operations.indexesLost += 1
+    this.note(cut ? "power cut" : "killed")
+  }
+}
+
+/** What went wrong, of a run that was not to fail. */
+export const causeOf = (exit: Exit.Exit<unknown, unknown>): string => Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "success"
