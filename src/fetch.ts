@@ -37,6 +37,8 @@ export interface FetchService {
   readonly chunks: (ids: ReadonlyArray<ChunkId>) => Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
   /** A read of this chunk met a damaged copy: deduplication must not count on it (R1). */
   readonly isDamaged: (id: ChunkId) => boolean
+  /** These chunks have new copies. */
+  readonly healed: (ids: ReadonlyArray<ChunkId>) => void
 }
 
 interface Rooms {
@@ -57,7 +59,8 @@ export class Fetch extends Context.Service<Fetch, FetchService>()("ouroborosdb/F
       }
       return {
         chunks: (ids) => fetchChunks(rooms, ids),
-        isDamaged: (id) => rooms.damaged.has(id)
+        isDamaged: (id) => rooms.damaged.has(id),
+        healed: (ids) => ids.forEach((id) => rooms.damaged.delete(id))
       }
     }))
 }

@@ -13,13 +13,14 @@ import { Effect, Fiber, Semaphore } from "effect"
 import { assert } from "./base/assert.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
-  blockSizeBytesTarget, bodyBytesInFlightMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
+  blockSizeBytesTarget, bodyBytesInFlightMax, commitMovesMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
   manifestPageEntriesMax, unitBuffersKeptMax, unitBytes, uploadBytesMax
 } from "./base/limits.ts"
 import type { BlockError, BlocksService } from "./block/BlockService.ts"
 import { hasRoom } from "./block/Block.ts"
 import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
 import { cutKernel } from "./chunker/CutKernel.ts"
+import type { FetchService } from "./fetch.ts"
 import type { BlockArrival, Change, ChunkArrival, CopyPlace, ManifestEntry } from "./namespace/Model.ts"
 import { type Committed, type NamespaceService, type Refused, Unavailable } from "./namespace/Namespace.ts"
 import type { PinsService } from "./pins.ts"
@@ -57,6 +58,7 @@ export interface IngestRooms {
   readonly wal: WalInterface
   readonly namespace: NamespaceService
   readonly blocks: BlocksService
+  readonly fetch: FetchService
   readonly pins: PinsService
   /** Bytes that bodies under way may hold. */
   readonly room: Semaphore.Semaphore
@@ -93,6 +95,8 @@ export interface Upload {
   /** The block being written: one at a time, while the next one gathers. */
   writing: Fiber.Fiber<void, Unavailable> | undefined
   arrivals: Array<Arrived>
+  /** New copies of chunks whose old ones are damaged. */
+  healed: Array<ChunkArrival>
   blocks: Array<BlockArrival>
   /** Entries before this one have their chunks on the disk. base <= placed <= base + entries.length */
   placed: number
@@ -108,7 +112,7 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
   yield* Semaphore.takeScoped(rooms.room, expected)
   const upload: Upload = {
     sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], restBytes: 0, writing: undefined,
-    arrivals: [], blocks: [], placed: 0, walEpoch: undefined, proposed: false
+    arrivals: [], healed: [], blocks: [], placed: 0, walEpoch: undefined, proposed: false
   }
   yield* Effect.addFinalizer(() => upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks))
   return upload
@@ -214,7 +218,8 @@ export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): Rea
   let offset = 0
   for (const [index, id] of unit.ids.entries()) {
     const length = unit.lengths[index]!
-    const known = (rows[index]?.copies.length ?? 0) > 0
+    // A chunk known to be damaged is no hit: the new bytes heal it (R1).
+    const known = (rows[index]?.copies.length ?? 0) > 0 && !rooms.fetch.isDamaged(id)
     if (!upload.claimed.has(id) && !known) fresh.push({ entry: upload.base + upload.entries.length, offset, length, id })
     upload.claimed.add(id)
     upload.entries.push({ chunk: id, sizeBytes: length })
@@ -270,7 +275,7 @@ const writeBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Uploa
   const block = idOf<BlockId>(rooms.entropy.bytes(16))
   const written = yield* Effect.mapError(rooms.blocks.write(block, chunks), blockFailed)
   upload.blocks.push(written.arrival)
-  place(upload, full, written.places)
+  place(rooms, upload, full, written.places)
 })
 
 export const blockFailed = (error: BlockError): Unavailable =>
@@ -278,10 +283,12 @@ export const blockFailed = (error: BlockError): Unavailable =>
     reason: error._tag === "DiskError" && error.code === "NoSpace" ? "DiskFull" : "BlockFailed", detail: error.message
   })
 
-const place = (upload: Upload, full: ReadonlyArray<Fresh>, places: ReadonlyArray<CopyPlace>): void => {
+const place = (rooms: IngestRooms, upload: Upload, full: ReadonlyArray<Fresh>, places: ReadonlyArray<CopyPlace>): void => {
   for (const [index, { entry, chunk }] of full.entries()) {
     const at = places[index]!
-    upload.arrivals.push({ entry, arrival: { id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, place: at } })
+    const arrival: ChunkArrival = { id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, place: at }
+    if (rooms.fetch.isDamaged(chunk.id)) upload.healed.push(arrival)
+    upload.arrivals.push({ entry, arrival })
     assert(upload.placed <= entry, "chunks are placed in the order of the object")
     upload.placed = entry + 1
   }
@@ -294,7 +301,7 @@ export const journal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: U
   const rest = upload.rest
   upload.rest = []
   upload.restBytes = 0
-  if (rest.length > 0) place(upload, rest, yield* append(rooms, upload, rest.map(({ chunk }) => chunk)))
+  if (rest.length > 0) place(rooms, upload, rest, yield* append(rooms, upload, rest.map(({ chunk }) => chunk)))
   upload.placed = upload.base + upload.entries.length
 })
 
@@ -309,6 +316,19 @@ export const append = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Up
 
 export const journalFailed = (error: WalError): Unavailable =>
   new Unavailable({ reason: /NoSpace/.test(error.detail) ? "DiskFull" : "JournalFailed", detail: error.message })
+
+/** New copies take the place of damaged ones, in a commit of their own before the one that counts on them. */
+export const heal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
+  while (upload.healed.length > 0) {
+    const arrivals = upload.healed.slice(0, commitMovesMax)
+    const blocks = [...upload.blocks]
+    yield* propose(rooms, upload, { _tag: "ChunksHealed", arrivals, blocks })
+    upload.healed.splice(0, arrivals.length)
+    upload.blocks = upload.blocks.filter((block) => !blocks.includes(block))
+    upload.proposed = false
+    rooms.fetch.healed(arrivals.map(({ id }) => id))
+  }
+})
 
 // Commit.
 

@@ -7,9 +7,10 @@ import { Blocks } from "./block/BlockService.ts"
 import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
 import { joinParts } from "./complete.ts"
 import { contentOf, inlineContent } from "./content.ts"
+import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
 import {
-  beginUpload, blockWritten, collect, cutAndName, type Fresh, type IngestRooms, type IngestSizes, ingestSizes, journal, lookUp, makeRoom, propose, seal,
+  beginUpload, blockWritten, collect, cutAndName, type Fresh, heal, type IngestRooms, type IngestSizes, ingestSizes, journal, lookUp, makeRoom, propose, seal,
   unitsOf, type Upload
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
@@ -94,11 +95,11 @@ export interface PutOptions {
 }
 
 export class Put extends Context.Service<Put, PutService>()("ouroborosdb/Put") {
-  static readonly layer = (options: PutOptions): Layer.Layer<Put, never, Wal | Namespace | Blocks | Compute | Entropy | Pins | Get> =>
+  static readonly layer = (options: PutOptions): Layer.Layer<Put, never, Wal | Namespace | Blocks | Compute | Entropy | Pins | Fetch | Get> =>
     Layer.effect(Put, Effect.gen(function*() {
       const rooms: IngestRooms = {
         sizes: { ...ingestSizes(options.chunker), ...options.sizes }, vault: vaultOf(options.keys), compute: yield* Compute,
-        entropy: yield* Entropy, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins,
+        entropy: yield* Entropy, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch,
         room: makeRoom(), buffers: []
       }
       const get = yield* Get
@@ -153,6 +154,7 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, b
   yield* blockWritten(upload)
   yield* stageGathered(rooms, upload)
   yield* journal(rooms, upload)
+  yield* heal(rooms, upload)
   return contentOf(upload, yield* finishManifest(rooms, upload), summary())
 })
 

@@ -71,9 +71,8 @@ interface Progress {
   /** What lay in the journal before `place` has been there since `atMs` or longer. */
   cutoff: { readonly place: WalPlace; readonly atMs: number }
   nowMs: number
-  /** Damaged chunks of the journal: named once, passed over. At most settleSkippedMax. */
-  readonly skipped: Map<ChunkId, string>
-  skippedBytes: number
+  /** Damaged chunks of the journal by their place: named once, passed over. At most settleSkippedMax. */
+  readonly skipped: Map<string, { readonly id: ChunkId; readonly lengthBytes: number }>
   /** The journal was let go up to this segment. */
   released: number
 }
@@ -90,7 +89,7 @@ export class Settle extends Context.Service<Settle, SettleService>()("ouroborosd
       const nowMs = yield* Clock.currentTimeMillis
       const progress: Progress = {
         phase: "Idle", blocksSealed: 0, lastError: undefined, cutoff: { place: rooms.wal.head(), atMs: nowMs }, nowMs,
-        skipped: new Map(), skippedBytes: 0, released: 0
+        skipped: new Map(), released: 0
       }
       yield* removeUnnamed(rooms)
       // One at a time: the loop and whoever settles now.
@@ -107,7 +106,7 @@ const statusOf = ({ namespace }: Rooms, progress: Progress): SettleStatus => {
   const { journaledBytes } = namespace.counts()
   return {
     phase: progress.phase, journaledBytes, lagMs: journaledBytes === 0 ? 0 : Math.max(0, progress.nowMs - progress.cutoff.atMs),
-    blocksSealed: progress.blocksSealed, damaged: [...progress.skipped.keys()], lastError: progress.lastError
+    blocksSealed: progress.blocksSealed, damaged: [...progress.skipped.values()].map(({ id }) => id), lastError: progress.lastError
   }
 }
 
@@ -151,7 +150,7 @@ const houseWork = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) 
 
 /** Seals while a block's worth is waiting, then what has waited too long. */
 const settleDue = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) {
-  while (rooms.namespace.counts().journaledBytes - progress.skippedBytes >= rooms.blockBytesTarget) {
+  while (rooms.namespace.counts().journaledBytes - skippedBytes(progress) >= rooms.blockBytesTarget) {
     if (!(yield* sealOldest(rooms, progress, undefined))) break
   }
   // What is behind the cutoff has waited for half the age at least, and is sealed before it has waited for all of it.
@@ -175,12 +174,24 @@ interface Waiting {
   readonly from: JournalPlace
 }
 
+const nameOf = ({ segment, offset }: JournalPlace): string => `${segment}:${offset}`
+
+const skippedBytes = (progress: Progress): number => {
+  let bytes = 0
+  for (const { lengthBytes } of progress.skipped.values()) bytes += lengthBytes
+  return bytes
+}
+
 const waitingOf = (rooms: Rooms, progress: Progress, until: WalPlace | undefined): ReadonlyArray<Waiting> => {
   const waiting: Array<Waiting> = []
   let bytes = 0
-  for (const row of rooms.namespace.journaled(settleChunksMax + progress.skipped.size)) {
+  const rows = rooms.namespace.journaled(settleChunksMax + progress.skipped.size)
+  // Those passed over are the oldest, so they are among these, except where new bytes have healed them.
+  const present = new Set(rows.flatMap(({ copies }) => copies.map(({ place }) => place._tag === "Journal" ? nameOf(place) : "")))
+  for (const name of progress.skipped.keys()) if (!present.has(name)) progress.skipped.delete(name)
+  for (const row of rows) {
     const from = row.copies.find(({ place }) => place._tag === "Journal")?.place
-    if (from?._tag !== "Journal" || progress.skipped.has(row.id)) continue
+    if (from?._tag !== "Journal" || progress.skipped.has(nameOf(from))) continue
     if (until !== undefined && comparePlaces(from, until) >= 0) break
     if (bytes >= rooms.blockBytesTarget || waiting.length >= settleChunksMax || !hasRoom(bytes, waiting.length, from.lengthBytes)) break
     waiting.push({ row, from })
@@ -234,8 +245,7 @@ const readWhole = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, 
     if (progress.skipped.size >= settleSkippedMax) {
       return yield* new Unavailable({ reason: "LostChunks", detail: `more than ${settleSkippedMax} chunks of the journal are damaged` })
     }
-    progress.skipped.set(one.row.id, why)
-    progress.skippedBytes += one.from.lengthBytes
+    progress.skipped.set(nameOf(one.from), { id: one.row.id, lengthBytes: one.from.lengthBytes })
     yield* Effect.logError(`chunk ${one.row.id} is damaged in the journal at ${one.from.segment}:${one.from.offset}: ${why}`)
   }
   return whole

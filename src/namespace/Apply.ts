@@ -50,6 +50,9 @@ const step = (commit: Commit, change: Change): Answer => {
       return blockSealed(commit, change)
     case "RaiseHorizon":
       return raiseHorizon(commit, change.oldestReadable)
+    case "ChunksHealed":
+      commit.chunks.heal(change.arrivals, change.blocks)
+      return { _tag: "Done" }
     default: {
       const { tenant, vault, sequence } = commit.entry
       const view = viewAt(commit.draft, tenant, change.bucket, sequence, sequence)
@@ -60,7 +63,7 @@ const step = (commit: Commit, change: Change): Answer => {
   }
 }
 
-type InBucket = Exclude<Change, { readonly _tag: "CreateBucket" | "DropParts" | "StagePage" | "BlockSealed" | "RaiseHorizon" }>
+type InBucket = Exclude<Change, { readonly _tag: "CreateBucket" | "DropParts" | "StagePage" | "BlockSealed" | "RaiseHorizon" | "ChunksHealed" }>
 
 const stepInBucket = (commit: Commit, view: View, change: InBucket): Answer => {
   switch (change._tag) {

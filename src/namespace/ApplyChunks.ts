@@ -41,6 +41,22 @@ export class Chunks {
     }
   }
 
+  /** The copies that a chunk has are damaged: the new one takes their place. A chunk that is unknown stays so. */
+  heal(arrivals: ReadonlyArray<ChunkArrival>, blocks: ReadonlyArray<BlockArrival>): void {
+    for (const arrival of arrivals) {
+      const old = this.#row(arrival.id)
+      if (old === undefined) continue
+      for (const { place } of old.copies) {
+        if (place._tag !== "Journal") continue
+        this.#draft.remove(journaledKey(place.segment, place.offset))
+        this.#journaledBytes -= place.lengthBytes
+      }
+      this.#rows.set(arrival.id, { ...old, copies: [] })
+    }
+    const known = arrivals.filter(({ id }) => this.#rows.has(id))
+    this.arrive(known, blocks)
+  }
+
   arriveBlock(block: BlockArrival): void {
     const key = blockKey(block.block)
     if (this.#draft.get(key) !== undefined) return

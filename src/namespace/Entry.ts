@@ -55,7 +55,8 @@ const change = union<Change>({
   DropParts: [9, struct<Fields<"DropParts">>({ upload, limit: uint(commitRowsMax) })],
   StagePage: [10, struct({ page: chunkId, level: manifestLevel, entries: manifestEntries, arrivals: chunkArrivals, blocks: blockArrivals })],
   BlockSealed: [11, struct({ block: blockArrival, moves: list(move, commitMovesMax) })],
-  RaiseHorizon: [12, struct({ oldestReadable: sequence })]
+  RaiseHorizon: [12, struct({ oldestReadable: sequence })],
+  ChunksHealed: [13, struct({ arrivals: chunkArrivals, blocks: blockArrivals })]
 })
 
 const codec = struct<Entry>({

@@ -138,6 +138,8 @@ export type Change =
   /** Journal -> block by compare-and-set: a chunk whose journal copy is no longer `from` is left alone (R10). */
   | { readonly _tag: "BlockSealed"; readonly block: BlockArrival
       readonly moves: ReadonlyArray<{ readonly chunk: ChunkId; readonly from: CopyPlace; readonly to: CopyPlace }> }
+  /** Copies of these chunks were found damaged; their bytes came again and take the copies' place (R1). */
+  | { readonly _tag: "ChunksHealed"; readonly arrivals: ReadonlyArray<ChunkArrival>; readonly blocks: ReadonlyArray<BlockArrival> }
   /** History before this sequence can no longer be read; never goes back (R5). */
   | { readonly _tag: "RaiseHorizon"; readonly oldestReadable: Sequence }
 

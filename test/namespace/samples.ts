@@ -44,7 +44,8 @@ export const changes: ReadonlyArray<Change> = [
   { _tag: "DropParts", upload, limit: 100 },
   { _tag: "StagePage", page: chunkIdOf(3), level: 1, entries: chunks.entries, arrivals: [arrival(3)], blocks: [] },
   { _tag: "BlockSealed", block: blockArrival, moves: [{ chunk: chunkIdOf(1), from: arrival(1).place, to: inBlock.place }] },
-  { _tag: "RaiseHorizon", oldestReadable: 12 }
+  { _tag: "RaiseHorizon", oldestReadable: 12 },
+  { _tag: "ChunksHealed", arrivals: [arrival(1), inBlock], blocks: [blockArrival] }
 ]
 
 export const vertex: Vertex = {

@@ -177,6 +177,38 @@ describe("put and get", () => {
     }))
   })
 
+  test("the same bytes put again heal what was damaged, in a block and in the journal, also for those who had it before", () => {
+    const machine = newMachine(14)
+    return withStore(machine, Effect.gen(function*() {
+      yield* makeBucket
+      const namespace = yield* Namespace
+      const objects = [3000, 30_000].map((size) => seededRandom(size).bytes(size))
+      for (const settled of [true, false]) {
+        for (const bytes of objects) {
+          const key = `before ${bytes.length} ${settled}`
+          if (!settled) bytes[0]! ^= 1
+          yield* put(key, bytes)
+          if (settled) yield* (yield* Settle).settleNow
+          const version = yield* versionOf(key)
+          const [entry] = yield* (yield* Get).entries(version.manifest)
+          const place = namespace.chunks([entry!.chunk])[0]!.copies[0]!.place
+          const path = place._tag === "Block"
+            ? `blocks/${place.block.slice(0, 2)}/${place.block}.block`
+            : [...machine.disk.contents().keys()].filter((name) => name.startsWith("journal/"))
+              .find((name) => Number.parseInt(name.replace(/\D/g, ""), 10) === place.segment) ?? "journal"
+          machine.disk.corrupt(path, place.offset + 60)
+          expect(Exit.isFailure(yield* Effect.exit(get(key))), key).toBe(true)
+          yield* put("after", bytes)
+          for (const name of [key, "after"]) expect(toHex(yield* get(name)), name).toBe(toHex(bytes))
+          yield* (yield* Settle).settleNow
+          for (const name of [key, "after"]) expect(toHex(yield* get(name)), name).toBe(toHex(bytes))
+        }
+      }
+      expect((yield* Settle).status().damaged).toEqual([])
+      expect(namespace.counts().journaledBytes).toBe(0)
+    }))
+  })
+
   test("readers under way do not notice that their chunks move from the journal into blocks", () =>
     withStore(newMachine(9), Effect.gen(function*() {
       yield* makeBucket
