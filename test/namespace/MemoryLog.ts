@@ -20,8 +20,9 @@ export class MemoryLog implements CommitLogService {
   readonly epoch = (): number => this.#epoch
   readonly head = (): LogPlace => this.durable.at(-1)?.after ?? { segment: 0, offset: 0 }
 
+  /** Waits a turn, as a full journal makes its callers wait: the epoch may move meanwhile. */
   readonly append: CommitLogService["append"] = (payloads, epoch) =>
-    Effect.suspend(() => {
+    Effect.andThen(Effect.yieldNow, Effect.suspend(() => {
       if (epoch !== this.#epoch) return Effect.fail(new CommitLogError({ reason: "EpochMoved", detail: `epoch ${this.#epoch}` }))
       this.appends += 1
       const entries = payloads.map((bytes): LoggedEntry => {
@@ -32,7 +33,7 @@ export class MemoryLog implements CommitLogService {
       this.#pending.push({ entries, durable })
       const synced = this.held ? Deferred.await(durable) : Effect.andThen(Effect.yieldNow, Effect.andThen(Effect.sync(() => this.sync()), Deferred.await(durable)))
       return Effect.succeed({ after: entries.map(({ after }) => after), durable: synced })
-    })
+    }))
 
   sync(): void {
     for (const { entries, durable } of this.#pending.splice(0)) {

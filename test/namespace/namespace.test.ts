@@ -1,7 +1,8 @@
 /** The namespace as a service: proposals, batches, failures of the journal, replay, AS OF. */
 import { Effect, Exit, Fiber } from "effect"
+import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { Namespace } from "../../src/namespace/Namespace.ts"
+import { type Committed, Namespace, type Refused, type Unavailable } from "../../src/namespace/Namespace.ts"
 import { MemoryLog } from "./MemoryLog.ts"
 import { memoryState } from "./MemoryState.ts"
 import { all, create, openStore, propose, put } from "./store.ts"
@@ -53,6 +54,49 @@ describe("namespace", () => {
     expect(await store.run(propose(put("b", "k", "k"), 2))).toMatchObject({ sequence: 2 })
     expect((await store.run(namespace((it) => it.listObjects("b", all, 2)))).versions.map(({ key }) => key)).toEqual(["k"])
     await store.close()
+  })
+
+  it("namespace: whatever the journal loses, the log has no gap, and replay comes to the same rows and answers", { timeout: 60_000 }, async () => {
+    const action = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ _tag: fc.constant("propose" as const), count: fc.integer({ min: 1, max: 400 }) }) },
+      { weight: 2, arbitrary: fc.record({ _tag: fc.constantFrom("sync" as const, "lose" as const, "rest" as const), count: fc.constant(0) }) }
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(action, { maxLength: 12 }), async (actions) => {
+        const log = new MemoryLog()
+        const store = openStore(log)
+        await store.run(propose(create("b", 1)))
+        log.held = true
+        const exits = await store.run(Effect.gen(function*() {
+          const fibers: Array<Fiber.Fiber<Exit.Exit<Committed, Refused | Unavailable>>> = []
+          for (const each of actions) {
+            if (each._tag === "sync") log.sync()
+            else if (each._tag === "lose") log.lose()
+            else if (each._tag === "rest") yield* Effect.sleep(1)
+            else for (let index = 0; index < each.count; index += 1) fibers.push(yield* Effect.forkChild(Effect.exit(propose(put("b", `k${fibers.length}`, "x")))))
+            yield* Effect.yieldNow
+          }
+          log.held = false
+          log.sync()
+          const last = yield* Effect.forkChild(propose(put("b", "last", "x")))
+          // What the log still held when it was let go.
+          while (last.pollUnsafe() === undefined) {
+            log.sync()
+            yield* Effect.sleep(1)
+          }
+          return yield* Effect.forEach(fibers, Fiber.join)
+        }))
+        const again = openStore(log)
+        const head = await again.run(namespace((it) => Effect.sync(it.head)))
+        const succeeded = exits.flatMap((exit) => (Exit.isSuccess(exit) ? [exit.value.sequence] : []))
+        expect(succeeded).toEqual([...succeeded].sort((a, b) => a - b))
+        expect(head.sequence).toBe(succeeded.length + 2)
+        expect([...again.rows.rows.entries()]).toEqual([...store.rows.rows.entries()])
+        await store.close()
+        await again.close()
+      }),
+      { numRuns: 12 }
+    )
   })
 
   it("namespace: the same log gives the same rows after a restart, from any checkpoint", async () => {
