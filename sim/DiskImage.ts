@@ -56,7 +56,7 @@ export class DiskImage {
   truncate(sizeBytes: number): void {
     // Also without shrinking: sectors may have been taken that lie past the end.
     const lastPage = Math.floor(sizeBytes / pageBytes)
-    for (const index of [...this.#pages.keys()]) if (index > lastPage) this.#pages.delete(index)
+    for (const index of this.#pages.keys()) if (index > lastPage) this.#pages.delete(index)
     const tail = this.#pages.get(lastPage)
     if (tail !== undefined) {
       const kept = tail.slice()

@@ -25,7 +25,6 @@ export const requestBody = (
       unasked = false
       response.writeContinue()
     }
-    let timer: NodeJS.Timeout | undefined
     const release = (): void => {
       clearTimeout(timer)
       request.off("readable", onReadable).off("end", onReadable).off("close", onReadable).off("error", onReadable)
@@ -45,7 +44,7 @@ export const requestBody = (
     }
     const answer = poll()
     if (answer !== undefined) return resume(answer)
-    timer = setTimeout(() => {
+    const timer = setTimeout(() => {
       release()
       resume(Effect.fail(new BodyError({ reason: "Stalled", detail: `nothing arrived for ${stallMs} ms` })))
     }, stallMs)

@@ -27,7 +27,7 @@ const serverOptions: http.ServerOptions = {
 
 const listen = (options: ListenOptions, handler: Handler): Effect.Effect<Listener, ListenError, Scope.Scope> =>
   Effect.gen(function* () {
-    const context = yield* Effect.context<never>()
+    const context = yield* Effect.context()
     const server = yield* Effect.acquireRelease(start(options), shutDown)
     serve(server, options.tls !== undefined, context, handler)
     const address = server.address() as AddressInfo

@@ -6,12 +6,12 @@ import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
 import { Effect, Layer, Semaphore } from "effect"
 import { computeQueueMax } from "../base/limits.ts"
-import { Compute, ComputeError, type ComputeService, type Kernel } from "../ports/Compute.ts"
+import { Compute, ComputeError, type ComputeService, type AnyKernel } from "../ports/Compute.ts"
 
 type Answer = { readonly output: unknown } | { readonly error: string }
 
 interface Job {
-  readonly kernel: Kernel<any, any>
+  readonly kernel: AnyKernel
   readonly input: unknown
   readonly answer: (answer: Answer) => void
 }

@@ -5,6 +5,11 @@ import { HttpClient } from "../ports/HttpClient.ts"
 import type { Connection } from "./Connection.ts"
 import { ServerRefused } from "./Failure.ts"
 
+const sentenceOf = (answer: unknown): string => {
+  const error = (answer as { readonly error?: unknown } | null)?.error
+  return typeof error === "string" ? error : ""
+}
+
 /** The parsed answer; a status of 400 or more is ServerRefused with the server's sentence. */
 export const adminCall = Effect.fnUntraced(function* (
   connection: Pick<Connection, "admin" | "keys">, method: "GET" | "POST", target: string, body?: unknown
@@ -31,12 +36,12 @@ export const adminCall = Effect.fnUntraced(function* (
     return { status: response.status, text: fromUtf8(Buffer.concat(parts)) ?? "" }
   }))
   const answer = yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: () => "not JSON" as const }).pipe(
-    Effect.catch(() => Effect.succeed({ error: text.slice(0, 200) } as unknown))
+    Effect.catch(() => Effect.succeed({ error: text.slice(0, 200) }))
   )
   if (status < 400) return answer
   const codes: Readonly<Record<number, string>> = { 401: "AccessDenied", 404: "NotFound" }
   return yield* new ServerRefused({
     status, code: codes[status] ?? `HTTP ${status}`, what: `admin ${target.split("?")[0]}`,
-    detail: String((answer as { readonly error?: unknown } | null)?.error ?? "")
+    detail: sentenceOf(answer)
   })
 })

@@ -65,6 +65,8 @@ const readAll = Effect.fnUntraced(function* (body: Body, bytesMax: number) {
   }
 })
 
+const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
+
 const refusal = Effect.fnUntraced(function* (call: Call, response: ClientResponse) {
   const bytes = yield* readAll(response.body, xmlBodyBytesMax)
   const parsed = response.headers.get("content-type")?.includes("xml") ? parseXml(bytes) : {}
@@ -72,8 +74,8 @@ const refusal = Effect.fnUntraced(function* (call: Call, response: ClientRespons
   const byStatus: Readonly<Record<number, string>> = { 404: "NotFound", 403: "AccessDenied", 412: "PreconditionFailed" }
   return new ServerRefused({
     status: response.status,
-    code: String(error?.["Code"] ?? byStatus[response.status] ?? `HTTP ${response.status}`),
-    detail: String(error?.["Message"] ?? ""),
+    code: textOf(error?.["Code"]) ?? byStatus[response.status] ?? `HTTP ${response.status}`,
+    detail: textOf(error?.["Message"]) ?? "",
     what: call.bucket === "" ? call.method : call.key === undefined ? `s3://${call.bucket}` : formatRemote(call.bucket, call.key)
   })
 })

@@ -1,6 +1,6 @@
 /** Kernels: the table by whose names a compute lane finds what it shall run. */
 import { cutKernel } from "../chunker/CutKernel.ts"
-import type { Kernel } from "../ports/Compute.ts"
+import type { AnyKernel } from "../ports/Compute.ts"
 import { nameKernel, openKernel, sealKernel } from "../sealer/SealKernel.ts"
 
-export const kernels: ReadonlyArray<Kernel<any, any>> = [cutKernel, nameKernel, sealKernel, openKernel]
+export const kernels: ReadonlyArray<AnyKernel> = [cutKernel, nameKernel, sealKernel, openKernel]

@@ -8,7 +8,7 @@ import type { Settings } from "./Settings.ts"
 const shownOnce = (node: RunningNode, settings: Settings): ReadonlyArray<string> => {
   const endpoint = `${settings.tls === undefined ? "http" : "https"}://${formatAddress(node.s3 ?? settings.s3)}`
   return [
-    "First start: these credentials are shown once, and kept in " + `${settings.data}/credentials`,
+    `First start: these credentials are shown once, and kept in ${settings.data}/credentials`,
     "",
     `  export AWS_ACCESS_KEY_ID=${node.credentials.accessKey}`,
     `  export AWS_SECRET_ACCESS_KEY=${node.credentials.secretKey}`,

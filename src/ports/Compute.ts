@@ -25,6 +25,10 @@ export interface Kernel<Input, Output> {
   readonly transfersOut: (output: Output) => ReadonlyArray<ArrayBuffer>
 }
 
+/** One of a table: whoever runs it has checked its name, and the caller its types. */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type AnyKernel = Kernel<any, any>
+
 export interface ComputeService {
   /** How many kernels run side by side. */
   readonly lanes: number
