@@ -203,22 +203,41 @@ const readBlocks = Effect.fnUntraced(function*(blocks: BlocksService, attempts: 
   return sealed
 })
 
-/** What one hop to a lane opens: neighbours, which share a buffer, up to the length of a run. */
+/**
+ * What one hop to a lane opens: about half a run. Pieces that share a buffer, as neighbours read at once do, are in one
+ * group, so that the buffer can move to the lane instead of being copied.
+ */
 const groupsOf = (sealed: ReadonlyArray<Sealed>): ReadonlyArray<ReadonlyArray<Sealed>> => {
-  const groups: Array<Array<Sealed>> = []
-  let groupBytes = 0
+  const byBuffer = new Map<ArrayBufferLike, Array<Sealed>>()
   for (const one of sealed) {
-    const last = groups.at(-1)
-    const shares = last?.[0]![1].buffer === one[1].buffer
-    if (last !== undefined && (shares || groupBytes + one[1].length <= blockReadRunBytesMax / 2)) {
-      last.push(one)
-      groupBytes += one[1].length
-    } else {
-      groups.push([one])
-      groupBytes = one[1].length
+    const { buffer } = one[1]
+    const sharing = byBuffer.get(buffer)
+    if (sharing === undefined) byBuffer.set(buffer, [one])
+    else sharing.push(one)
+  }
+  const groups: Array<Array<Sealed>> = []
+  let groupBytes = Number.POSITIVE_INFINITY
+  for (const [buffer, sharing] of byBuffer) {
+    if (groupBytes + buffer.byteLength > blockReadRunBytesMax / 2) {
+      groups.push([])
+      groupBytes = 0
     }
+    groups.at(-1)!.push(...sharing)
+    groupBytes += buffer.byteLength
   }
   return groups
+}
+
+/** The opening kernel, to which whole reads move: their bytes are ours and nobody else's. Small ones may be pooled. */
+const openRuns: typeof openKernel = {
+  ...openKernel,
+  transfersIn: ({ pieces }) => {
+    const buffers = new Set<ArrayBuffer>()
+    for (const { bytes: { buffer } } of pieces) {
+      if (buffer instanceof ArrayBuffer && buffer.byteLength > computeHereBytesMax) buffers.add(buffer)
+    }
+    return [...buffers]
+  }
 }
 
 const openGroup = Effect.fnUntraced(function*(rooms: Rooms, group: ReadonlyArray<Sealed>) {
@@ -229,7 +248,7 @@ const openGroup = Effect.fnUntraced(function*(rooms: Rooms, group: ReadonlyArray
   const bytes = group.reduce((sum, [, sealed]) => sum + sealed.length, 0)
   const output = yield* (bytes <= computeHereBytesMax
     ? Effect.sync(() => openKernel.run(input))
-    : Effect.mapError(rooms.compute.run(openKernel, input), (error) => new ReadError({ reason: "Compute", detail: error.message })))
+    : Effect.mapError(rooms.compute.run(openRuns, input), (error) => new ReadError({ reason: "Compute", detail: error.message })))
   for (const [index, opened] of output.opened.entries()) {
     const [{ wanted, row, place }] = group[index]!
     if (!(opened instanceof Uint8Array)) {
