@@ -19,10 +19,19 @@ const ensureStrace = async (): Promise<void> => {
   if ((await runCommand("strace", ["--version"])).code !== 0) throw new CaseFailed("strace cannot be had: apt-get install strace failed")
 }
 
-/** `PID TIME call(…) = RESULT`, with calls that were interrupted put together at their end. */
-const finished = (trace: string): ReadonlyArray<{ readonly name: string; readonly text: string }> => {
+interface Event {
+  readonly name: string
+  readonly text: string
+}
+
+/** The file behind a call's first argument, as strace -y shows it. */
+const pathOf = (text: string): string => /^\w+\(\d+<([^>]+)>/.exec(text)?.[1] ?? ""
+const resultOf = (text: string): number => Number(/\) += (-?\d+)/.exec(text)?.[1] ?? -1)
+
+/** `PID call(…) = RESULT`, with calls that were interrupted put together at their end. */
+const finished = (trace: string): ReadonlyArray<Event> => {
   const open = new Map<string, string>()
-  const events: Array<{ name: string; text: string }> = []
+  const events: Array<Event> = []
   for (const line of trace.split("\n")) {
     const match = /^(\d+)\s+(.*)$/.exec(line)
     if (match === null) continue
@@ -65,13 +74,16 @@ export const syncCases = (scratch: string): ReadonlyArray<Case> => [{
       const events = finished(readFileSync(trace, "utf8").slice(before))
       const answer = events.findIndex(({ name, text }) => /^(sending|write|writev|sendto|sendmsg)$/.test(name) && text.includes("HTTP/1.1 200"))
       assertThat(answer >= 0, `no answer in the trace:\n${events.map(({ text }) => text).join("\n").slice(0, 3000)}`)
-      const inFolder = ({ text }: { readonly text: string }): boolean => text.includes(data)
-      const write = events.findIndex((event) => event.name.startsWith("pwrite") && inFolder(event))
-      const sync = events.findIndex((event, index) => index > write && /^(fdatasync|fsync)$/.test(event.name) && inFolder(event) && / = 0/.test(event.text))
-      const dsync = readFileSync(trace, "utf8").split("\n").some((line) => /openat\(.*O_DSYNC/.test(line) && line.includes(data))
       const shown = events.map(({ text }) => text.slice(0, 160)).join("\n")
-      assertThat(write >= 0 && write < answer, `no write to the data folder before the answer:\n${shown}`)
-      assertThat(dsync || (sync >= 0 && sync < answer), `no data sync between the write and the answer:\n${shown}`)
+      const isData = ({ name, text }: Event): boolean => name.startsWith("pwrite") && pathOf(text).startsWith(data) && resultOf(text) >= 1024
+      const write = events.findLastIndex((event, index) => index < answer && isData(event))
+      assertThat(write >= 0, `no write of the data before the answer:\n${shown}`)
+      const path = pathOf(events[write]?.text ?? "")
+      const isSync = ({ name, text }: Event): boolean => /^(fdatasync|fsync)$/.test(name) && pathOf(text) === path && resultOf(text) === 0
+      const isSynced = events.some((event, index) => index > write && index < answer && isSync(event))
+      // Opened so that each write is a sync of its own.
+      const isOpenedSynced = finished(readFileSync(trace, "utf8")).some(({ text }) => /^openat\(.*O_D?SYNC/.test(text) && text.includes(`<${path}>`))
+      assertThat(isSynced || isOpenedSynced, `no data sync of ${path} between its write and the answer:\n${shown}`)
     } finally {
       // strace passes SIGTERM on only to itself: the server's process id is what its children are.
       const server = (await runCommand("pgrep", ["-P", String(running.child.pid)])).stdout.toString().trim()
