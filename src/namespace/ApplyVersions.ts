@@ -6,8 +6,8 @@ import { assert } from "../base/assert.ts"
 import type { Commit } from "./ApplyCommit.ts"
 import type { Attributes, Content, DeleteOutcome, DeleteTarget, Manifest, ObjectPart, Refusal, WriteCondition } from "./Model.ts"
 import { currentOf, type Found, nullVersionOf, versionOf, type View } from "./QueryView.ts"
-import { nullVersionKey, versionIdOf, versionKey } from "./Rows.ts"
-import { nullVersionRow } from "./RowsValue.ts"
+import { childKey, nullVersionKey, versionIdOf, versionKey } from "./Rows.ts"
+import { childRow, nullVersionRow } from "./RowsValue.ts"
 import { encodeVersionRow } from "./RowsVersion.ts"
 import { encodeVertex, type Vertex, vertexFormat, vertexHead } from "./Vertex.ts"
 
@@ -60,6 +60,7 @@ export const addVersion = (commit: Commit, view: View, key: string, made: NewVer
     versionKey("version", view.bucket, key, entry.sequence, ordinal),
     encodeVersionRow({ nullVersion, deleteMarker, hash: commit.vertexHash(entry.vault, bytes), hides: [], vertex: bytes })
   )
+  if (parent !== undefined) draft.put(childKey(view.bucket, parent.row.hash, entry.sequence, ordinal), childRow.encode({ key }))
   if (versioning === "Suspended") draft.put(nullVersionKey(view.bucket, key), nullVersionRow.encode({ sequence: entry.sequence, ordinal }))
   if (versioning === "Unversioned") return undefined
   return nullVersion ? "null" : versionIdOf(entry.sequence, ordinal)

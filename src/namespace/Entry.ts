@@ -4,7 +4,7 @@
  */
 import { assert } from "../base/assert.ts"
 import type { Sequence, TenantId, VaultId } from "../base/ids.ts"
-import { commitBytesMax, commitMovesMax, commitRowsMax, deleteObjectsMax } from "../base/limits.ts"
+import { commitBytesMax, commitMovesMax, commitRowsMax, deleteTargetsPerCommitMax } from "../base/limits.ts"
 import type { HybridTime } from "../base/time.ts"
 import { decodeWith, encodeWith, FormatError, list, optional, raw, struct, text, uint, uint64, union, word } from "./Canonical.ts"
 import type { Change, DeleteTarget } from "./Model.ts"
@@ -47,7 +47,7 @@ const change = union<Change>({
   DeleteBucket: [1, struct({ bucket })],
   SetVersioning: [2, struct({ bucket, status: word(["Enabled", "Suspended"]) })],
   PutObject: [3, struct<Fields<"PutObject">>({ bucket, key, attributes, content, condition: optional(condition) })],
-  DeleteObjects: [4, struct({ bucket, targets: list(target, deleteObjectsMax) })],
+  DeleteObjects: [4, struct({ bucket, targets: list(target, deleteTargetsPerCommitMax) })],
   CreateUpload: [5, struct<Fields<"CreateUpload">>({ bucket, key, upload, attributes, checksum: optional(uploadChecksum) })],
   PutPart: [6, struct({ bucket, key, upload, partNumber, content })],
   CompleteUpload: [7, struct<Fields<"CompleteUpload">>({ bucket, key, upload, parts: completedParts, content, objectParts, condition: optional(condition) })],

@@ -192,8 +192,17 @@ export interface ObjectVersion {
   readonly parts?: ReadonlyArray<ObjectPart>
   readonly manifest: Manifest
   readonly vertex: VertexHash
+  /** The version that was current when this one was written. */
+  readonly parent?: VertexHash
   /** Since when S3 no longer lists it (overwritten without versioning, or deleted); history still reads it. */
   readonly hiddenAt?: Sequence
+}
+
+/** A version that was written over another. */
+export interface ChildVersion {
+  readonly key: string
+  readonly sequence: Sequence
+  readonly ordinal: number
 }
 
 /** A point of history. Absent: now. */

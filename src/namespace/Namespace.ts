@@ -3,7 +3,7 @@
  * a change is appended, synced, applied in order, answered; reads never wait.
  */
 import { Context, Data, type Effect } from "effect"
-import type { BlockId, ChunkId, Sequence, UploadId } from "../base/ids.ts"
+import type { BlockId, ChunkId, Sequence, UploadId, VertexHash } from "../base/ids.ts"
 import type { HybridTime } from "../base/time.ts"
 import type * as Model from "./Model.ts"
 
@@ -70,6 +70,8 @@ export interface NamespaceService {
   readonly listVersions: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
   /** Every version of a key (or of all keys) with those S3 no longer lists: what `log` shows, newest first by key. */
   readonly history: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
+  /** The versions written over this one, oldest first: what follows it in the graph of versions. */
+  readonly children: (bucket: string, parent: VertexHash, at: Sequence) => Read<ReadonlyArray<Model.ChildVersion>>
   readonly upload: (bucket: string, key: string, upload: UploadId) => Read<Model.UploadInfo>
   readonly listUploads: (
     bucket: string, query: Model.ListQuery & { readonly afterUpload?: UploadId }

@@ -2,12 +2,14 @@
  * Query: buckets, chunks, commits and points of time, read from the rows. It sits between the service, which adds
  * errors and the horizon, and the rows.
  */
-import type { BlockId, ChunkId, Sequence, TenantId, VaultId } from "../base/ids.ts"
+import type { BlockId, ChunkId, Sequence, TenantId, VaultId, VertexHash } from "../base/ids.ts"
 import { type HybridTime, millisOf } from "../base/time.ts"
-import type { BlockArrival, BucketInfo, ChunkRow } from "./Model.ts"
+import type { BlockArrival, BucketInfo, ChildVersion, ChunkRow } from "./Model.ts"
 import { bucketConfigAt, bucketIdAt, type View } from "./QueryView.ts"
-import { afterPrefix, blockKey, bucketNamesPrefix, chunkKey, commitKey, endOfName, horizonKey, pastName, table, totalsKey, unescapeText } from "./Rows.ts"
-import { blockRow, chunkRow, commitRow, horizonRow, journaledRow, totalsRow } from "./RowsValue.ts"
+import {
+  afterPrefix, ascending, ascendingAt, blockKey, bucketNamesPrefix, childrenPrefix, chunkKey, commitKey, endOfName, horizonKey, pastName, table, totalsKey, unescapeText
+} from "./Rows.ts"
+import { blockRow, childRow, chunkRow, commitRow, horizonRow, journaledRow, totalsRow } from "./RowsValue.ts"
 import type { StateReader } from "./State.ts"
 
 export const bucketInfo = ({ bucket: id, config }: Pick<View, "bucket" | "config">): BucketInfo => ({
@@ -50,6 +52,15 @@ export const journaledChunks = (reader: StateReader, vault: VaultId, limit: numb
   }
   return chunksOf(reader, vault, ids).filter((row) => row !== undefined)
 }
+
+/** Through the lineage: a version inherited from a source bucket may have children there and here. */
+export const childrenOf = (reader: StateReader, view: View, parent: VertexHash): ReadonlyArray<ChildVersion> =>
+  view.lineage.flatMap(({ source, from, to }) => {
+    const prefix = childrenPrefix(source, parent)
+    return Array.from(reader.scan(prefix + ascending(from), prefix + ascending(to + 1)), ([rowKey, value]): ChildVersion => ({
+      key: childRow.decode(value).key, sequence: ascendingAt(rowKey, prefix.length), ordinal: ascendingAt(rowKey, prefix.length + 8)
+    }))
+  }).sort((a, b) => a.sequence - b.sequence)
 
 export const blockOf = (reader: StateReader, block: BlockId): BlockArrival | undefined => {
   const bytes = reader.get(blockKey(block))

@@ -37,6 +37,9 @@ export const objectVersion = (key: string, found: Found, isLatest: boolean, hidd
     get vertex(): VertexHash {
       return row.hash
     },
+    get parent() {
+      return vertex().parent
+    },
     ...(hidden === undefined ? {} : { hiddenAt: hidden })
   }
   return version as ObjectVersion

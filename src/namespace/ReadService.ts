@@ -3,14 +3,14 @@
  * the queries; it adds the errors: no such bucket, before the horizon, in the future. Every read is one synchronous
  * look at the rows, so it sees one commit whole.
  */
-import { Clock, Effect } from "effect"
+import { Clock, DateTime, Effect } from "effect"
 import { assert } from "../base/assert.ts"
 import type { Sequence, TenantId, VaultId } from "../base/ids.ts"
 import { millisOf } from "../base/time.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
 import type { AsOf, ObjectVersion, Refusal } from "./Model.ts"
 import { AsOfRefused, type NamespaceService, Refused } from "./Namespace.ts"
-import { blockOf, bucketInfo, bucketsAt, chunksOf, journaledBytes, journaledChunks, oldestReadable, sequenceAt } from "./Query.ts"
+import { blockOf, bucketInfo, bucketsAt, childrenOf, chunksOf, journaledBytes, journaledChunks, oldestReadable, sequenceAt } from "./Query.ts"
 import { listObjects, listVersions, objectVersion } from "./QueryList.ts"
 import { endedUploads, listParts, listUploads, uploadOf } from "./QueryUploads.ts"
 import { currentOf, versionOf, type View, viewAt } from "./QueryView.ts"
@@ -101,11 +101,11 @@ const resolve = ({ state, settledAt }: Reading, look: Look, asOf: AsOf | undefin
 }
 
 /** Times that no calendar has (year 275760 ends) are shown as they were asked. */
-const timeText = (ms: number): string => (Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${ms} ms`)
+const timeText = (ms: number): string => (Math.abs(ms) <= 8.64e15 ? DateTime.formatIso(DateTime.makeUnsafe(ms)) : `${ms} ms`)
 
 const readsOfBuckets = (
   options: Reading, { inBucket }: Look
-): Pick<Reads, "bucket" | "object" | "listObjects" | "listVersions" | "history"> => {
+): Pick<Reads, "bucket" | "object" | "children" | "listObjects" | "listVersions" | "history"> => {
   const { reader } = options.state
   return {
     bucket: (name, at) => inBucket(name, at, (view) => Effect.succeed(bucketInfo(view))),
@@ -119,6 +119,7 @@ const readsOfBuckets = (
       }),
     listObjects: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listObjects(reader, view, query))),
     listVersions: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listVersions(reader, view, query, false))),
+    children: (bucket, parent, at) => inBucket(bucket, at, (view) => Effect.succeed(childrenOf(reader, view, parent))),
     history: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listVersions(reader, view, query, true)), true)
   }
 }

@@ -7,14 +7,14 @@
  */
 import { assert } from "../base/assert.ts"
 import { type ByteString, fromByteString, fromHex, fromUtf8, putU64, toByteString, toUtf8 } from "../base/bytes.ts"
-import type { BlockId, BucketId, ChunkId, Sequence, TenantId, UploadId, VaultId } from "../base/ids.ts"
+import type { BlockId, BucketId, ChunkId, Sequence, TenantId, UploadId, VaultId, VertexHash } from "../base/ids.ts"
 import type { RowKey } from "./State.ts"
 import { ordinalMax } from "./Vertex.ts"
 
 /** First byte of a row's key. Numbers are never reused. */
 export const table = {
   horizon: "\x01", totals: "\x02", commit: "\x03", bucketName: "\x10", bucketConfig: "\x11", version: "\x12", hidden: "\x13",
-  nullVersion: "\x14", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33"
+  nullVersion: "\x14", child: "\x15", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33"
 } as const
 
 /** Text that is its own escaped form: ASCII without NUL, as most names are. */
@@ -101,6 +101,11 @@ export const versionKey = (rows: VersionTable, bucket: BucketId, key: string, se
   versionsPrefix(rows, bucket) + escapeText(key) + versionTail(sequence, ordinal)
 
 export const nullVersionKey = (bucket: BucketId, key: string): RowKey => table.nullVersion + id(bucket) + escapeText(key) + endOfName
+
+/** The versions written over one: where the graph of versions is followed forward. */
+export const childrenPrefix = (bucket: BucketId, parent: VertexHash): RowKey => table.child + id(bucket) + id(parent)
+export const childKey = (bucket: BucketId, parent: VertexHash, sequence: Sequence, ordinal: number): RowKey =>
+  childrenPrefix(bucket, parent) + ascending(sequence) + ascending(ordinal)
 
 export const uploadsPrefix = (bucket: BucketId): RowKey => table.upload + id(bucket)
 export const uploadKey = (bucket: BucketId, key: string, upload: UploadId): RowKey =>

@@ -108,6 +108,12 @@ export interface NullVersionRow {
 }
 export const nullVersionRow = row<NullVersionRow>("null version row", struct({ sequence, ordinal: uint(0xffff) }))
 
+/** The key of the object whose version this is; bucket, sequence and ordinal are in the row's key. */
+export interface ChildRow {
+  readonly key: string
+}
+export const childRow = row<ChildRow>("child row", struct({ key: objectKey }))
+
 export interface UploadRow {
   readonly tenant: TenantId
   readonly vault: VaultId

@@ -75,6 +75,8 @@ const makeControl = Effect.fnUntraced(function* (
     status: within(statusOf(settings, folder, () => (phase.underKeyFile ? [keyFileWarning] : []))),
     history: (bucket, query, asOf) => within(Effect.flatMap(Namespace, (namespace) =>
       Effect.flatMap(namespace.resolve(asOf), (at) => namespace.history(bucket, query, at)))),
+    children: (bucket, vertex, asOf) => within(Effect.flatMap(Namespace, (namespace) =>
+      Effect.flatMap(namespace.resolve(asOf), (at) => namespace.children(bucket, vertex, at)))),
     exportKey: Effect.sync(() => exportKey(vault.keys)),
     changePassphrase: change,
     settle: within(Effect.flatMap(Settle, (settle) => settle.settleNow)),

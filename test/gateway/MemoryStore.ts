@@ -12,7 +12,7 @@ import { Get, ReadError } from "../../src/get.ts"
 import { apply } from "../../src/namespace/Apply.ts"
 import type { AsOf, ChunkArrival, Content, ManifestEntry, ObjectVersion, PartInfo } from "../../src/namespace/Model.ts"
 import { AsOfRefused, type Committed, Namespace, type NamespaceService, Refused } from "../../src/namespace/Namespace.ts"
-import { bucketInfo, bucketsAt, commitTime, oldestReadable, sequenceAt } from "../../src/namespace/Query.ts"
+import { bucketInfo, bucketsAt, childrenOf, commitTime, oldestReadable, sequenceAt } from "../../src/namespace/Query.ts"
 import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
 import { listParts, listUploads, uploadOf } from "../../src/namespace/QueryUploads.ts"
 import { currentOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
@@ -109,6 +109,7 @@ const makeNamespace = (rows: Rows): NamespaceService => {
     }, key, versionId === undefined ? "NoSuchKey" : "NoSuchVersion"),
     listObjects: (bucket, query, at) => seen(bucket, at, (view) => listObjects(rows, view, query)),
     listVersions: (bucket, query, at) => seen(bucket, at, (view) => listVersions(rows, view, query, false)),
+    children: (bucket, parent, at) => seen(bucket, at, (view) => childrenOf(rows, view, parent)),
     history: (bucket, query, at) => seen(bucket, at, (view) => listVersions(rows, view, query, true)),
     upload: (bucket, key, upload) => seen(bucket, head, (view) => uploadOf(rows, view, key, upload), key, "NoSuchUpload"),
     listUploads: (bucket, query) => seen(bucket, head, (view) => listUploads(rows, view, query)),

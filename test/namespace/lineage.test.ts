@@ -1,9 +1,10 @@
 /** Reads go through the lineage: a rolled back and a branched bucket, their rows written by hand, read as they should. */
 import { describe, expect, it } from "vitest"
-import type { Sequence } from "../../src/base/ids.ts"
+import type { Sequence, VertexHash } from "../../src/base/ids.ts"
 import type { Change } from "../../src/namespace/Model.ts"
+import { childrenOf } from "../../src/namespace/Query.ts"
 import { listObjects, listVersions } from "../../src/namespace/QueryList.ts"
-import { bucketConfigAt, bucketIdAt, viewAt } from "../../src/namespace/QueryView.ts"
+import { bucketConfigAt, bucketIdAt, currentOf, viewAt } from "../../src/namespace/QueryView.ts"
 import { bucketConfigKey, bucketNameKey } from "../../src/namespace/Rows.ts"
 import { bucketConfigRow, bucketNameRow, type LineageInterval } from "../../src/namespace/RowsValue.ts"
 import { all, bucketIdOf, create, Machine, put, tenant, vault } from "./store.ts"
@@ -31,6 +32,21 @@ const relate = (machine: Machine, name: string, number: number, lineage: Readonl
     [bucketConfigKey(bucketIdOf(number), sequence), bucketConfigRow.encode(config)]
   ])
 }
+
+const viewOf = (machine: Machine, bucket: string, at: Sequence) => {
+  const view = viewAt(machine.rows, tenant, bucket, at, machine.sequence)
+  if (view === undefined) throw new Error(`no bucket ${bucket}`)
+  return view
+}
+
+const vertexOf = (machine: Machine, bucket: string, key: string): VertexHash => {
+  const found = currentOf(machine.rows, viewOf(machine, bucket, machine.sequence), key)
+  if (found === undefined) throw new Error(`no ${key}`)
+  return found.row.hash
+}
+
+const childrenSeen = (machine: Machine, bucket: string, parent: VertexHash, at: Sequence = machine.sequence) =>
+  childrenOf(machine.rows, viewOf(machine, bucket, at), parent)
 
 describe("namespace lineage", () => {
   it("namespace: a rolled back bucket shows what it showed then, takes writes, and undoes neither", () => {
@@ -74,5 +90,22 @@ describe("namespace lineage", () => {
     machine.run(put("branch", "yours", "5"))
     expect(listed(machine, "branch")).toEqual(["mine:etag-2", "only:etag-2", "yours:etag-5", "yours:etag-4 old"])
     expect(listed(machine, "b")).toEqual(["kept:etag-1", "later:etag-1", "mine:etag-1", "yours:etag-3"])
+  })
+
+  it("namespace: the graph of versions is followed forward, AS OF a commit, and into both ways of a branch", () => {
+    const machine = new Machine()
+    machine.run(create("b", 1))
+    machine.run(put("b", "k", "1"))
+    const first = vertexOf(machine, "b", "k")
+    machine.run(put("b", "other", "1"))
+    const shared = machine.sequence
+    relate(machine, "branch", 2, [{ source: bucketIdOf(1), from: 1, to: shared }, { source: bucketIdOf(2), from: machine.sequence + 1 }])
+    machine.run(put("b", "k", "2"))
+    const second = machine.sequence
+    machine.run(put("branch", "k", "3"))
+    expect(childrenSeen(machine, "b", first)).toEqual([{ key: "k", sequence: second, ordinal: 0 }])
+    expect(childrenSeen(machine, "branch", first)).toEqual([{ key: "k", sequence: second + 1, ordinal: 0 }])
+    expect(childrenSeen(machine, "b", first, second - 1)).toEqual([])
+    expect(childrenSeen(machine, "b", vertexOf(machine, "b", "other"))).toEqual([])
   })
 })

@@ -7,7 +7,7 @@ import { encodePage } from "../../src/namespace/Manifest.ts"
 import type { Attributes, BlockArrival, Change, Checksum, ChunkArrival, Content, Manifest } from "../../src/namespace/Model.ts"
 import {
   blockRow, bucketConfigRow, bucketNameRow, chunkRow, commitRow, endedUploadRow, horizonRow, journaledRow, nullVersionRow, partRow,
-  type RowFormat, stagedPageRow, totalsRow, uploadRow
+  type RowFormat, stagedPageRow, childRow, totalsRow, uploadRow
 } from "../../src/namespace/RowsValue.ts"
 import { encodeVersionRow } from "../../src/namespace/RowsVersion.ts"
 import { encodeVertex, type Vertex, vertexFormat } from "../../src/namespace/Vertex.ts"
@@ -78,6 +78,7 @@ export const rows = {
   }),
   bucketName: sample(bucketNameRow, { tenant, vault, bucket: bucketIdOf(1) }),
   bucketNameDeleted: sample(bucketNameRow, { tenant, vault }),
+  child: sample(childRow, { key }),
   chunk: sample(chunkRow, {
     sizeBytes: 10, sealedHash: hashOfNumber(1), references: 3, copies: [{ place: arrival(1).place, incarnation: 4 }, { place: inBlock.place, incarnation: 70_000 }]
   }),

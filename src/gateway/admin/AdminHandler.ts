@@ -7,7 +7,8 @@ import { Effect } from "effect"
 import { fromBase64, fromUtf8, toUtf8 } from "../../base/bytes.ts"
 import { adminBodyBytesMax } from "../../base/limits.ts"
 import type { AsOfRefused, Refused, Unavailable } from "../../namespace/Namespace.ts"
-import type { VersionPage, VersionQuery } from "../../namespace/Model.ts"
+import type { VertexHash } from "../../base/ids.ts"
+import type { ChildVersion, VersionPage, VersionQuery } from "../../namespace/Model.ts"
 import type { Body } from "../../ports/Body.ts"
 import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
 import { historyJson, parseAsOf } from "./HistoryJson.ts"
@@ -22,6 +23,9 @@ export interface NodeControl {
   readonly history: (
     bucket: string, query: VersionQuery, asOf: AsOf | undefined
   ) => Effect.Effect<VersionPage, Refused | AsOfRefused>
+  readonly children: (
+    bucket: string, vertex: VertexHash, asOf: AsOf | undefined
+  ) => Effect.Effect<ReadonlyArray<ChildVersion>, Refused | AsOfRefused>
   readonly exportKey: Effect.Effect<string>
   readonly changePassphrase: (passphrase: string | undefined) => Effect.Effect<void, { readonly message: string }>
   /** Seals what waits in the journal, and writes a checkpoint. */
@@ -90,6 +94,19 @@ const history = (query: URLSearchParams, control: NodeControl): Effect.Effect<Ht
   )
 }
 
+/** GET /v1/children?bucket=B&vertex=HASH: the versions that were written over one. */
+const children = (query: URLSearchParams, control: NodeControl): Effect.Effect<HttpResponse> => {
+  const asOf = parseAsOf(query.get("as-of"))
+  const vertex = query.get("vertex") ?? ""
+  if (asOf === "Malformed" || !/^[0-9a-f]{64}$/.test(vertex)) {
+    return Effect.succeed(json(400, { error: "vertex is 64 hex digits; as-of a commit sequence or an ISO 8601 time" }))
+  }
+  return control.children(query.get("bucket") ?? "", vertex as VertexHash, asOf).pipe(
+    Effect.map((found) => json(200, { children: found })),
+    Effect.catch((error) => Effect.succeed(json(refusedStatus(error), { error: error.message })))
+  )
+}
+
 const done = (effect: Effect.Effect<void, { readonly message: string }>): Effect.Effect<HttpResponse> =>
   effect.pipe(
     Effect.map(() => json(200, { done: true })),
@@ -111,6 +128,8 @@ const route = (request: HttpRequest, path: string, query: URLSearchParams, contr
       return Effect.map(control.status, (status) => json(200, status))
     case "GET /v1/history":
       return history(query, control)
+    case "GET /v1/children":
+      return children(query, control)
     case "POST /v1/key/export":
       return Effect.map(control.exportKey, (key) => json(200, { key }))
     case "POST /v1/key/passphrase":

@@ -11,6 +11,8 @@ export interface VersionJson {
   readonly sizeBytes: number
   readonly etag: string
   readonly vertex: string
+  /** The vertex it was written over. */
+  readonly parent?: string
   /** "current": what a GET reads; "version": listed by S3; "hidden": read only AS OF. */
   readonly state: "current" | "version" | "hidden"
   readonly deleteMarker: boolean
@@ -27,6 +29,7 @@ const versionJson = (version: ObjectVersion): VersionJson => ({
   sizeBytes: version.sizeBytes,
   etag: version.etag,
   vertex: version.vertex,
+  ...(version.parent === undefined ? {} : { parent: version.parent }),
   state: version.hiddenAt !== undefined ? "hidden" : version.isLatest ? "current" : "version",
   deleteMarker: version.deleteMarker,
   ...(version.hiddenAt === undefined ? {} : { hiddenAt: version.hiddenAt })
