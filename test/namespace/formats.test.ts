@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { compareBytes, fromByteString, toHex, toUtf8 } from "../../src/base/bytes.ts"
+import { commitBytesMax, partNumberMax } from "../../src/base/limits.ts"
 import { FormatError } from "../../src/namespace/Canonical.ts"
 import { decodeEntry, encodeEntry } from "../../src/namespace/Entry.ts"
 import { openEntry, sealEntry } from "../../src/namespace/LoggedEntry.ts"
@@ -91,8 +92,23 @@ describe("namespace formats", () => {
     const bytes = goldenBytes("entry-RaiseHorizon")
     const kind = bytes.lastIndexOf(12, bytes.length - 3)
     expect(() => decodeEntry(bytes.with(kind, 23))).toThrow("unknown kind 23: written by a newer version?")
-    const targets = Array.from({ length: 1000 }, () => ({ key: "x".repeat(1024), versionId: "0".repeat(20) }))
-    expect(encodeEntry(entryOf({ _tag: "DeleteObjects", bucket: "b", targets }, 0))).toBeUndefined()
+    const put = changes.find((change) => change._tag === "PutObject")
+    if (put === undefined) throw new Error("no PutObject")
+    const attributes = { headers: {}, userMetadata: { note: "x".repeat(2 ** 20) } }
+    expect(encodeEntry(entryOf({ ...put, attributes }, 0))).toBeUndefined()
+  })
+
+  it("namespace: the largest completion, 10,000 parts with checksums, fits one commit", () => {
+    const completion = changes.find((change) => change._tag === "CompleteUpload")
+    if (completion === undefined) throw new Error("no CompleteUpload")
+    const checksum = { algorithm: "SHA256", value: Buffer.alloc(32, 0xff).toString("base64"), type: "COMPOSITE" } as const
+    const numbers = Array.from({ length: partNumberMax }, (_, index) => index + 1)
+    const change = {
+      ...completion,
+      parts: numbers.map((partNumber) => ({ partNumber, etag: "f".repeat(32) })),
+      objectParts: numbers.map((partNumber) => ({ partNumber, sizeBytes: 5 * 2 ** 30, checksum }))
+    }
+    expect(encodeEntry(entryOf(change, 0))?.length).toBeLessThan(commitBytesMax)
   })
 
   it("namespace: a logged entry opens under its own sequence only", () => {
