@@ -19,6 +19,9 @@ export class FileUnreadable extends Data.TaggedError("FileUnreadable")<{ readonl
 export const readTextFile = (path: string): Effect.Effect<string, FileUnreadable> =>
   Effect.try({ try: () => readFileSync(path, "utf8"), catch: (error) => new FileUnreadable({ path, detail: String(error) }) })
 
+/** A module that only some commands need, imported when they do: it comes with the program, so it cannot be missing. */
+export const loadModule = <M>(importModule: () => Promise<M>): Effect.Effect<M> => Effect.promise(importModule)
+
 const stderr = 2
 
 /** At once and whole: the process may end next. */

@@ -1,5 +1,5 @@
 /** The ouroboros command: parses, runs, and ends with the exit code of Failure.ts. Run by ouroboros.mjs under Node 26. */
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer } from "effect"
 import { Command } from "effect/cli"
 import { clientLayer, environment, packageVersion, runMain, writeError } from "../node/process.ts"

@@ -7,7 +7,7 @@
  * its place, passes signals on and ends as it ended. Without one, it says what to install.
  */
 import { spawn } from "node:child_process"
-import { createRequire } from "node:module"
+import module, { createRequire } from "node:module"
 import { constants } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -48,6 +48,9 @@ const runUnder = (node) => {
 }
 
 if (Number.parseInt(process.versions.node, 10) >= NODE_MAJOR_MIN) {
+  // Compiled code is kept beside the dependencies, whose owner alone can write there; a folder that all may write (the
+  // default is in /tmp) would let anyone choose what runs. Where it cannot be written there is no cache.
+  module.enableCompileCache(fileURLToPath(new URL("../../node_modules/.cache/ouroboros", import.meta.url)))
   await import("./main.ts")
 } else {
   const node = carriedNode()

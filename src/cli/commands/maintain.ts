@@ -4,7 +4,7 @@
 import { Console, Effect, Option, Redacted } from "effect"
 import { Argument, Command, Flag, Prompt } from "effect/cli"
 import type { HistoryPageJson, VersionJson } from "../../gateway/admin/HistoryJson.ts"
-import { withStoppedNode } from "../../node/StoppedNode.ts"
+import { loadModule } from "../../node/process.ts"
 import { adminCall } from "../AdminClient.ts"
 import { asOfFlag, asOfOf, connectionFlags, connectionOf, print, type Shared } from "../Context.ts"
 import { Environment } from "../Environment.ts"
@@ -17,7 +17,7 @@ const ask = Effect.fnUntraced(function* (shared: Shared, method: "GET" | "POST",
   const connection = yield* connectionOf(shared)
   return yield* adminCall(connection, method, target, body).pipe(
     Effect.catchIf((error) => error._tag === "HttpClientError" && error.reason === "Unreachable", () =>
-      Effect.flatMap(Environment, (env) =>
+      Effect.flatMap(Effect.all([Environment, loadModule(() => import("../../node/StoppedNode.ts"))]), ([env, { withStoppedNode }]) =>
         withStoppedNode(connection.data, env, (admin) => adminCall({ ...connection, admin }, method, target, body))))
   )
 })

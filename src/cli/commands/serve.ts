@@ -1,7 +1,7 @@
 /** ouroboros serve: runs a node in the foreground until it is told to stop. */
 import { Console, Effect, FileSystem } from "effect"
 import { Command, Flag } from "effect/cli"
-import { serve } from "../../node/serve.ts"
+import { loadModule } from "../../node/process.ts"
 import { resolveSettings, SettingsError } from "../../node/Settings.ts"
 import { Environment } from "../Environment.ts"
 
@@ -32,5 +32,7 @@ export const serveCommand = Command.make("serve", {
     data: given(flags.data), s3: given(flags.s3), admin: given(flags.admin), domain: given(flags.domain),
     tlsCert: given(flags.tlsCert), tlsKey: given(flags.tlsKey)
   }, env, file)
+  // Only this command needs the node: the others start without it.
+  const { serve } = yield* loadModule(() => import("../../node/serve.ts"))
   yield* serve(settings, Console.log)
 })).pipe(Command.withDescription("Run a node: S3 for clients, an admin address for health and maintenance"))
