@@ -94,7 +94,7 @@ describe("namespace formats", () => {
     expect(() => decodeEntry(bytes.with(kind, 23))).toThrow("unknown kind 23: written by a newer version?")
     const put = changes.find((change) => change._tag === "PutObject")
     if (put === undefined) throw new Error("no PutObject")
-    const attributes = { headers: {}, userMetadata: { note: "x".repeat(2 ** 20) } }
+    const attributes = { headers: {}, userMetadata: Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`n${index}`, "x".repeat(60_000)])) }
     expect(encodeEntry(entryOf({ ...put, attributes }, 0))).toBeUndefined()
   })
 
