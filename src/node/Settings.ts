@@ -4,8 +4,9 @@
  */
 import { Data, Effect, Schema } from "effect"
 import {
-  blockSizeBytesTarget, chunkSizeBytesAverage, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax
+  blockSizeBytesTarget, chunkSizeBytesAverage, chunkSizeBytesMax, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax
 } from "../base/limits.ts"
+import { type ChunkerOptions, checkChunkerOptions } from "../chunker/ChunkerOptions.ts"
 
 export class SettingsError extends Data.TaggedError("SettingsError")<{
   /** The flag, variable or key at fault. */
@@ -35,7 +36,8 @@ export interface Settings {
   readonly retentionDays: number
   /** Upper size of a single PUT whose ETag is its MD5. */
   readonly md5EtagBytesMax: number
-  readonly chunkAverageBytes: number
+  /** Bounds of content-defined chunks; the minimum is half the average, the maximum four times, unless given. */
+  readonly chunks: ChunkerOptions
   /** A block is sealed once this much waits in the journal, or once the oldest chunk has waited this long. */
   readonly settleBytes: number
   readonly settleAgeMs: number
@@ -56,7 +58,9 @@ const File = Schema.Struct({
   retentionDays: Schema.optionalKey(positive),
   /** "small": MD5 ETags up to 16 MiB; "always"; or a size in bytes. */
   md5Etags: Schema.optionalKey(Schema.Union([Schema.Literals(["small", "always"]), positive])),
+  chunkMinBytes: Schema.optionalKey(positive),
   chunkAverageBytes: Schema.optionalKey(positive),
+  chunkMaxBytes: Schema.optionalKey(positive),
   settleBytes: Schema.optionalKey(positive),
   settleAgeMs: Schema.optionalKey(positive),
   checkpointRows: Schema.optionalKey(positive)
@@ -109,6 +113,15 @@ const defaults = {
 const md5Max = (choice: File["md5Etags"]): number =>
   choice === "always" ? Number.MAX_SAFE_INTEGER : typeof choice === "number" ? choice : md5EtagBytesMaxDefault
 
+const chunksOf = (config: File): ChunkerOptions => {
+  const averageBytes = config.chunkAverageBytes ?? chunkSizeBytesAverage
+  return {
+    minBytes: config.chunkMinBytes ?? Math.floor(averageBytes / 2),
+    averageBytes,
+    maxBytes: config.chunkMaxBytes ?? Math.min(4 * averageBytes, chunkSizeBytesMax)
+  }
+}
+
 /** `env` is the process's environment; `file` the configuration file's text and path, where one was named. */
 export const resolveSettings = Effect.fnUntraced(function* (
   flags: Flags,
@@ -134,6 +147,9 @@ export const resolveSettings = Effect.fnUntraced(function* (
   if (secretKey !== undefined && secretKey.length < 8) {
     return yield* new SettingsError({ where: "OUROBOROS_SECRET_KEY", detail: "at least 8 characters" })
   }
+  const chunks = chunksOf(config)
+  const problem = checkChunkerOptions(chunks)
+  if (problem !== undefined) return yield* new SettingsError({ where: file?.path ?? "chunk bounds", detail: problem.message })
   const passphrase = env["OUROBOROS_PASSPHRASE"]
   return {
     data: pick(flags.data, env["OUROBOROS_DATA"], config.data, defaults.data),
@@ -145,7 +161,7 @@ export const resolveSettings = Effect.fnUntraced(function* (
     ...(passphrase !== undefined && passphrase !== "" ? { passphrase } : {}),
     retentionDays: config.retentionDays ?? defaults.retentionDays,
     md5EtagBytesMax: md5Max(config.md5Etags),
-    chunkAverageBytes: config.chunkAverageBytes ?? chunkSizeBytesAverage,
+    chunks,
     settleBytes: config.settleBytes ?? blockSizeBytesTarget,
     settleAgeMs: config.settleAgeMs ?? settleAgeMsMax,
     checkpointRows: config.checkpointRows ?? overlayRowsMax

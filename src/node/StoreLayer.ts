@@ -4,9 +4,8 @@
  */
 import { Effect, Layer } from "effect"
 import { type RestartId, type StoreId, defaultTenant, idOf } from "../base/ids.ts"
-import { chunkSizeBytesAverage, chunkSizeBytesMax } from "../base/limits.ts"
 import { Blocks } from "../block/BlockService.ts"
-import type { ChunkerOptions } from "../chunker/ChunkerOptions.ts"
+import { defaultChunkerOptions } from "../chunker/ChunkerOptions.ts"
 import { Fetch } from "../fetch.ts"
 import { Get } from "../get.ts"
 import type { IngestSizes } from "../ingest.ts"
@@ -26,7 +25,7 @@ import * as WalCommitLog from "./WalCommitLog.ts"
 export interface StoreOptions {
   readonly store: StoreId
   readonly keys: VaultKeys
-  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunkAverageBytes" | "settleBytes" | "settleAgeMs" | "checkpointRows">>
+  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows">>
   /** Small bounds and eyes for tests. */
   readonly sizes?: Partial<IngestSizes>
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
@@ -39,10 +38,6 @@ const dayMs = 24 * 3_600_000
 
 /** Who proposes what no client asked for. */
 const nodeAuthor = "node"
-
-const chunkerOf = (averageBytes: number): ChunkerOptions => ({
-  minBytes: Math.floor(averageBytes / 2), averageBytes, maxBytes: Math.min(4 * averageBytes, chunkSizeBytesMax)
-})
 
 /**
  * Wal, State, Namespace, Blocks, Fetch, Get, Pins, Settle, Retention and Put, built in this order: the journal is
@@ -67,7 +62,7 @@ export const storeLayer = (options: StoreOptions) => {
   })
   const retention = Retention.layer(settings.retentionDays === undefined ? {} : { retentionMs: settings.retentionDays * dayMs })
   const put = Put.layer({
-    keys, chunker: chunkerOf(settings.chunkAverageBytes ?? chunkSizeBytesAverage), ...(options.sizes === undefined ? {} : { sizes: options.sizes })
+    keys, chunker: settings.chunks ?? defaultChunkerOptions, ...(options.sizes === undefined ? {} : { sizes: options.sizes })
   })
   return put.pipe(
     Layer.provideMerge(retention),

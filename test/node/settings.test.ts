@@ -34,6 +34,12 @@ describe("settings", () => {
     expect(refusal({}, {}, "{\"retentionDays\": -1}")).not.toBe("accepted")
   })
 
+  test("chunk bounds follow the average, or are given; impossible ones are refused", () => {
+    expect(resolve({}, {}, "{\"chunkAverageBytes\": 65536}").chunks).toEqual({ minBytes: 32768, averageBytes: 65536, maxBytes: 262144 })
+    expect(resolve({}, {}, "{\"chunkMinBytes\": 1000, \"chunkMaxBytes\": 2000000}").chunks).toMatchObject({ minBytes: 1000, maxBytes: 2000000 })
+    expect(refusal({}, {}, "{\"chunkMinBytes\": 2000000}")).toContain("averageBytes")
+  })
+
   test("half a pair is refused: certificate without key, access key without secret", () => {
     expect(refusal({ tlsCert: "c.pem" })).toContain("both or neither")
     expect(refusal({}, { OUROBOROS_ACCESS_KEY: "abc" })).toContain("both or neither")

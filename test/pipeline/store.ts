@@ -32,7 +32,7 @@ const inlineCompute: ComputeService = {
 
 /** Chunks of about 1 KiB, units of 4 KiB, blocks of 16 KiB, pages of 16 entries. */
 export const tiny: Pick<StoreOptions, "settings" | "sizes" | "wal" | "settle"> = {
-  settings: { chunkAverageBytes: 1024 },
+  settings: { chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 } },
   sizes: { unitBytes: 4096, inlineBytesMax: 200, blockBytesTarget: 16_384, pageEntriesMax: 16, inlineEntriesMax: 4 },
   wal: { sizes: { segmentBytes: 48 * 1024, batchBytesMax: 24 * 1024 }, idleMs: 3_600_000 },
   settle: { blockBytesTarget: 16_384, pollMs: 3_600_000 }

@@ -40,7 +40,7 @@ const stepsMax = 20_000_000
 
 /** Chunks of about 1 KiB, units of 8 KiB, blocks of 16 KiB, pages of 16 entries, segments of 64 KiB. */
 const smallStore: Omit<StoreOptions, "store" | "keys" | "namespace"> = {
-  settings: { chunkAverageBytes: 1024, checkpointRows: 60, retentionDays: 1 / 24 / 60 / 6 },
+  settings: { chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 }, checkpointRows: 60, retentionDays: 1 / 24 / 60 / 6 },
   sizes: { unitBytes: 8192, inlineBytesMax: 200, blockBytesTarget: 16_384, pageEntriesMax: 16, inlineEntriesMax: 4 },
   wal: { sizes: { segmentBytes: 64 * 1024, batchBytesMax: 32 * 1024 }, idleMs: 700 },
   settle: { blockBytesTarget: 16_384, pollMs: 200, ageMsMax: 3000 },
@@ -136,7 +136,8 @@ export class World {
       if (this.oracle.broken !== undefined) throw this.oracle.broken
       const exit = fiber.pollUnsafe()
       if (exit !== undefined) return { _tag: "Done", exit }
-      if (this.#hurry > 0 && this.random.chance(this.#hurry) && (this.clock.waitMs ?? hurryMsMax) < hurryMsMax) this.clock.advance()
+      const hurries = this.#hurry > 0 && this.random.chance(this.#hurry) && (this.clock.waitMs ?? hurryMsMax) < hurryMsMax
+      if (hurries && this.clock.advance()) continue
       if (this.#scheduler.step()) continue
       if (this.disk.stopped) return { _tag: "Dead" }
       claim(this.clock.nowMs < untilMs, "nothing came to an end for half an hour")
