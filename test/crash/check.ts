@@ -1,5 +1,5 @@
 /** The check after a restart: every key and version of the model is read back from the server, bit for bit. */
-import { type Answer, type Call, call, type Target } from "../e2e/wire.ts"
+import { call, type Target } from "../e2e/wire.ts"
 import { sha256Of } from "./Content.ts"
 import { plainBucket, versionedBucket } from "./load.ts"
 import { type PlainKey, settlePlain, settleVersioned, type State, type Version, type VersionedKey, type Worker } from "./Model.ts"
@@ -12,16 +12,10 @@ export interface Verdict {
   there: number
 }
 
-const ask = async (target: Target, what: Call): Promise<Answer> => {
-  const answer = await call(target, what)
-  if (answer.status >= 500) throw new Error(`${what.method} ${what.key ?? ""} after the restart: ${answer.status} ${answer.body.toString().slice(0, 300)}`)
-  return answer
-}
-
 const checkPlain = async (target: Target, key: PlainKey, verdict: Verdict): Promise<void> => {
-  const answer = await ask(target, { method: "GET", bucket: plainBucket, key: key.key })
+  const answer = await call(target, { method: "GET", bucket: plainBucket, key: key.key })
   if (answer.status !== 200 && answer.code !== "NoSuchKey") {
-    verdict.wrong.push(`${key.key}: ${answer.status} ${answer.code}`)
+    verdict.wrong.push(`${key.key}: ${answer.status} ${answer.code} ${answer.body.toString().slice(0, 400)}`)
     return
   }
   const found = answer.status === 200 ? sha256Of(answer.body) : undefined
@@ -33,7 +27,7 @@ const checkPlain = async (target: Target, key: PlainKey, verdict: Verdict): Prom
 }
 
 const listVersions = async (target: Target, key: string): Promise<ReadonlyArray<{ readonly id: string; readonly isMarker: boolean }>> => {
-  const answer = await ask(target, { method: "GET", bucket: versionedBucket, query: [["versions", ""], ["prefix", key]] })
+  const answer = await call(target, { method: "GET", bucket: versionedBucket, query: [["versions", ""], ["prefix", key]] })
   const text = answer.body.toString()
   if (answer.status !== 200 || text.includes("<IsTruncated>true")) throw new Error(`versions of ${key}: ${answer.status}, or more than a page`)
   return [...text.matchAll(/<(Version|DeleteMarker)>([\s\S]*?)<\/\1>/g)].map((match) => ({
@@ -46,14 +40,14 @@ const checkVersioned = async (target: Target, key: VersionedKey, verdict: Verdic
   for (const { id, isMarker } of await listVersions(target, key.key)) {
     let state: State
     if (!isMarker) {
-      const answer = await ask(target, { method: "GET", bucket: versionedBucket, key: key.key, query: [["versionId", id]] })
+      const answer = await call(target, { method: "GET", bucket: versionedBucket, key: key.key, query: [["versionId", id]] })
       state = answer.status === 200 ? sha256Of(answer.body) : `status ${answer.status} ${answer.code}`
     }
     found.push({ id, sha256: state })
     verdict.compared += 1
   }
   const before = key.versions.length
-  const latest = await ask(target, { method: "GET", bucket: versionedBucket, key: key.key })
+  const latest = await call(target, { method: "GET", bucket: versionedBucket, key: key.key })
   const newest = found[0]?.sha256
   if ((latest.status === 200 ? sha256Of(latest.body) : undefined) !== newest) verdict.wrong.push(`${key.key}: the current object is not the newest version`)
   const wrong = settleVersioned(key, found)
@@ -65,7 +59,7 @@ const checkVersioned = async (target: Target, key: VersionedKey, verdict: Verdic
 const checkUpload = async (target: Target, worker: Worker, verdict: Verdict): Promise<void> => {
   if (worker.upload === undefined) return
   const { id, parts } = worker.upload
-  const answer = await ask(target, { method: "GET", bucket: plainBucket, key: worker.uploadKey.key, query: [["uploadId", id]] })
+  const answer = await call(target, { method: "GET", bucket: plainBucket, key: worker.uploadKey.key, query: [["uploadId", id]] })
   if (answer.status !== 200) {
     verdict.wrong.push(`${worker.uploadKey.key}: the acknowledged upload is gone: ${answer.code}`)
     return
@@ -80,7 +74,7 @@ const checkUpload = async (target: Target, worker: Worker, verdict: Verdict): Pr
 }
 
 const checkListing = async (target: Target, workers: ReadonlyArray<Worker>, verdict: Verdict): Promise<void> => {
-  const answer = await ask(target, { method: "GET", bucket: plainBucket, query: [["list-type", "2"]] })
+  const answer = await call(target, { method: "GET", bucket: plainBucket, query: [["list-type", "2"]] })
   const listed = [...answer.body.toString().matchAll(/<Key>([^<]+)<\/Key>/g)].map((match) => match[1] ?? "")
   const expected = workers.flatMap((worker) => [...worker.plain, worker.uploadKey]).filter(({ known }) => known !== undefined).map(({ key }) => key).toSorted()
   if (listed.join("\n") !== expected.join("\n")) {
@@ -92,11 +86,13 @@ const checkListing = async (target: Target, workers: ReadonlyArray<Worker>, verd
 
 export const checkAll = async (target: Target, workers: ReadonlyArray<Worker>): Promise<Verdict> => {
   const verdict: Verdict = { wrong: [], compared: 0, there: 0 }
-  await Promise.all(workers.map(async (worker) => {
+  const checkWorker = async (worker: Worker): Promise<void> => {
     for (const key of [...worker.plain, worker.uploadKey]) await checkPlain(target, key, verdict)
     for (const key of worker.versioned) await checkVersioned(target, key, verdict)
     await checkUpload(target, worker, verdict)
-  }))
+  }
+  // A connection that breaks in the check is a finding too: nobody killed this server.
+  await Promise.all(workers.map((worker) => checkWorker(worker).catch((error: Error) => verdict.wrong.push(`worker ${worker.index}: ${error.message}`))))
   await checkListing(target, workers, verdict)
   return verdict
 }

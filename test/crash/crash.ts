@@ -15,8 +15,11 @@ import { type Random, randomOf } from "./Random.ts"
 const workerCount = 6
 const acknowledgedMin = 200
 
-/** Small, so that sealing and checkpoints are always near. */
-const config = { settleBytes: 512 * 1024, settleAgeMs: 400, checkpointRows: 40, chunkAverageBytes: 64 * 1024 }
+/** Small, so that sealing and checkpoints are always near; in turn with one that leaves much in the journal for long. */
+const configs = [
+  { settleBytes: 512 * 1024, settleAgeMs: 400, checkpointRows: 40, chunkAverageBytes: 64 * 1024 },
+  { settleBytes: 6 * 1024 * 1024, settleAgeMs: 4000, checkpointRows: 15, chunkAverageBytes: 64 * 1024 }
+] as const
 
 export interface CrashOptions {
   readonly kills: number
@@ -73,7 +76,7 @@ export const runCrash = async ({ kills, log = () => undefined, seed }: CrashOpti
   const workers = Array.from({ length: workerCount }, (_, index) => makeWorker(index))
   const tally: Tally = { acknowledged: 0, refused: 0, unknown: 0, wrong: [] }
   const sums = { there: 0, compared: 0, intoSealing: 0, intoCheckpoint: 0, leftBlocks: 0 }
-  let server = await startServer({ data, config })
+  let server = await startServer({ data, config: configs[0] })
   try {
     for (const bucket of [plainBucket, versionedBucket]) await call(server, { method: "PUT", bucket })
     await call(server, {
@@ -94,7 +97,7 @@ export const runCrash = async ({ kills, log = () => undefined, seed }: CrashOpti
       closeConnections(server)
       const blocks = blocksOf(data)
       const startMs = performance.now()
-      server = await startServer({ data, config })
+      server = await startServer({ data, config: configs[kill % 2]! })
       const startedMs = performance.now()
       const left = new Set(blocksOf(data))
       if (blocks.some((name) => !left.has(name))) sums.leftBlocks += 1
