@@ -41,16 +41,17 @@ const appendSome = Effect.fnUntraced(function*(world: World, wal: WalInterface, 
     world.appended.set(id, row)
     return row
   })
-  return Effect.tap(ticket.durable, () => Effect.sync(() => {
+  const durable = Effect.tap(ticket.durable, () => Effect.sync(() => {
     for (const row of mine) row.acknowledged = true
   }))
+  return { durable }
 })
 
 /** Several writers; some wait for each append, some do not; now and then both consumers let go of what they can. */
 const writeAlong = Effect.fnUntraced(function*(world: World, wal: WalInterface, random: Random) {
   yield* Effect.forEach([1, 2, 3], (writer) => Effect.gen(function*() {
     for (let turn = 0; turn < 12; turn++) {
-      const durable = yield* appendSome(world, wal, random)
+      const { durable } = yield* appendSome(world, wal, random)
       if (writer > 1 || random.chance(0.5)) yield* durable
       else yield* Effect.forkChild(Effect.exit(durable))
       if (random.chance(0.15)) {
