@@ -5,7 +5,7 @@
  */
 import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { askAdmin, type Server, startServer, temporaryFolder } from "../e2e/server.ts"
+import { askAdmin, type Server, serveCommand, spawnWatched, startServer, temporaryFolder } from "../e2e/server.ts"
 import { call, closeConnections } from "../e2e/wire.ts"
 import { checkAll } from "./check.ts"
 import { plainBucket, type Tally, versionedBucket, work } from "./load.ts"
@@ -38,6 +38,8 @@ export interface CrashReport {
   /** Kills that came while the server said so. */
   readonly intoSealing: number
   readonly intoCheckpoint: number
+  /** Further kills, of the start after a kill. */
+  readonly intoStart: number
   /** Kills that left a block or a checkpoint file which the restart removed. */
   readonly leftBlocks: number
   readonly wrong: ReadonlyArray<string>
@@ -66,6 +68,15 @@ const killAtRandom = async (server: Server, aim: Aim, random: Random, markOver: 
   }
 }
 
+/** A start that is killed too: recovery itself is no safe place. */
+const killInStart = async (data: string, random: Random): Promise<void> => {
+  const [command, ...args] = serveCommand(data, { args: ["--config", `${data}.config.json`] })
+  const running = spawnWatched(command ?? "", args)
+  await sleep(random.between(150, 900))
+  running.child.kill("SIGKILL")
+  await running.ended
+}
+
 const blocksOf = (data: string): ReadonlyArray<string> =>
   (readdirSync(data, { recursive: true }) as ReadonlyArray<string>).filter((name) => name.endsWith(".block"))
 
@@ -75,7 +86,7 @@ export const runCrash = async ({ kills, log = () => undefined, seed }: CrashOpti
   const random = randomOf(seed)
   const workers = Array.from({ length: workerCount }, (_, index) => makeWorker(index))
   const tally: Tally = { acknowledged: 0, refused: 0, unknown: 0, wrong: [] }
-  const sums = { there: 0, compared: 0, intoSealing: 0, intoCheckpoint: 0, leftBlocks: 0 }
+  const sums = { there: 0, compared: 0, intoSealing: 0, intoCheckpoint: 0, intoStart: 0, leftBlocks: 0 }
   let server = await startServer({ data, config: configs[0] })
   try {
     for (const bucket of [plainBucket, versionedBucket]) await call(server, { method: "PUT", bucket })
@@ -96,6 +107,10 @@ export const runCrash = async ({ kills, log = () => undefined, seed }: CrashOpti
       if (ended.signal !== "SIGKILL") tally.wrong.push(`the server ended by itself: ${JSON.stringify(ended)}\n${server.output().slice(-2000)}`)
       closeConnections(server)
       const blocks = blocksOf(data)
+      if (kill % 4 === 0) {
+        await killInStart(data, random)
+        sums.intoStart += 1
+      }
       const startMs = performance.now()
       server = await startServer({ data, config: configs[kill % 2]! })
       const startedMs = performance.now()
@@ -143,7 +158,7 @@ if (import.meta.main) {
   const short = shortcomings(report)
   for (const line of short) console.log(`WRONG: ${line}`)
   if (report.wrong.length > 0) console.log(`the folder is kept: ${report.data}`)
-  console.log(`${report.kills} kills (${report.intoSealing} into sealing, ${report.intoCheckpoint} into a checkpoint, ${report.leftBlocks} left unnamed blocks), ` +
+  console.log(`${report.kills} kills (${report.intoSealing} into sealing, ${report.intoCheckpoint} into a checkpoint, ${report.intoStart} more into the next start, ${report.leftBlocks} left unnamed blocks), ` +
     `${report.acknowledged} acknowledged, ${report.refused} refused, ${report.unknown} unknown (${report.there} there), ${report.compared} compared: ` +
     (short.length === 0 ? "nothing lost" : "FAILED"))
   process.exitCode = short.length === 0 ? 0 : 1

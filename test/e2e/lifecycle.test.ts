@@ -96,6 +96,24 @@ describe("first start", () => {
     expect(await second.stop()).toEqual({ code: 0, signal: null })
   }, 60_000)
 
+  it("killed again and again while it is under way, it still comes to an end, with one set of credentials", async () => {
+    const data = folder()
+    const [command, ...args] = serveCommand(data, {})
+    for (const ms of [150, 300, 450, 600, 800, 1000]) {
+      const running = spawnWatched(command ?? "", args)
+      await sleep(ms)
+      running.child.kill("SIGKILL")
+      await running.ended
+    }
+    const server = await start({ data })
+    expect((await call(server, { method: "PUT", bucket: "at-last" })).status).toBe(200)
+    await server.stop()
+    const again = await start({ data })
+    expect([again.accessKey, again.secretKey]).toEqual([server.accessKey, server.secretKey])
+    expect((await call(again, { method: "HEAD", bucket: "at-last" })).status).toBe(200)
+    await again.stop()
+  }, 60_000)
+
   it("takes credentials from the environment and does not show them", async () => {
     const server = await start({ env: { OUROBOROS_ACCESS_KEY: "ENVIRONMENT", OUROBOROS_SECRET_KEY: "from-the-environment" } })
     expect([server.accessKey, server.secretKey]).toEqual(["ENVIRONMENT", "from-the-environment"])
