@@ -75,22 +75,29 @@ const debian = async (client: string, folder: string): Promise<void> => {
   renameSync(join(folder, "usr", "bin", client), join(folder, "bin", client))
 }
 
-const hasGo = async (): Promise<boolean> => (await runCommand("go", ["version"])).code === 0
-
 const rcloneVersion = "1.75.1"
 const rcloneDebianVersion = "1.60.1"
 const resticVersion = "0.14.0"
 
-/** From source by the Go proxy, its sums checked in; where there is no Go, Debian's. */
-const rclone = async (): Promise<string> =>
+/** From source by the Go proxy, its sums checked in; where that cannot be, Debian's. */
+const rclone = (): Promise<string> =>
   installed("rclone", `go ${rcloneVersion}, debian ${rcloneDebianVersion}`, async (folder) => {
-    if (!(await hasGo())) return debian("rclone", folder)
-    const source = join(folder, "source")
-    cpSync(join(projectRoot, "test", "clients", "rclone"), source, { recursive: true })
-    const env = { GOPATH: join(folder, "gopath"), GOCACHE: join(folder, "gocache"), GOFLAGS: "-modcacherw -buildvcs=false", GOTOOLCHAIN: "local" }
-    await run("rclone", "go", ["build", "-o", join(folder, "bin", "rclone"), "."], source, env)
-    for (const name of ["source", "gopath", "gocache"]) rmSync(join(folder, name), { recursive: true, force: true })
+    try {
+      await rcloneByGo(folder)
+    } catch (error) {
+      if (!(error instanceof ClientMissing)) throw error
+      console.log(`${error.message}\n…so Debian's ${rcloneDebianVersion} it is`)
+      await debian("rclone", folder)
+    }
   })
+
+const rcloneByGo = async (folder: string): Promise<void> => {
+  const source = join(folder, "source")
+  cpSync(join(projectRoot, "test", "clients", "rclone"), source, { recursive: true })
+  const env = { GOPATH: join(folder, "gopath"), GOCACHE: join(folder, "gocache"), GOFLAGS: "-modcacherw -buildvcs=false", GOTOOLCHAIN: "local" }
+  await run("rclone", "go", ["build", "-o", join(folder, "bin", "rclone"), "."], source, env)
+  for (const name of ["source", "gopath", "gocache"]) rmSync(join(folder, name), { recursive: true, force: true })
+}
 
 const versionOf = async (client: string, command: string, args: ReadonlyArray<string>, expected: string): Promise<string> => {
   const text = await run(client, command, args)
