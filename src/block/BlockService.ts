@@ -68,7 +68,10 @@ export interface BlocksService {
   readonly verify: (block: BlockId) => Effect.Effect<ReadonlyArray<BlockDamaged>, BlockError>
   /** Blocks that have a file. */
   readonly list: Effect.Effect<ReadonlyArray<BlockId>, DiskError>
-  /** Removes a block's file, durably; nothing to do where there is none. */
+  /**
+   * Removes a block's file; nothing to do where there is none. No sync: a power cut may bring the file back, and the
+   * next start finds that no commit names it.
+   */
   readonly remove: (block: BlockId) => Effect.Effect<void, DiskError>
 }
 
@@ -285,6 +288,5 @@ const listBlocks = Effect.fnUntraced(function*(disk: DiskService) {
 
 const removeBlock = (disk: DiskService, block: BlockId): Effect.Effect<void, DiskError> =>
   disk.remove(pathOf(block)).pipe(
-    Effect.andThen(disk.syncFolder(folderOf(block))),
     Effect.catch((error) => error.code === "NotFound" ? Effect.void : Effect.fail(error))
   )

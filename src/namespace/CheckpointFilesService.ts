@@ -115,11 +115,9 @@ export const makeCheckpointFiles = (disk: DiskService, sealer: ValueSealer, fold
     yield* disk.syncFolder(folder).pipe(Effect.mapError(diskError))
     return sizeBytes
   })
-  const eachThenSync = (files: ReadonlyArray<CheckpointFile>, act: (path: string) => Effect.Effect<void, DiskError>): Effect.Effect<void, StateError> =>
-    files.length === 0 ? Effect.void : Effect.forEach(files, (file) => act(pathOf(file)), { discard: true }).pipe(
-      Effect.andThen(disk.syncFolder(folder)),
-      Effect.mapError(diskError)
-    )
+  // No sync: a file that a power cut brings back is obsolete or damaged again, and the next file's sync covers its going.
+  const each = (files: ReadonlyArray<CheckpointFile>, act: (path: string) => Effect.Effect<void, DiskError>): Effect.Effect<void, StateError> =>
+    Effect.forEach(files, (file) => act(pathOf(file)), { discard: true }).pipe(Effect.mapError(diskError))
   const reader = Effect.fnUntraced(function*(file: CheckpointFile) {
     const name = naming(pathOf(file))
     const { next } = yield* openCheckpoint(disk, sealer, file, pathOf(file)).pipe(Effect.mapError(name))
@@ -132,7 +130,7 @@ export const makeCheckpointFiles = (disk: DiskService, sealer: ValueSealer, fold
     reader,
     size: (file) => Effect.scoped(Effect.flatMap(disk.open(pathOf(file), "read"), (handle) => handle.size)).pipe(Effect.mapError(diskError)),
     trailer: (file) => readTrailer(disk, sealer, file, pathOf(file)).pipe(Effect.mapError(naming(pathOf(file)))),
-    remove: (files) => eachThenSync(files, (path) => disk.remove(path)),
-    setAside: (files) => eachThenSync(files, (path) => disk.rename(path, `${path}.damaged`))
+    remove: (files) => each(files, (path) => disk.remove(path)),
+    setAside: (files) => each(files, (path) => disk.rename(path, `${path}.damaged`))
   }
 }

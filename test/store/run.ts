@@ -16,18 +16,46 @@ const faultOf = (random: Random, probability: number): MemoryDisk["fault"] => (o
   return random.pick(operation === "write" || operation === "open" ? ["Io", "NoSpace"] as const : ["Io"] as const)
 }
 
-const turningPoints = ["makeFolder", "rename", "remove", "syncFolder", "sync", "open"] as const
+type Turn = Parameters<NonNullable<MemoryDisk["fault"]>>[0]
+const turningPoints: ReadonlyArray<Turn> = ["makeFolder", "rename", "remove", "syncFolder", "sync", "open"]
 
-/** Stops the disk just before or just after the n-th operation of one kind: where names and bytes change hands. */
-const stopAtTurn = (disk: MemoryDisk, random: Random, fault: MemoryDisk["fault"]): MemoryDisk["fault"] => {
-  const kind = random.pick(turningPoints)
-  const after = random.below(3)
-  let left = 1 + random.below(random.pick([2, 6, 20]))
+/** Stops the disk around the n-th operation of a kind, where names and bytes change hands: `after` more complete. */
+const stopAtTurn = (disk: MemoryDisk, kind: Turn, nth: number, after: number, prefix = ""): MemoryDisk["fault"] => {
+  let left = nth
   return (operation, path, number) => {
-    if (operation === kind) left -= 1
-    if (operation === kind && left === 0) disk.stopAfter(number + after - 1)
-    return fault?.(operation, path, number)
+    const isTurn = operation === kind && path.startsWith(prefix)
+    if (isTurn) left -= 1
+    if (isTurn && left === 0) disk.stopAfter(number + after)
+    return undefined
   }
+}
+
+/** How one life is to end, unless it ends before. */
+interface Fate {
+  readonly hook: MemoryDisk["fault"]
+  readonly powerCutChance: number
+}
+
+const fateOf = (world: World, plan: Plan, number: number): Fate => {
+  const { disk, random } = world
+  if (plan.style === "Births") {
+    if (number % 2 === 1) {
+      // The fourth folder is the first one for blocks.
+      const hook = random.chance(0.5) ? stopAtTurn(disk, "makeFolder", random.pick([1, 2, 3, 4, 4, 4]), 0) : stopAtTurn(disk, "rename", 1, 0)
+      return { hook, powerCutChance: 0.1 }
+    }
+    disk.stopAfter(disk.operations + 20 + random.below(random.pick([40, 300])))
+    return { hook: undefined, powerCutChance: 1 }
+  }
+  if (plan.style === "Segments") {
+    const kind = random.pick(["open", "remove"] as const)
+    return { hook: stopAtTurn(disk, kind, 1 + random.below(6), 1 + random.below(6), "journal/"), powerCutChance: 1 }
+  }
+  const draw = random.below(5)
+  if (draw < 2) disk.stopAfter(disk.operations + operationsOf(random))
+  const hook = draw === 2 || draw === 3
+    ? stopAtTurn(disk, random.pick(turningPoints), 1 + random.below(random.pick([2, 6, 20])), random.below(3) - 1) : undefined
+  return { hook, powerCutChance: 0.7 }
 }
 
 /** How many disk operations of this life complete. Most crashes fall into the work, some into recovery. */
@@ -39,16 +67,15 @@ const operationsOf = (random: Random): number => {
 }
 
 /** One process: starts, shows everything, works, and ends somehow. */
-const life = (world: World, last: boolean): "Crashed" | "CrashedInRecovery" | "Stopped" => {
+const life = (world: World, plan: Plan, number: number, last: boolean): "Crashed" | "CrashedInRecovery" | "Stopped" => {
   const { random } = world
   world.begin()
   world.faulty = false
-  const crash = last ? "No" : random.pick(["Anywhere", "Anywhere", "AtTurn", "AtTurn", "No"] as const)
-  if (crash === "Anywhere") world.disk.stopAfter(world.disk.operations + operationsOf(random))
-  const noFault = crash === "AtTurn" ? stopAtTurn(world.disk, random.fork(), undefined) : undefined
-  world.disk.fault = noFault
+  const fate: Fate = last ? { hook: undefined, powerCutChance: 1 } : fateOf(world, plan, number)
+  world.powerCutChance = fate.powerCutChance
+  world.disk.fault = fate.hook
   let serving = false
-  const faults = random.chance(0.25) ? random.pick([0.005, 0.03, 0.1]) : 0
+  const faults = plan.style === undefined && random.chance(0.25) ? random.pick([0.005, 0.03, 0.1]) : 0
   const points = last ? 60 : 8
   const scope = Scope.makeUnsafe()
   const program = Effect.gen(function*() {
@@ -58,10 +85,9 @@ const life = (world: World, last: boolean): "Crashed" | "CrashedInRecovery" | "S
     yield* Effect.provide(checkAll(world, random.fork(), points), rooms)
     if (!last) {
       world.faulty = faults > 0
-      const fault = faults > 0 ? faultOf(random.fork(), faults) : undefined
-      if (fault !== undefined) world.disk.fault = crash === "AtTurn" ? stopAtTurn(world.disk, random.fork(), fault) : fault
+      if (faults > 0) world.disk.fault = faultOf(random.fork(), faults)
       yield* Effect.provide(clientsAtWork(world, 4 + random.below(12)), rooms)
-      world.disk.fault = noFault
+      if (faults > 0) world.disk.fault = undefined
     }
     world.note("stops")
     yield* Scope.close(scope, Exit.void)
@@ -88,7 +114,7 @@ export const runSeed = (seed: number, plan: Plan = {}): World => {
     const lives = 2 + world.random.below(5)
     for (let number = 1; number <= lives; number += 1) {
       const last = number === lives
-      const end = life(world, last)
+      const end = life(world, plan, number, last)
       world.note(end)
       if (end === "CrashedInRecovery") world.operations.crashedInRecovery += 1
       if (!last) world.die()

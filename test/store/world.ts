@@ -31,6 +31,11 @@ export interface Plan {
   /** What the store gets instead of the disk: the disk, and something wrong with it. */
   readonly disk?: (disk: DiskService) => DiskService
   readonly loseWrite?: MemoryDisk["loseWrite"]
+  /**
+   * Births: lives that are killed just after a folder or a checkpoint got its name, then lives that lose their power.
+   * Segments: small ones, and power cuts where they come and go. Absent: lives of all kinds.
+   */
+  readonly style?: "Births" | "Segments"
 }
 
 const hangsAfterMs = 1_800_000
@@ -42,16 +47,16 @@ const stepsMax = 20_000_000
 const smallStore: Omit<StoreOptions, "store" | "keys" | "namespace"> = {
   settings: { chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 }, checkpointRows: 60, retentionDays: 1 / 24 / 60 / 6 },
   sizes: { unitBytes: 8192, inlineBytesMax: 200, blockBytesTarget: 16_384, pageEntriesMax: 16, inlineEntriesMax: 4 },
-  wal: { sizes: { segmentBytes: 64 * 1024, batchBytesMax: 32 * 1024 }, idleMs: 700 },
+  wal: { idleMs: 700 },
   settle: { blockBytesTarget: 16_384, pollMs: 200, ageMsMax: 3000 },
   checkpoints: { deltasMax: 3 }
 }
 
 /** Ids that begin alike, so that blocks share folders as they do in a store that is older than any test's. */
-const fewPrefixes = ({ bytes }: EntropyService): EntropyService => ({
+const fewPrefixes = ({ bytes }: EntropyService, mask: number): EntropyService => ({
   bytes: (count) => {
     const drawn = bytes(count)
-    if (count > 0) drawn[0]! &= 3
+    if (count > 0) drawn[0]! &= mask
     return drawn
   }
 })
@@ -76,6 +81,8 @@ export class World {
   readonly phases = new Map<string, number>()
   /** Operations may fail: the disk of this life does. */
   faulty = false
+  /** That this life ends with the machine's power, and not with a kill alone. */
+  powerCutChance = 1
   /** What the store's housework is doing. */
   phase: SettlePhase = "Idle"
   #scheduler: SimulatedScheduler
@@ -107,15 +114,17 @@ export class World {
     const ports = Layer.mergeAll(
       Layer.succeed(Disk, this.#plan.disk?.(this.disk.service) ?? this.disk.service),
       Layer.succeed(KeyValue, this.index.service),
-      Layer.succeed(Entropy, fewPrefixes(seededEntropy(this.random.fork()))),
+      Layer.succeed(Entropy, fewPrefixes(seededEntropy(this.random.fork()), this.#plan.style === "Births" ? 0 : 3)),
       Layer.succeed(Compute, simulatedCompute())
     )
     const observe = (phase: SettlePhase): void => {
       this.phase = phase
       this.phases.set(phase, (this.phases.get(phase) ?? 0) + 1)
     }
+    const segmentBytes = this.#plan.style === "Segments" ? 16 * 1024 : 64 * 1024
+    const settings = { ...smallStore.settings, ...(this.#plan.style === "Births" ? { checkpointRows: 20 } : {}) }
     const layer = startStore({
-      store: storeId, keys, ...smallStore, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe }
+      store: storeId, keys, ...smallStore, settings, wal: { ...smallStore.wal, sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } }, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe }
     })
     return Layer.buildWithScope(Layer.provide(layer, ports), scope)
   }
@@ -150,7 +159,7 @@ export class World {
   die(): void {
     this.#scheduler.powerOff()
     const { random } = this
-    const cut = random.chance(0.75)
+    const cut = random.chance(this.powerCutChance)
     this.disk = cut ? this.disk.crash(random) : this.disk.kill(random)
     const index = cut ? this.index.crash(random) : this.index.kill()
     const lost = random.chance(0.1)
