@@ -11,6 +11,7 @@
  */
 import { Effect, Fiber, Semaphore } from "effect"
 import { assert } from "./base/assert.ts"
+import { release } from "./base/bytes.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
   blockSizeBytesTarget, bodyBytesInFlightMax, commitMovesMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
@@ -138,19 +139,23 @@ export interface Unit {
 /** Reads a body unit by unit. `carry` is what the unit before left uncut. */
 export interface Units {
   readonly next: (carry: Uint8Array) => Effect.Effect<Unit, BodyError>
+  /** Bytes of the body that the units so far hold. */
+  readonly readBytes: () => number
 }
 
 export const unitsOf = (rooms: IngestRooms, body: Body): Units => {
   const { unitBytes: unitSize } = rooms.sizes
   /** Bytes of the last pull that the unit before had no room for. */
   let left: Uint8Array | undefined
+  let readBytes = 0
   const small = body.sizeBytes !== undefined && body.sizeBytes < unitSize
   const next = Effect.fnUntraced(function*(carry: Uint8Array) {
     assert(carry.length < unitSize, "a unit is cut at least once")
     const buffer = small ? new Uint8Array(Math.max(1, body.sizeBytes)) : rooms.buffers.pop() ?? new Uint8Array(unitSize)
     // A body that is longer than it said goes on into the next unit; whoever made it complains.
-    buffer.set(carry, 0)
     let filled = carry.length
+    buffer.set(carry, 0)
+    release(carry)
     let final = false
     while (filled < buffer.length) {
       const bytes = left ?? (yield* body.next)
@@ -162,7 +167,9 @@ export const unitsOf = (rooms: IngestRooms, body: Body): Units => {
       const taken = Math.min(bytes.length, buffer.length - filled)
       buffer.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), filled)
       if (taken < bytes.length) left = bytes.subarray(taken)
+      else release(bytes)
       filled += taken
+      readBytes += taken
     }
     if (!final && small) {
       const bytes = left ?? (yield* body.next)
@@ -174,7 +181,7 @@ export const unitsOf = (rooms: IngestRooms, body: Body): Units => {
     recycle(rooms, buffer)
     return { bytes, final }
   })
-  return { next }
+  return { next, readBytes: () => readBytes }
 }
 
 const recycle = (rooms: IngestRooms, buffer: Uint8Array): void => {
@@ -276,6 +283,7 @@ const writeBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Uploa
   const written = yield* Effect.mapError(rooms.blocks.write(block, chunks), blockFailed)
   upload.blocks.push(written.arrival)
   place(rooms, upload, full, written.places)
+  for (const { chunk } of full) release(chunk.bytes)
 })
 
 export const blockFailed = (error: BlockError): Unavailable =>

@@ -1,5 +1,6 @@
 /** PUT until acknowledged: gateway -> chunker -> sealer -> wal -> namespace. */
 import { Context, Effect, Fiber, Layer } from "effect"
+import { assert } from "./base/assert.ts"
 import type { UploadId } from "./base/ids.ts"
 import { unitsSealingMax } from "./base/limits.ts"
 import { millisOf } from "./base/time.ts"
@@ -150,6 +151,7 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, b
     if (unit.final) break
     unit = yield* units.next(named.carry)
   }
+  assert(upload.sizeBytes === units.readBytes(), `all of the body is named: ${upload.sizeBytes} of ${units.readBytes()} bytes`)
   while (sealing.length > 0) yield* collectOldest(rooms, upload, sealing)
   yield* blockWritten(upload)
   yield* stageGathered(rooms, upload)

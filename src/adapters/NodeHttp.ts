@@ -9,6 +9,7 @@ import { Effect, Layer, type Context, type Scope } from "effect"
 import {
   headerBytesMax, httpCloseMsMax, httpConnectionsMax, httpHeadersMsMax, httpIdleMsMax, httpStallMsMax
 } from "../base/limits.ts"
+import { release } from "../base/bytes.ts"
 import type { Body } from "../ports/Body.ts"
 import {
   HttpListener, type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions
@@ -168,14 +169,16 @@ const send = (
 /** Sends a Body as fast as the client takes it; false where it failed and the connection was cut. */
 const stream = (response: http.ServerResponse, body: Body): Effect.Effect<boolean> =>
   Effect.gen(function* () {
-    let sent = 0
+    let sentBytes = 0
     for (;;) {
       const bytes = yield* body.next
       if (bytes === undefined) break
-      sent += bytes.length
-      if (!response.write(bytes) && !(yield* drained(response))) return false
+      sentBytes += bytes.length
+      // Pulled bytes are ours; once they are sent, their memory is given back.
+      const sent = (error: Error | null | undefined): void => error ? undefined : release(bytes)
+      if (!response.write(bytes, sent) && !(yield* drained(response))) return false
     }
-    const whole = body.sizeBytes === undefined || body.sizeBytes === sent
+    const whole = body.sizeBytes === undefined || body.sizeBytes === sentBytes
     if (!whole) response.socket?.destroy()
     return whole
   }).pipe(

@@ -124,7 +124,8 @@ class Lanes {
       this.#waiting.delete(job)
       this.#running.set(worker, job)
       try {
-        worker.postMessage({ kernel: job.kernel.name, input: job.input }, [...job.kernel.transfersIn(job.input)])
+        const moved = [...job.kernel.transfersIn(job.input)]
+        worker.postMessage({ kernel: job.kernel.name, input: job.input, moved }, moved)
       } catch (error) {
         // What cannot be cloned never left this thread: the lane is as free as before.
         this.#running.delete(worker)

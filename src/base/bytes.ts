@@ -65,6 +65,19 @@ export const getU64 = (source: Uint8Array, offset: number): number | undefined =
 }
 
 /**
+ * Gives the memory of bytes back now, not when the collector comes to it: large buffers that wait for it are most of a
+ * node's memory. For whoever owns the bytes and is done with them: they are empty afterwards. A view of a part of a
+ * buffer is left alone.
+ */
+export const release = (bytes: Uint8Array): void => {
+  const { buffer, byteLength } = bytes
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength >= releaseBytesMin) buffer.transfer(0)
+}
+
+/** Smaller ones are no burden, and may come from a pool. */
+const releaseBytesMin = 4096
+
+/**
  * The buffers that may move to another thread: each once, and only where a view covers the whole of it, so that nothing
  * else is taken along. The others are copied.
  */

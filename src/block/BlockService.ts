@@ -6,7 +6,7 @@
  * Until a commit names it, it is nobody's; start-up removes such files (`list`, `remove`).
  */
 import { Context, Effect, Layer } from "effect"
-import { equalBytes, fromHex } from "../base/bytes.ts"
+import { equalBytes, fromHex, release } from "../base/bytes.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
 import { blockFilesOpenMax, blockReadGapBytesMax, blockReadRunBytesMax } from "../base/limits.ts"
@@ -221,6 +221,7 @@ const verifyRegions = Effect.fnUntraced(function*(file: DiskFile, directory: Blo
       const what = sealedFault(sealed, region) ?? (padding.some((byte) => byte !== 0) ? `the padding after ${region.offset} is not zero` : undefined)
       if (what !== undefined) damages.push(new BlockDamaged({ block: directory.block, what, chunk: region.chunk }))
     }
+    release(bytes)
   }
   return damages
 })

@@ -4,6 +4,7 @@
  */
 import { createCipheriv, createDecipheriv } from "node:crypto"
 import { assert } from "../base/assert.ts"
+import { release } from "../base/bytes.ts"
 import { hashOf, keyedHash } from "../base/hash.ts"
 import { type ChunkId, rawId } from "../base/ids.ts"
 import { MiB, chunkSizeBytesMax } from "../base/limits.ts"
@@ -51,9 +52,12 @@ export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Arr
     cipher.setAAD(header)
     bytes.set(nonce, chunkHeaderBytes)
     for (let at = 0; at < body.length; at += cipherBytes) {
-      bytes.set(cipher.update(body.subarray(at, at + cipherBytes)), chunkHeaderBytes + nonceBytes + at)
+      const encrypted = cipher.update(body.subarray(at, at + cipherBytes))
+      bytes.set(encrypted, chunkHeaderBytes + nonceBytes + at)
+      release(encrypted)
     }
     cipher.final()
+    if (compressed !== undefined) release(compressed)
     bytes.set(cipher.getAuthTag(), bytes.length - tagBytes)
     return { id, sizeBytes, bytes, hash: hashOf(bytes) }
   }
@@ -82,6 +86,7 @@ export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Arr
       return refuse("Damaged", "authentication failed: the bytes or the master key are not those it was sealed with")
     }
     const plaintext = header.compressed ? decompress(body, header.sizeBytes) : body
+    if (header.compressed) release(body)
     if (plaintext === undefined) return refuse("Damaged", `its frame does not give ${header.sizeBytes} bytes`)
     if (nameChunk(plaintext) !== id) return refuse("Damaged", "what it holds has another name")
     return plaintext
