@@ -1,5 +1,6 @@
 /** ChunkerOptions: the sizes a chunker aims at. Sits between the configuration and Chunker. */
-import { Data } from "effect"
+// Not from "effect": lanes load this module, and need not hold the rest.
+import * as Data from "effect/Data"
 import { chunkSizeBytesAverage, chunkSizeBytesMax } from "../base/limits.ts"
 
 /** `windowBytes <= minBytes < averageBytes < maxBytes <= chunkSizeBytesMax`, all whole numbers of bytes. */

@@ -1,5 +1,6 @@
 /** SealError: why something sealed does not open. Sits between the sealer's formats and those who read through them. */
-import { Data } from "effect"
+// Not from "effect": lanes load this module, and need not hold the rest.
+import * as Data from "effect/Data"
 
 /**
  * Damaged: bytes changed, or sealed under another master key. UnknownFormat: another kind of bytes, or a newer version.
