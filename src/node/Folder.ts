@@ -17,7 +17,7 @@ export class FolderRefused extends Data.TaggedError("FolderRefused")<{ readonly 
   }
 }
 
-const markerFile = "ouroboros.json"
+export const markerFile = "ouroboros.json"
 const markerBytesMax = 64 * 1024
 
 const hexId = Schema.String.pipe(Schema.check(Schema.isPattern(/^[0-9a-f]{32}$/)))
@@ -70,14 +70,13 @@ const parseMarker = (bytes: Uint8Array): Effect.Effect<typeof Marker.Type, Folde
 }
 
 /** Reads the marker; a folder with none must be empty, and gets its ids (the marker itself is written by `markFolder`). */
-export const openFolder = Effect.fnUntraced(function* (nowMs: number, mustExist = false): Effect.fn.Return<Folder, FolderRefused | DiskError, Disk | Entropy> {
+export const openFolder = Effect.fnUntraced(function* (nowMs: number): Effect.fn.Return<Folder, FolderRefused | DiskError, Disk | Entropy> {
   const disk = yield* Disk
   const bytes = yield* readSmallFile(disk, markerFile, markerBytesMax)
   if (bytes !== undefined) {
     const marker = yield* parseMarker(bytes)
     return { store: marker.store as StoreId, vault: marker.vault as VaultId, createdMs: marker.createdMs, fresh: false }
   }
-  if (mustExist) return yield* new FolderRefused({ detail: `there is no store in it (no ${markerFile}), and no node answers` })
   const strangers = (yield* disk.list("")).filter((name) => !foundBeforeMarker.has(name))
   if (strangers.length > 0) {
     return yield* new FolderRefused({

@@ -32,8 +32,8 @@ const keyFileWarning =
   "the vault key lies beside the data, under the key file vault.key: whoever copies the folder can read it; set OUROBOROS_PASSPHRASE, or run: ouroboros key change-passphrase"
 
 /** Folder, vault key and credentials: what a start needs before it opens anything large. */
-const openIdentity = Effect.fnUntraced(function* (settings: Settings, mustExist: boolean) {
-  const folder = yield* openFolder(yield* Clock.currentTimeMillis, mustExist)
+const openIdentity = Effect.fnUntraced(function* (settings: Settings) {
+  const folder = yield* openFolder(yield* Clock.currentTimeMillis)
   const vault = folder.fresh ? yield* createVault(folder, settings.passphrase) : yield* openVaultFile(folder, settings.passphrase)
   const credentials = yield* openCredentials(settings)
   if (folder.fresh) yield* markFolder(folder)
@@ -110,8 +110,8 @@ const reload = (settings: Settings, listener: Listener | undefined): Effect.Effe
 }
 
 /** Runs until the scope closes: S3 stops first, with its requests finished; then the rooms; then the admin address. */
-export const startNode = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean; readonly mustExist: boolean }) {
-  const identity = yield* openIdentity(settings, options.mustExist)
+export const startNode = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean }) {
+  const identity = yield* openIdentity(settings)
   const phase: Phase = { current: "Starting", underKeyFile: identity.vault.underKeyFile }
   let rooms: Rooms | undefined = undefined
   const http = yield* HttpListener
@@ -135,7 +135,7 @@ export const startNode = Effect.fnUntraced(function* (settings: Settings, option
 })
 
 /** The same on this machine's adapters, which live as long as the scope: provided, they would end with the start. */
-export const startNodeHere = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean; readonly mustExist: boolean }) {
+export const startNodeHere = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean }) {
   const platform = yield* Layer.build(platformLayer(settings))
   return yield* Effect.provide(startNode(settings, options), platform)
 })

@@ -4,6 +4,7 @@
  */
 import { Effect } from "effect"
 import type { Endpoint } from "../ports/HttpClient.ts"
+import { readMarker } from "./layers.ts"
 import { startNodeHere } from "./Node.ts"
 import { resolveSettings } from "./Settings.ts"
 
@@ -14,6 +15,8 @@ export const withStoppedNode = <A, E, R>(
 ) =>
   Effect.scoped(Effect.gen(function* () {
     const settings = yield* resolveSettings({ data, admin: "127.0.0.1:0" }, env, undefined)
-    const node = yield* startNodeHere(settings, { serveS3: false, mustExist: true })
+    // Looked at first: opening would make a folder that is not there.
+    yield* readMarker(data)
+    const node = yield* startNodeHere(settings, { serveS3: false })
     return yield* use({ secure: false, host: node.admin.host, port: node.admin.port })
   }))

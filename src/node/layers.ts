@@ -9,6 +9,7 @@ import * as WorkerCompute from "../adapters/WorkerCompute.ts"
 import { computeLanesMax } from "../base/limits.ts"
 import { ListenError } from "../ports/HttpListener.ts"
 import { KeyValue } from "../ports/KeyValue.ts"
+import { FolderRefused, markerFile } from "./Folder.ts"
 import type { Settings } from "./Settings.ts"
 
 /** The index is disposable (R8): one that cannot be opened is thrown away, and the state rebuilds it. */
@@ -23,6 +24,12 @@ export const platformLayer = (settings: Settings) =>
     NodeEntropy.layer,
     NodeHttp.layer,
     WorkerCompute.layer(new URL("./computeLane.ts", import.meta.url), computeLanesMax)
+  )
+
+/** Fails where the folder is no store, and leaves everything as it is. */
+export const readMarker = (data: string) =>
+  readTextFile(`${data}/${markerFile}`).pipe(
+    Effect.mapError(() => new FolderRefused({ detail: `${data} holds no store (no ${markerFile}), and no node answers; --data names another folder` }))
   )
 
 /** PEM texts of certificate chain and key. */

@@ -30,7 +30,7 @@ const announce = (node: RunningNode, settings: Settings): ReadonlyArray<string> 
 export const serve = (settings: Settings, say: (line: string) => Effect.Effect<void>) =>
   Effect.scoped(Effect.gen(function* () {
     const signals = yield* Signals
-    const node = yield* startNodeHere(settings, { serveS3: true, mustExist: false }).pipe(
+    const node = yield* startNodeHere(settings, { serveS3: true }).pipe(
       // A request to stop during a long recovery need not wait for its end.
       Effect.map((started): RunningNode | undefined => started),
       Effect.raceFirst(Effect.as(signals.stop, undefined))

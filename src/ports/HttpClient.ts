@@ -13,7 +13,7 @@ export class HttpClientError extends Data.TaggedError("HttpClientError")<{
 }> {
   override get message(): string {
     return this.reason === "Unreachable"
-      ? `no server answers at ${this.endpoint} (${this.detail})`
+      ? `no server answers at ${this.endpoint} (${this.detail}); start one with: ouroboros serve`
       : `the connection to ${this.endpoint} broke (${this.detail})`
   }
 }
