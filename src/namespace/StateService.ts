@@ -190,16 +190,29 @@ const checkpointOf = (parts: Parts): Effect.Effect<Stamp, StateError> =>
     return live.head.previousStamp
   })
 
-/** Marks the index for a rebuild, once, when a read asks for it: reads are synchronous, the mark is not. */
+/**
+ * Marks the index for a rebuild, once, when a read asks for it: reads are synchronous, the mark is not. A start that
+ * meets the damage ends at once: the mark is written all the same, or every later start would meet it again.
+ */
 const marker = Effect.fnUntraced(function*(index: KeyValueService) {
   const found = yield* Deferred.make<StateError>()
-  yield* Effect.forkScoped(Effect.gen(function*() {
-    const error = yield* Deferred.await(found)
-    yield* Effect.logError(error.message)
-    yield* index.commit([{ _tag: "Put", table: headTable, key: rebuildKey, value: new Uint8Array([1]) }])
-    yield* index.flushed
-  }).pipe(Effect.catchCause((cause) => Effect.logError("state: the index could not be marked for a rebuild", Cause.pretty(cause)))))
-  const mark = (error: StateError): void => void Deferred.doneUnsafe(found, Effect.succeed(error))
+  let damage: StateError | undefined
+  let begun = false
+  const write = Effect.suspend(() => {
+    if (damage === undefined || begun) return Effect.void
+    begun = true
+    return Effect.logError(damage.message).pipe(
+      Effect.andThen(index.commit([{ _tag: "Put", table: headTable, key: rebuildKey, value: new Uint8Array([1]) }])),
+      Effect.andThen(index.flushed),
+      Effect.catchCause((cause) => Effect.logError("state: the index could not be marked for a rebuild", Cause.pretty(cause)))
+    )
+  })
+  yield* Effect.forkScoped(Effect.andThen(Deferred.await(found), Effect.uninterruptible(write)))
+  yield* Effect.addFinalizer(() => write)
+  const mark = (error: StateError): void => {
+    damage ??= error
+    Deferred.doneUnsafe(found, Effect.succeed(error))
+  }
   const guard: Guard = (read) => {
     try {
       return read()

@@ -48,7 +48,7 @@ const ask = <A, E, R>(
 ): Effect.Effect<void, never, R> =>
   Effect.gen(function*() {
     const { oracle } = world
-    world.operations.asked += 1
+    world.count("Asked")
     oracle.ask(signature)
 
     const result = yield* Effect.result(effect)
@@ -67,7 +67,7 @@ const ask = <A, E, R>(
     const wentAway = error instanceof BodyError && error.reason === "Aborted"
     const message = error instanceof Error ? error.message : jsonOf(error)
     claim(wentAway || world.faulty, `${signature} failed: ${message}`)
-    if (!wentAway) world.operations.failed += 1
+    world.count(wentAway ? "WentAway" : "Failed")
     world.note(`${name} ${signature} failed: ${message}`)
   })
 
@@ -90,7 +90,7 @@ const putSignature = (bucket: string, key: string, op: string, condition: WriteC
   `PutObject ${bucket} ${key} ${op} ${jsonOf(condition)}`
 
 
-const opOf = ({ name, world }: Client): string => `${name}-${world.operations.lives}-${world.operations.asked}`
+const opOf = ({ name, world }: Client): string => `${name}-${world.lives}-${world.counts.get("Asked") ?? 0}`
 
 const put = (client: Client, bucket: string, key: string) =>
   Effect.gen(function*() {

@@ -3,6 +3,7 @@
  * in recovery, a failing disk or a clean stop; after every start everything that was acknowledged must be there.
  */
 import { Context, Effect, Exit, Scope } from "effect"
+import type { KeyValueChange } from "../../src/ports/KeyValue.ts"
 import type { MemoryDisk } from "../../sim/Disk.ts"
 import type { Random } from "../../sim/Random.ts"
 import { clientsAtWork } from "./clients.ts"
@@ -66,8 +67,26 @@ const operationsOf = (random: Random): number => {
   return random.below(2000)
 }
 
+type Ending = "Crashed" | "CrashedInRecovery" | "Stopped" | "IndexDamaged"
+
+/** Some bytes of the index rot while nobody runs. Its pages have no checksums, so every value checks itself (R8). */
+const rotIndex = (world: World) =>
+  Effect.suspend(() => {
+    const { random } = world
+    const changes: Array<KeyValueChange> = []
+    for (const [table, key, value] of world.index.entries()) {
+      if (value.length === 0 || !random.chance(0.2)) continue
+      const rotten = value.slice()
+      const at = random.below(rotten.length)
+      rotten[at] = rotten[at]! ^ (1 + random.below(255))
+      changes.push({ _tag: "Put", table, key, value: rotten })
+    }
+    world.note(`${changes.length} values of the index rot`)
+    return Effect.andThen(world.index.service.commit(changes), world.index.service.flushed)
+  })
+
 /** One process: starts, shows everything, works, and ends somehow. */
-const life = (world: World, plan: Plan, number: number, last: boolean): "Crashed" | "CrashedInRecovery" | "Stopped" => {
+const life = (world: World, plan: Plan, number: number, last: boolean): Ending => {
   const { random } = world
   world.begin()
   world.faulty = false
@@ -76,9 +95,11 @@ const life = (world: World, plan: Plan, number: number, last: boolean): "Crashed
   world.disk.fault = fate.hook
   let serving = false
   const faults = plan.style === undefined && random.chance(0.25) ? random.pick([0.005, 0.03, 0.1]) : 0
+  const rots = !last && plan.style === undefined && random.chance(0.08)
   const points = last ? 60 : 8
   const scope = Scope.makeUnsafe()
   const program = Effect.gen(function*() {
+    if (rots) yield* rotIndex(world)
     const rooms: Context.Context<Rooms> = yield* world.store(scope)
     serving = true
     world.note(`started at ${world.oracle.head}`)
@@ -95,6 +116,11 @@ const life = (world: World, plan: Plan, number: number, last: boolean): "Crashed
   const ended = world.drive(program)
   world.disk.fault = undefined
   if (ended._tag === "Dead") return serving ? "Crashed" : "CrashedInRecovery"
+  // A damaged node shows when it is read; the index is marked then, and rebuilt by the next start.
+  if (rots && Exit.isFailure(ended.exit) && /state: Index/.test(causeOf(ended.exit))) {
+    world.drive(Effect.sleep(1000))
+    return "IndexDamaged"
+  }
   if (Exit.isFailure(ended.exit)) throw new Broken(`${serving ? "while it served" : "at the start"}: ${causeOf(ended.exit)}`)
   claim(!world.disk.stopped || !last, "the last life ends by itself")
   return "Stopped"
@@ -105,7 +131,8 @@ export class SeedFailed extends Error {
 }
 
 /** How to see one seed again. */
-export const replayOf = (seed: number): string => `OUROBOROS_SEED=${seed} npx vitest run test/store/property.test.ts`
+export const replayOf = (seed: number, { style }: Plan): string =>
+  `OUROBOROS_SEED=${seed} ${style === undefined ? "" : `OUROBOROS_STYLE=${style} `}npx vitest run test/store/property.test.ts`
 
 /** Lives through a seed; throws SeedFailed with the story and the command that tells it again. */
 export const runSeed = (seed: number, plan: Plan = {}): World => {
@@ -116,7 +143,7 @@ export const runSeed = (seed: number, plan: Plan = {}): World => {
       const last = number === lives
       const end = life(world, plan, number, last)
       world.note(end)
-      if (end === "CrashedInRecovery") world.operations.crashedInRecovery += 1
+      world.count(end)
       if (!last) world.die()
     }
     return world
@@ -124,6 +151,6 @@ export const runSeed = (seed: number, plan: Plan = {}): World => {
     const why = error instanceof Error ? error.stack ?? error.message : String(error)
     const logs = world.logs.slice(-12).map((line) => `  log ${line}`)
     const story = [...world.trace.slice(-12).map((line) => `  ${line}`), ...logs]
-    throw new SeedFailed(`seed ${seed}, life ${world.operations.lives}: ${why}\n${story.join("\n")}\nagain: ${replayOf(seed)}`)
+    throw new SeedFailed(`seed ${seed}, life ${world.lives}: ${why}\n${story.join("\n")}\nagain: ${replayOf(seed, plan)}`)
   }
 }

@@ -77,8 +77,9 @@ export class World {
   /** Every answer and every recovery, in order: the same for the same seed (P9). */
   readonly trace: Array<string> = []
   readonly logs: Array<string> = []
-  readonly operations = { asked: 0, failed: 0, lives: 0, crashedInRecovery: 0, powerCuts: 0, kills: 0, indexesLost: 0 }
-  readonly phases = new Map<string, number>()
+  /** What happened, by name and how often: rare paths are shown to have run. */
+  readonly counts = new Map<string, number>()
+  lives = 0
   /** Operations may fail: the disk of this life does. */
   faulty = false
   /** That this life ends with the machine's power, and not with a kill alone. */
@@ -97,13 +98,17 @@ export class World {
     this.#scheduler = new SimulatedScheduler(this.random.fork())
   }
 
+  count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
+  }
+
   note(line: string): void {
     this.trace.push(`${this.disk.operations} ${line}`)
   }
 
   /** A process begins: it has threads of its own, and the machine's time. */
   begin(): void {
-    this.operations.lives += 1
+    this.lives += 1
     this.clock = new SimulatedClock(this.clock.nowMs + this.random.below(5000))
     this.#scheduler = new SimulatedScheduler(this.random.fork(), this.random.pick([0, 0.1, 0.5]))
     this.#hurry = this.random.pick([0, 0.002, 0.02, 0.1])
@@ -119,7 +124,6 @@ export class World {
     )
     const observe = (phase: SettlePhase): void => {
       this.phase = phase
-      this.phases.set(phase, (this.phases.get(phase) ?? 0) + 1)
     }
     const segmentBytes = this.#plan.style === "Segments" ? 16 * 1024 : 64 * 1024
     const settings = { ...smallStore.settings, ...(this.#plan.style === "Births" ? { checkpointRows: 20 } : {}) }
@@ -164,9 +168,9 @@ export class World {
     const index = cut ? this.index.crash(random) : this.index.kill()
     const lost = random.chance(0.1)
     this.index = lost ? new MemoryKeyValue() : index
-    if (cut) this.operations.powerCuts += 1
-    else this.operations.kills += 1
-    if (lost) this.operations.indexesLost += 1
+    this.count(cut ? "PowerCut" : "Killed")
+    this.count(`DiedWhile${this.phase}`)
+    if (lost) this.count("IndexLost")
     this.note(cut ? "power cut" : "killed")
   }
 }
