@@ -89,13 +89,13 @@ const rotIndex = (world: World) =>
 const life = (world: World, plan: Plan, number: number, last: boolean): Ending => {
   const { random } = world
   world.begin()
-  world.faulty = false
+  world.faulty = plan.mayFail === true
   const fate: Fate = last ? { hook: undefined, powerCutChance: 1 } : fateOf(world, plan, number)
   world.powerCutChance = fate.powerCutChance
   world.disk.fault = fate.hook
   let serving = false
   const faults = plan.style === undefined && random.chance(0.25) ? random.pick([0.005, 0.03, 0.1]) : 0
-  const rots = !last && plan.style === undefined && random.chance(0.08)
+  const rots = !last && plan.style === undefined && random.chance(0.15)
   const points = last ? 60 : 8
   const scope = Scope.makeUnsafe()
   const program = Effect.gen(function*() {
@@ -105,7 +105,7 @@ const life = (world: World, plan: Plan, number: number, last: boolean): Ending =
     world.note(`started at ${world.oracle.head}`)
     yield* Effect.provide(checkAll(world, random.fork(), points), rooms)
     if (!last) {
-      world.faulty = faults > 0
+      world.faulty ||= faults > 0
       if (faults > 0) world.disk.fault = faultOf(random.fork(), faults)
       yield* Effect.provide(clientsAtWork(world, 4 + random.below(12)), rooms)
       if (faults > 0) world.disk.fault = undefined

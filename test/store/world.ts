@@ -31,6 +31,8 @@ export interface Plan {
   /** What the store gets instead of the disk: the disk, and something wrong with it. */
   readonly disk?: (disk: DiskService) => DiskService
   readonly loseWrite?: MemoryDisk["loseWrite"]
+  /** Operations may fail at any time: what is wrong with the disk shows now and then. */
+  readonly mayFail?: boolean
   /**
    * Births: lives that are killed just after a folder or a checkpoint got its name, then lives that lose their power.
    * Segments: small ones, and power cuts where they come and go. Absent: lives of all kinds.
