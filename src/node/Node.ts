@@ -2,15 +2,19 @@
  * Node: one running store: folder, keys, rooms, listeners. It starts in the order in which a mistake is cheapest:
  * marker, vault key, credentials, the admin address (which answers 503), recovery, and S3 last.
  */
-import { Clock, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer } from "effect"
+import type { Sequence } from "../base/ids.ts"
 import { makeAdminHandler, type NodeControl } from "../gateway/admin/AdminHandler.ts"
 import { makeS3Handler } from "../gateway/s3/S3Handler.ts"
-import { Namespace } from "../namespace/Namespace.ts"
+import type { AsOf } from "../namespace/Model.ts"
+import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
+import type { Disk } from "../ports/Disk.ts"
+import type { Entropy } from "../ports/Entropy.ts"
 import { HttpListener, type Listener, type ListenError, type ListenOptions } from "../ports/HttpListener.ts"
 import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
-import { type Folder, markFolder, openFolder } from "./Folder.ts"
+import { markFolder, openFolder } from "./Folder.ts"
 import { indexLayer, platformLayer, readTlsFiles } from "./layers.ts"
 import type { HostPort, Settings } from "./Settings.ts"
 import { statusOf } from "./Status.ts"
@@ -40,45 +44,46 @@ const openIdentity = Effect.fnUntraced(function* (settings: Settings) {
   return { folder, vault, credentials }
 })
 
+type Identity = Effect.Success<ReturnType<typeof openIdentity>>
+
 interface Phase {
   current: "Starting" | "Ready" | "Stopping"
   underKeyFile: boolean
 }
 
-/** The rooms once they are up; admin requests before that are answered by the phase. */
-type Rooms = Effect.Success<ReturnType<typeof buildRooms>>
-
-const buildRooms = Effect.fnUntraced(function* (settings: Settings, folder: Folder, vault: Effect.Success<ReturnType<typeof openIdentity>>["vault"]) {
-  const context = yield* Layer.build(
+/** The rooms once they are up, with the ports that they stand on. */
+const buildRooms = Effect.fnUntraced(function* (settings: Settings, { folder, vault }: Identity) {
+  const rooms = yield* Layer.build(
     storeLayer({ settings, store: folder.store, keys: vault.keys }).pipe(Layer.provide(indexLayer(settings)))
   )
-  return { context }
+  return Context.merge(yield* Effect.context<Disk | Entropy>(), rooms)
 })
 
-const makeControl = Effect.fnUntraced(function* (
-  phase: Phase, identity: Effect.Success<ReturnType<typeof openIdentity>>, settings: Settings, rooms: () => Rooms | undefined
-) {
-  const { vault, credentials, folder } = identity
-  const change = yield* Effect.map(Effect.context<Effect.Services<ReturnType<typeof changeVaultSecret>>>(), (context) =>
-    (passphrase: string | undefined) => changeVaultSecret(vault.keys, passphrase).pipe(
-      Effect.tap(() => Effect.sync(() => { phase.underKeyFile = passphrase === undefined })),
-      Effect.provide(context)
-    ))
-  const within = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E> => Effect.suspend(() => {
+type Rooms = Effect.Success<ReturnType<typeof buildRooms>>
+type RoomServices = Rooms extends Context.Context<infer Services> ? Services : never
+
+/** What the admin address may do. Requests that come before the rooms are up are answered by the phase. */
+const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credentials, folder }: Identity, settings: Settings, rooms: () => Rooms | undefined) {
+  const ports = yield* Effect.context<Disk | Entropy>()
+  const within = <A, E>(effect: Effect.Effect<A, E, RoomServices>): Effect.Effect<A, E> => Effect.suspend(() => {
     const up = rooms()
-    return up === undefined ? Effect.die("asked before the rooms are up: the phase guards this") : Effect.provide(effect, up.context as never) as Effect.Effect<A, E>
+    return up === undefined ? Effect.die("asked before the rooms are up: the phase guards this") : Effect.provide(effect, up)
   })
+  const at = <A, E>(asOf: AsOf | undefined, read: (namespace: NamespaceService, sequence: Sequence) => Effect.Effect<A, E>) =>
+    within(Effect.flatMap(Namespace, (namespace) =>
+      Effect.flatMap(namespace.resolve(asOf), (sequence) => read(namespace, sequence))))
   const control: NodeControl = {
     phase: () => phase.current,
     accessKey: credentials.accessKey,
     secretKey: credentials.secretKey,
     status: within(statusOf(settings, folder, () => (phase.underKeyFile ? [keyFileWarning] : []))),
-    history: (bucket, query, asOf) => within(Effect.flatMap(Namespace, (namespace) =>
-      Effect.flatMap(namespace.resolve(asOf), (at) => namespace.history(bucket, query, at)))),
-    children: (bucket, vertex, asOf) => within(Effect.flatMap(Namespace, (namespace) =>
-      Effect.flatMap(namespace.resolve(asOf), (at) => namespace.children(bucket, vertex, at)))),
+    history: (bucket, query, asOf) => at(asOf, (namespace, sequence) => namespace.history(bucket, query, sequence)),
+    children: (bucket, vertex, asOf) => at(asOf, (namespace, sequence) => namespace.children(bucket, vertex, sequence)),
     exportKey: Effect.sync(() => exportKey(vault.keys)),
-    changePassphrase: change,
+    changePassphrase: (passphrase) => changeVaultSecret(vault.keys, passphrase).pipe(
+      Effect.tap(() => Effect.sync(() => { phase.underKeyFile = passphrase === undefined })),
+      Effect.provide(ports)
+    ),
     settle: within(Effect.flatMap(Settle, (settle) => settle.settleNow)),
     checkpoint: within(Effect.flatMap(Namespace, (namespace) => namespace.checkpoint(true)))
   }
@@ -96,7 +101,7 @@ const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Cr
     md5EtagBytesMax: settings.md5EtagBytesMax,
     credentials: (accessKey) =>
       accessKey === credentials.accessKey ? { secretKey: credentials.secretKey, principal: "root" } : undefined
-  }).pipe(Effect.provide(rooms.context))
+  }).pipe(Effect.provide(rooms))
   return yield* http.listen(yield* s3Options(settings), handler)
 })
 
@@ -117,7 +122,7 @@ export const startNode = Effect.fnUntraced(function* (settings: Settings, option
   const http = yield* HttpListener
   const control = yield* makeControl(phase, identity, settings, () => rooms)
   const admin = yield* http.listen(settings.admin, makeAdminHandler(control))
-  const built = yield* buildRooms(settings, identity.folder, identity.vault)
+  const built = yield* buildRooms(settings, identity)
   rooms = built
   const listener = options.serveS3 ? yield* serveS3(settings, identity.credentials, built) : undefined
   phase.current = "Ready"

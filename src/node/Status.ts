@@ -4,6 +4,7 @@ import { millisOf } from "../base/time.ts"
 import { Namespace } from "../namespace/Namespace.ts"
 import { State } from "../namespace/State.ts"
 import { Disk } from "../ports/Disk.ts"
+import { Retention } from "../retention.ts"
 import { Settle } from "../settle.ts"
 import { Wal } from "../wal/WalService.ts"
 import { type Folder, folderFormat } from "./Folder.ts"
@@ -15,8 +16,11 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
   const state = yield* State
   const settle = yield* Settle
   const wal = yield* Wal
+  const retention = yield* Retention
   const disk = yield* Disk
   const head = namespace.head()
+  const { suspended } = retention.status()
+  const settling = settle.status()
   const journal = wal.status()
   const { rows, bytes } = state.overlay()
   return {
@@ -26,15 +30,18 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     history: { oldestReadable: namespace.oldestReadable(), retentionDays: settings.retentionDays },
     journal: {
       phase: journal.phase, segments: journal.segments, sizeBytes: journal.bytes, queuedBytes: journal.queuedBytes,
-      abandonedSegments: journal.epoch,
+      epoch: journal.epoch,
       ...(journal.tornTail === undefined ? {} : { tornTail: journal.tornTail })
     },
-    settle: settle.status(),
+    settle: settling,
     checkpoint: { ...state.status(), pendingRows: rows, pendingBytes: bytes, root: state.root() },
     disk: { freeBytes: yield* disk.freeBytes.pipe(Effect.catch(() => Effect.succeed(-1))) },
     warnings: [
       ...warnings(),
       ...(journal.failure === undefined ? [] : [`the journal takes no writes: ${journal.failure}`]),
+      ...(suspended === undefined ? [] : [`history is kept beyond its days: ${suspended}`]),
+      ...(settling.damaged.length === 0 ? [] : [`${settling.damaged.length} chunks in the journal are damaged and not sealed, the first ${settling.damaged[0]}`]),
+      ...(settling.lastError === undefined ? [] : [`sealing: ${settling.lastError}`]),
       ...(journal.tornTail === undefined ? [] : ["the last batch of the journal was incomplete at start (a crash, most likely); its bytes are kept"])
     ]
   }
