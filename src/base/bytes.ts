@@ -9,7 +9,9 @@ export type ByteString = string
 
 export const emptyBytes: Uint8Array = new Uint8Array(0)
 
-const view = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** Most bytes are a Buffer already: hashes, reads, decoded text. Making another costs as much as a short conversion. */
+const view = (bytes: Uint8Array): Buffer =>
+  bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 export const toByteString = (bytes: Uint8Array): ByteString => view(bytes).toString("latin1")
 export const fromByteString = (text: ByteString): Uint8Array => Buffer.from(text, "latin1")

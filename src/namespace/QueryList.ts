@@ -12,11 +12,13 @@ import { afterPrefix, escapeText, pastName, unescapeText, versionIdOf } from "./
 import type { StateReader } from "./State.ts"
 import { decodeVertexTrusted, type Vertex, vertexHead } from "./Vertex.ts"
 
-/** The version as reads see it. What a listing does not show is decoded when it is asked for. */
-export const objectVersion = (key: string, found: Found, isLatest: boolean, hidden: Sequence | undefined): ObjectVersion => {
+/** The version as reads see it. What a listing does not show is decoded when it is asked for, or comes as `decoded`. */
+export const objectVersion = (
+  key: string, found: Found, isLatest: boolean, hidden: Sequence | undefined, decoded?: Vertex
+): ObjectVersion => {
   const { row, sequence, ordinal } = found
   const head = vertexHead(row.vertex)
-  let whole: Vertex | undefined
+  let whole = decoded
   const vertex = (): Vertex => (whole ??= decodeVertexTrusted(row.vertex))
   const version = {
     key, sequence, isLatest,

@@ -13,7 +13,7 @@ import { AsOfRefused, type NamespaceService, Refused } from "./Namespace.ts"
 import { blockOf, bucketInfo, bucketsAt, childrenOf, chunksOf, journaledBytes, journaledChunks, oldestReadable, sequenceAt } from "./Query.ts"
 import { listObjects, listVersions, objectVersion } from "./QueryList.ts"
 import { endedUploads, listParts, listUploads, uploadOf } from "./QueryUploads.ts"
-import { currentOf, versionOf, type View, viewAt } from "./QueryView.ts"
+import { currentOf, type Found, versionOf, type View, viewAt } from "./QueryView.ts"
 import type { StateService } from "./State.ts"
 import { decodeVertex } from "./Vertex.ts"
 
@@ -114,8 +114,7 @@ const readsOfBuckets = (
         const found = versionId === undefined ? currentOf(reader, view, key) : versionOf(reader, view, key, versionId)
         if (found === undefined) return refused(versionId === undefined ? "NoSuchKey" : "NoSuchVersion", bucket, at, key)
         const latest = versionId === undefined ? found : currentOf(reader, view, key)
-        const version = objectVersion(key, found, latest?.sequence === found.sequence && latest.ordinal === found.ordinal, undefined)
-        return Effect.succeed(verified(options, version, found.row.vertex))
+        return Effect.succeed(verified(options, key, found, latest?.sequence === found.sequence && latest.ordinal === found.ordinal))
       }),
     listObjects: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listObjects(reader, view, query))),
     listVersions: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listVersions(reader, view, query, false))),
@@ -147,9 +146,10 @@ const readsOfUploads = (
 }
 
 /** A vertex is what it is named (P3): checked on every read of an object. In listings the tree's seal vouches for it. */
-const verified = ({ vertexHash, vault }: Reading, version: ObjectVersion, vertex: Uint8Array): ObjectVersion => {
-  assert(vertexHash(vault, vertex) === version.vertex, `vertex ${version.vertex} of a row is not what its hash says: the state is damaged`)
-  const { key, sequence } = decodeVertex(vertex)
-  assert(key === version.key && sequence === version.sequence, `vertex ${version.vertex} lies in another version's row`)
-  return version
+const verified = ({ vertexHash, vault }: Reading, key: string, found: Found, isLatest: boolean): ObjectVersion => {
+  const { hash, vertex } = found.row
+  assert(vertexHash(vault, vertex) === hash, `vertex ${hash} of a row is not what its hash says: the state is damaged`)
+  const whole = decodeVertex(vertex)
+  assert(whole.key === key && whole.sequence === found.sequence, `vertex ${hash} lies in another version's row`)
+  return objectVersion(key, found, isLatest, undefined, whole)
 }
