@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import { type BucketId, idOf, type UploadId } from "../../src/base/ids.ts"
 import type { Change, CompletedPart, DeleteTarget, ObjectVersion, WriteCondition } from "../../src/namespace/Model.ts"
-import { type AsOfRefused, Namespace, Refused } from "../../src/namespace/Namespace.ts"
+import { Namespace, Refused } from "../../src/namespace/Namespace.ts"
 import { type Body, BodyError } from "../../src/ports/Body.ts"
 import { Put, type Stored } from "../../src/put.ts"
 import { Retention } from "../../src/retention.ts"
@@ -121,7 +121,7 @@ const copy = (client: Client, bucket: string, key: string) =>
     if (version === undefined || version.deleteMarker) return
     const { sequence } = (yield* Namespace).head()
     const source: ObjectVersion | undefined = yield* Effect.catch(
-      (yield* Namespace).object(from, version.key, version.versionId, sequence), (_: Refused | AsOfRefused) => Effect.succeed(undefined))
+      (yield* Namespace).object(from, version.key, version.versionId, sequence), () => Effect.succeed(undefined))
     if (source === undefined) return
     const op = opOf(client)
     const condition = conditionOf(client, bucket, key)

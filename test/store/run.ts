@@ -2,7 +2,7 @@
  * Run: one seed's story: lives of a store on one machine, each ended by a crash between any two disk operations, a crash
  * in recovery, a failing disk or a clean stop; after every start everything that was acknowledged must be there.
  */
-import { Context, Effect, Exit, Scope } from "effect"
+import { type Context, Effect, Exit, Scope } from "effect"
 import type { KeyValueChange } from "../../src/ports/KeyValue.ts"
 import type { MemoryDisk } from "../../sim/Disk.ts"
 import type { Random } from "../../sim/Random.ts"
@@ -82,6 +82,7 @@ const rotIndex = (world: World) =>
       changes.push({ _tag: "Put", table, key, value: rotten })
     }
     world.note(`${changes.length} values of the index rot`)
+    world.indexRotten = true
     return Effect.andThen(world.index.service.commit(changes), world.index.service.flushed)
   })
 
@@ -117,8 +118,9 @@ const life = (world: World, plan: Plan, number: number, last: boolean): Ending =
   world.disk.fault = undefined
   if (ended._tag === "Dead") return serving ? "Crashed" : "CrashedInRecovery"
   // A damaged node shows when it is read; the index is marked then, and rebuilt by the next start.
-  if (rots && Exit.isFailure(ended.exit) && /state: Index/.test(causeOf(ended.exit))) {
+  if (world.indexRotten && Exit.isFailure(ended.exit) && /state: Index/.test(causeOf(ended.exit))) {
     world.drive(Effect.sleep(1000))
+    world.indexRotten = false
     return "IndexDamaged"
   }
   if (Exit.isFailure(ended.exit)) throw new Broken(`${serving ? "while it served" : "at the start"}: ${causeOf(ended.exit)}`)

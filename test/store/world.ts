@@ -2,7 +2,7 @@
  * World: one machine's life after life: a disk, an index and time that outlive processes, a store that starts on them
  * with bounds so small that everything happens, clients at work, and a crash between any two disk operations.
  */
-import { Cause, Clock, Context, Effect, Exit, Layer, Logger, Scheduler, Scope } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Layer, Logger, Scheduler, type Scope } from "effect"
 import { fromHex } from "../../src/base/bytes.ts"
 import type { StoreId, VaultId } from "../../src/base/ids.ts"
 import { Disk, type DiskService } from "../../src/ports/Disk.ts"
@@ -84,6 +84,8 @@ export class World {
   lives = 0
   /** Operations may fail: the disk of this life does. */
   faulty = false
+  /** Rot that nobody has met yet: a start or a read may fail of it once, and the start after that is whole again. */
+  indexRotten = false
   /** That this life ends with the machine's power, and not with a kill alone. */
   powerCutChance = 1
   /** What the store's housework is doing. */
@@ -173,6 +175,7 @@ export class World {
     this.count(cut ? "PowerCut" : "Killed")
     this.count(`DiedWhile${this.phase}`)
     if (lost) this.count("IndexLost")
+    if (lost) this.indexRotten = false
     this.note(cut ? "power cut" : "killed")
   }
 }
