@@ -145,8 +145,18 @@ const fetchBatch = Effect.fnUntraced(function*(fetch: FetchService, cursor: Curs
     const detail = `chunk ${piece.chunk} has ${chunks[index]!.length} bytes, its manifest says ${piece.sizeBytes}`
     return yield* new ReadError({ reason: "Damaged", detail })
   }
-  return pieces.map((piece, index) => chunks[index]!.subarray(piece.from, piece.to))
+  return ownedEach(pieces.map((piece, index) => chunks[index]!.subarray(piece.from, piece.to)))
 })
+
+/** Who pulls bytes owns them and may give their memory back: a chunk that comes again gets memory of its own. */
+const ownedEach = (views: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
+  const seen = new Set<ArrayBufferLike>()
+  return views.map((bytes) => {
+    const isShared = seen.has(bytes.buffer)
+    seen.add(bytes.buffer)
+    return isShared ? bytes.slice() : bytes
+  })
+}
 
 const allEntries = Effect.fnUntraced(function*(fetch: FetchService, manifest: Manifest) {
   if (manifest._tag === "Inline") return []
