@@ -7,7 +7,7 @@ import { connect as tlsConnect } from "node:tls"
 import { afterAll, describe, expect, it } from "vitest"
 import { makeCertificate } from "./certificate.ts"
 import {
-  askAdmin, cleanEnvironment, commandPath, memoryOf, projectRoot, readCredentials, readyLine, runCommand, serveCommand, type Server, spawnWatched, startServer,
+  askAdmin, cleanEnvironment, commandPath, killChildren, memoryOf, projectRoot, readCredentials, readyLine, runCommand, serveCommand, type Server, spawnWatched, startServer,
   temporaryFolder
 } from "./server.ts"
 import { call, closeConnections, encodePath, head, sign } from "./wire.ts"
@@ -29,6 +29,8 @@ const start = async (options: Parameters<typeof startServer>[0] = {}): Promise<S
 
 afterAll(async () => {
   await Promise.all(servers.map((server) => server.dispose()))
+  // What a failed test started and did not end: a runner that is killed runs no exit handlers.
+  killChildren()
   rmSync(home, { recursive: true, force: true })
 })
 

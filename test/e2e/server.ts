@@ -55,9 +55,10 @@ export interface Server {
 
 /** Whatever a test forgets goes with the test's own process. */
 const children = new Set<ChildProcess>()
-process.on("exit", () => {
+export const killChildren = (): void => {
   for (const child of children) child.kill("SIGKILL")
-})
+}
+process.on("exit", killChildren)
 
 export const temporaryFolder = (name = "e2e"): string => mkdtempSync(join(tmpdir(), `ouroboros-${name}-`))
 
