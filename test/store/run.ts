@@ -95,7 +95,7 @@ const life = (world: World, plan: Plan, number: number, last: boolean): Ending =
   world.powerCutChance = fate.powerCutChance
   world.disk.fault = fate.hook
   let serving = false
-  const faults = plan.style === undefined && random.chance(0.25) ? random.pick([0.005, 0.03, 0.1]) : 0
+  const faults = plan.style === undefined && random.chance(0.35) ? random.pick([0.005, 0.03, 0.1]) : 0
   const rots = !last && plan.style === undefined && random.chance(0.15)
   const points = last ? 60 : 8
   const scope = Scope.makeUnsafe()

@@ -5,7 +5,7 @@ import { roomsAlone } from "./alone.ts"
 import type { Plan } from "./world.ts"
 import { syncSites, watched } from "./sites.ts"
 
-const seedsMax = Number(process.env["OUROBOROS_SYNC_SEEDS"] ?? 60)
+const seedsMax = Number(process.env["OUROBOROS_SYNC_SEEDS"] ?? 600)
 /** Lives of each kind by turns. */
 const styles: ReadonlyArray<Plan> = [{ style: "Births" }, {}, { style: "Segments" }]
 const cutsAlone = 12

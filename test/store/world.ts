@@ -45,10 +45,9 @@ const hangsAfterMs = 1_800_000
 const hurryMsMax = 1000
 const stepsMax = 20_000_000
 
-/** Chunks of about 1 KiB, units of 8 KiB, blocks of 16 KiB, pages of 16 entries, segments of 64 KiB. */
+/** Chunks of about 1 KiB, blocks of 16 KiB, segments of 64 KiB; units, pages and manifests are drawn. */
 const smallStore: Omit<StoreOptions, "store" | "keys" | "namespace"> = {
   settings: { chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 }, checkpointRows: 60, retentionDays: 1 / 24 / 60 / 6 },
-  sizes: { unitBytes: 8192, inlineBytesMax: 200, blockBytesTarget: 16_384, pageEntriesMax: 16, inlineEntriesMax: 4 },
   wal: { idleMs: 700 },
   settle: { blockBytesTarget: 16_384, pollMs: 200, ageMsMax: 3000 },
   checkpoints: { deltasMax: 3 }
@@ -92,12 +91,17 @@ export class World {
   phase: SettlePhase = "Idle"
   #scheduler: SimulatedScheduler
   #hurry = 0
+  readonly #sizes: NonNullable<StoreOptions["sizes"]>
   readonly #plan: Plan
 
   constructor(seed: number, plan: Plan = {}) {
     this.seed = seed
     this.random = seededRandom(seed)
     this.#plan = plan
+    this.#sizes = {
+      unitBytes: this.random.pick([4096, 8192, 32_768]), inlineBytesMax: 200, blockBytesTarget: 16_384,
+      pageEntriesMax: this.random.pick([8, 16, 64]), inlineEntriesMax: this.random.pick([4, 40])
+    }
     this.disk.loseWrite = plan.loseWrite
     this.#scheduler = new SimulatedScheduler(this.random.fork())
   }
@@ -129,10 +133,10 @@ export class World {
     const observe = (phase: SettlePhase): void => {
       this.phase = phase
     }
-    const segmentBytes = this.#plan.style === "Segments" ? 16 * 1024 : 64 * 1024
+    const segmentBytes = this.#plan.style === "Segments" ? 32 * 1024 : 64 * 1024
     const settings = { ...smallStore.settings, ...(this.#plan.style === "Births" ? { checkpointRows: 20 } : {}) }
     const layer = startStore({
-      store: storeId, keys, ...smallStore, settings, wal: { ...smallStore.wal, sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } }, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe }
+      store: storeId, keys, ...smallStore, sizes: this.#sizes, settings, wal: { ...smallStore.wal, sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } }, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe }
     })
     return Layer.buildWithScope(Layer.provide(layer, ports), scope)
   }
