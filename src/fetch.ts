@@ -6,6 +6,7 @@
  * not whole sends its chunk into the next round, with its row looked up again: it may have moved meanwhile (R12).
  */
 import { Context, Data, Effect, Layer } from "effect"
+import { copyOf } from "./base/bytes.ts"
 import type { ChunkId } from "./base/ids.ts"
 import { blockReadRunBytesMax, computeHereBytesMax, damagedChunksMax, resolveRoundsMax } from "./base/limits.ts"
 import { Blocks } from "./block/BlockService.ts"
@@ -104,7 +105,7 @@ const inOrder = (ids: ReadonlyArray<ChunkId>, wanted: ReadonlyMap<ChunkId, Wante
   const given = new Set<ChunkId>()
   return ids.map((id) => {
     const plaintext = wanted.get(id)!.plaintext!
-    if (given.has(id)) return plaintext.slice()
+    if (given.has(id)) return copyOf(plaintext)
     given.add(id)
     return plaintext
   })

@@ -1,6 +1,7 @@
 /** GET: the rooms backwards: namespace -> journal or block -> sealer -> gateway. */
 import { Context, Effect, Exit, Fiber, Layer } from "effect"
 import { assert } from "./base/assert.ts"
+import { copyOf } from "./base/bytes.ts"
 import { readBatchBytesMax } from "./base/limits.ts"
 import { Fetch, ReadError } from "./fetch.ts"
 import type { FetchService } from "./fetch.ts"
@@ -32,7 +33,7 @@ export class Get extends Context.Service<Get, GetService>()("ouroborosdb/Get") {
 
 const open = Effect.fnUntraced(function*(fetch: FetchService, version: ObjectVersion, start: number, end: number) {
   assert(0 <= start && start <= end && end <= version.sizeBytes, `a range of the object, not [${start}, ${end}) of ${version.sizeBytes}`)
-  if (version.manifest._tag === "Inline") return bodyOf(end - start, [version.manifest.bytes.slice(start, end)], () => undefined)
+  if (version.manifest._tag === "Inline") return bodyOf(end - start, [copyOf(version.manifest.bytes.subarray(start, end))], () => undefined)
   const cursor = makeCursor(fetch, version.manifest, start, end)
   const first = yield* fetchBatch(fetch, cursor)
   return bodyOf(end - start, first, () => cursor.done() ? undefined : fetchBatch(fetch, cursor))
@@ -154,7 +155,7 @@ const ownedEach = (views: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> 
   return views.map((bytes) => {
     const isShared = seen.has(bytes.buffer)
     seen.add(bytes.buffer)
-    return isShared ? bytes.slice() : bytes
+    return isShared ? copyOf(bytes) : bytes
   })
 }
 

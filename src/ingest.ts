@@ -11,7 +11,7 @@
  */
 import { Effect, Fiber, Semaphore } from "effect"
 import { assert } from "./base/assert.ts"
-import { release } from "./base/bytes.ts"
+import { copyOf, release } from "./base/bytes.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
   blockSizeBytesTarget, bodyBytesInFlightMax, commitMovesMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
@@ -177,7 +177,7 @@ export const unitsOf = (rooms: IngestRooms, body: Body): Units => {
       final = bytes === undefined
     }
     if (filled === buffer.length) return { bytes: buffer, final }
-    const bytes = buffer.slice(0, filled)
+    const bytes = copyOf(buffer.subarray(0, filled))
     recycle(rooms, buffer)
     return { bytes, final }
   })
@@ -206,7 +206,7 @@ export const cutAndName = Effect.fnUntraced(function*(rooms: IngestRooms, unit: 
   const named = yield* compute(rooms, nameKernel, { keys: vault.keys, bytes: cut.bytes, lengths: cut.lengths }, size)
   const cutBytes = cut.lengths.reduce((sum, length) => sum + length, 0)
   assert(unit.final ? cutBytes === size : size - cutBytes < sizes.unitBytes, "a final unit is cut up, a full one is cut once")
-  return { bytes: named.bytes, lengths: cut.lengths, ids: named.ids, carry: named.bytes.slice(cutBytes) } satisfies NamedUnit
+  return { bytes: named.bytes, lengths: cut.lengths, ids: named.ids, carry: copyOf(named.bytes.subarray(cutBytes)) } satisfies NamedUnit
 })
 
 // Look up: known chunks bring no bytes, only a reference.

@@ -9,6 +9,7 @@ import { Effect, Layer, type Context, type Scope } from "effect"
 import {
   headerBytesMax, httpCloseMsMax, httpConnectionsMax, httpHeadersMsMax, httpIdleMsMax, httpStallMsMax
 } from "../base/limits.ts"
+import { release } from "../base/bytes.ts"
 import type { Body } from "../ports/Body.ts"
 import {
   HttpListener, type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions
@@ -173,8 +174,9 @@ const stream = (response: http.ServerResponse, body: Body): Effect.Effect<boolea
       const bytes = yield* body.next
       if (bytes === undefined) break
       sentBytes += bytes.length
-      // Their memory is left to the collector: emptying them once written hung answers of repeated chunks.
-      if (!response.write(bytes) && !(yield* drained(response))) return false
+      // Pulled bytes are ours (Body); once they are sent, their memory is given back.
+      const sent = (error: Error | null | undefined): void => error ? undefined : release(bytes)
+      if (!response.write(bytes, sent) && !(yield* drained(response))) return false
     }
     const whole = body.sizeBytes === undefined || body.sizeBytes === sentBytes
     if (!whole) response.socket?.destroy()

@@ -76,6 +76,9 @@ export const release = (bytes: Uint8Array): void => {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength >= releaseBytesMin) buffer.transfer(0)
 }
 
+/** The bytes again, in memory of their own. `slice` of a Buffer is not: it shows the same memory. */
+export const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
+
 /** Smaller ones are no burden, and may come from a pool. */
 const releaseBytesMin = 4096
 

@@ -1,6 +1,6 @@
 /** Bytes given back: what is released is empty, and nothing else is touched. */
 import { describe, expect, it } from "vitest"
-import { release } from "../../src/base/bytes.ts"
+import { copyOf, release } from "../../src/base/bytes.ts"
 
 describe("bytes", () => {
   it("what its owner releases is empty at once", () => {
@@ -22,6 +22,14 @@ describe("bytes", () => {
     const shared = new Uint8Array(new SharedArrayBuffer(8192)).fill(7)
     release(shared)
     expect(shared.length).toBe(8192)
+  })
+
+  it("a copy of a Buffer is no view of it: releasing one leaves the other", () => {
+    const bytes = Buffer.from(new Uint8Array(8192).fill(7).buffer)
+    const copy = copyOf(bytes)
+    release(bytes)
+    expect(copy.length).toBe(8192)
+    expect(copy.every((byte) => byte === 7)).toBe(true)
   })
 
   it("released twice is released once", () => {
