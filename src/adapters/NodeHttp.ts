@@ -183,7 +183,8 @@ const stream = (response: http.ServerResponse, body: Body): Effect.Effect<boolea
     return whole
   }).pipe(
     // The head is sent: only a cut connection can still say that the rest is missing.
-    Effect.catch(() => Effect.sync(() => (response.socket?.destroy(), false)))
+    Effect.catch((error) =>
+      Effect.as(Effect.andThen(Effect.sync(() => response.socket?.destroy()), Effect.logWarning(`an answer was cut: ${error.message}`)), false))
   )
 
 /** Waits until the client has taken what is buffered; cuts one that takes nothing for too long. */
