@@ -54,7 +54,8 @@ const bodyOf = (sizeBytes: number, first: ReadonlyArray<Uint8Array>, nextBatch: 
   })
   const next = Effect.gen(function*() {
     for (;;) {
-      yield* fetchAhead
+      // A client that takes nothing holds one batch, not two: the next one is fetched once it has taken a piece.
+      if (at > 0 || ready.length < 2) yield* fetchAhead
       if (at < ready.length) {
         const bytes = ready[at]!
         // What was handed out is not kept.
