@@ -5,7 +5,7 @@
 import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
 import { Effect, Layer, Semaphore } from "effect"
-import { computeQueueMax } from "../base/limits.ts"
+import { computeLaneYoungMiB, computeQueueMax } from "../base/limits.ts"
 import { Compute, ComputeError, type ComputeService, type AnyKernel } from "../ports/Compute.ts"
 
 type Answer = { readonly output: unknown } | { readonly error: string }
@@ -88,7 +88,7 @@ class Lanes {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#entry)
+    const worker = new Worker(this.#entry, { resourceLimits: { maxYoungGenerationSizeMb: computeLaneYoungMiB } })
     this.#all.add(worker)
     let died = "the lane exited"
     worker.on("message", (answer: Answer) => {

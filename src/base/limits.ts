@@ -183,3 +183,5 @@ export const httpCloseMsMax = 10_000
 
 /** Compute lanes: one a core, and no more than this. */
 export const computeLanesMax = 8
+/** A lane's young objects: they are few, and buffers that hang on them wait until this much has gathered. */
+export const computeLaneYoungMiB = 8
