@@ -8,7 +8,7 @@ import { syncSites, watched } from "./sites.ts"
 const seedsMax = Number(process.env["OUROBOROS_SYNC_SEEDS"] ?? 600)
 /** Lives of each kind by turns. */
 const styles: ReadonlyArray<Plan> = [{ style: "Births" }, {}, { style: "Segments" }]
-const cutsAlone = 12
+const cutsAlone = Number(process.env["OUROBOROS_SYNC_CUTS"] ?? 12)
 const only = process.env["OUROBOROS_SITE"]
 
 /** The first seed at which the store without the syncs of one line breaks a promise that it keeps with them. */
