@@ -96,7 +96,10 @@ const openFlags = {
 }
 
 const close = (path: string, fd: number): Effect.Effect<void> =>
-  Effect.ignore(call<undefined>("open", path, (done) => fs.close(fd, (error) => done(error ?? null, undefined))))
+  call<undefined>("open", path, (done) => fs.close(fd, (error) => done(error ?? null, undefined))).pipe(
+    // What matters was synced before; that a file does not close is still worth a line.
+    Effect.catch((error) => Effect.logWarning(`closing: ${error.message}`))
+  )
 
 const openFile = (
   absolute: string,

@@ -35,7 +35,10 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     },
     settle: settling,
     checkpoint: { ...state.status(), pendingRows: rows, pendingBytes: bytes, root: state.root() },
-    disk: { freeBytes: yield* disk.freeBytes.pipe(Effect.catch(() => Effect.succeed(-1))) },
+    disk: yield* disk.freeBytes.pipe(
+      Effect.map((freeBytes) => ({ freeBytes })),
+      Effect.catch((error) => Effect.succeed({ error: error.message }))
+    ),
     warnings: [
       ...warnings(),
       ...(journal.failure === undefined ? [] : [`the journal takes no writes: ${journal.failure}`]),

@@ -117,7 +117,9 @@ const toLocal = Effect.fnUntraced(function* (job: Job, from: Remote, path: strin
   if (from.key === "") return yield* new UsageError({ detail: `s3://${from.bucket} is a bucket: add --recursive` })
   const files = yield* FileSystem.FileSystem
   const isFolder = path.endsWith("/") || (yield* files.stat(path).pipe(
-    Effect.map((info) => info.type === "Directory"), Effect.catch(() => Effect.succeed(false))
+    Effect.map((info) => info.type === "Directory"),
+    // The target need not exist yet; anything else that is wrong with it is said.
+    Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.succeed(false))
   ))
   return yield* getFile(job, from, isFolder ? joined(path, baseName(from.key)) : path)
 })
