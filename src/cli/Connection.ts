@@ -55,8 +55,11 @@ export const findKeys = Effect.fnUntraced(function* (data: string, env: Environm
   return keys ?? (yield* new CommandFailed({ detail: `${path} holds no credentials` }))
 })
 
+/** Where the node of this machine keeps its data. */
+export const folderOf = (flag: string | undefined, env: Environment): string => flag ?? env["OUROBOROS_DATA"] ?? "./ouroboros-data"
+
 export const connect = Effect.fnUntraced(function* (flags: ConnectionFlags, env: Environment) {
-  const data = flags.data ?? env["OUROBOROS_DATA"] ?? "./ouroboros-data"
+  const data = folderOf(flags.data, env)
   const s3 = yield* parseEndpoint(flags.endpoint ?? env["OUROBOROS_ENDPOINT"] ?? env["OUROBOROS_S3"] ?? "127.0.0.1:9000", "--endpoint")
   const admin = yield* parseEndpoint(flags.admin ?? env["OUROBOROS_ADMIN"] ?? "127.0.0.1:9001", "--admin")
   const keys = yield* findKeys(data, env)

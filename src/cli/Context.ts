@@ -2,7 +2,7 @@
 import { Clock, Console, Effect, Stdio, Stream } from "effect"
 import { Flag } from "effect/cli"
 import { asOfHeader } from "./AsOf.ts"
-import { connect } from "./Connection.ts"
+import { connect, folderOf } from "./Connection.ts"
 import { UsageError } from "./Location.ts"
 import { makeClient, type S3Client } from "./S3Client.ts"
 import { Environment } from "./Environment.ts"
@@ -33,6 +33,8 @@ export const connectionOf = (shared: Shared) =>
 
 export const clientOf = (shared: Shared): Effect.Effect<S3Client, Effect.Error<ReturnType<typeof connectionOf>>, Effect.Services<ReturnType<typeof connectionOf>> | Effect.Services<ReturnType<typeof makeClient>>> =>
   Effect.flatMap(connectionOf(shared), makeClient)
+
+export const dataOf = (shared: Shared, env: Readonly<Record<string, string | undefined>>): string => folderOf(given(shared.data), env)
 
 /** The header's value for --as-of; an age counts back from now. */
 export const asOfOf = Effect.fnUntraced(function* (flag: string) {

@@ -1,12 +1,26 @@
 /**
  * StoppedNode: maintenance of a folder that no node serves: the node itself is started without S3, with its admin
- * address on a free port of this machine, for as long as one request takes.
+ * address on a free port of this machine, for as long as one request takes; or only the folder is opened.
  */
-import { Effect } from "effect"
+import { Clock, Effect, Layer } from "effect"
 import type { Endpoint } from "../ports/HttpClient.ts"
-import { readMarker } from "./layers.ts"
+import { openFolder } from "./Folder.ts"
+import { platformLayer, readMarker } from "./layers.ts"
 import { startNodeHere } from "./Node.ts"
 import { resolveSettings } from "./Settings.ts"
+import { importVaultKey } from "./VaultFile.ts"
+
+/** The folder alone, locked: nothing of the store is opened, so that a lost keyring can be put back. */
+export const importKeyHere = (data: string, env: Readonly<Record<string, string | undefined>>, text: string) =>
+  Effect.scoped(Effect.gen(function* () {
+    const settings = yield* resolveSettings({ data }, env, undefined)
+    yield* readMarker(data)
+    const platform = yield* Layer.build(platformLayer(settings))
+    yield* Effect.flatMap(openFolder(yield* Clock.currentTimeMillis), (folder) => importVaultKey(folder, text, settings.passphrase)).pipe(
+      Effect.provide(platform)
+    )
+    return settings.passphrase !== undefined
+  }))
 
 export const withStoppedNode = <A, E, R>(
   data: string,

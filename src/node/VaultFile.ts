@@ -9,6 +9,7 @@ import {
   createKeyring, keyFileBytes, keyringBytes, openKeyring, readKeyringHeader, sealKeyring, type KeyringSecret
 } from "../sealer/Keyring.ts"
 import { KeyringError } from "../sealer/KeyringError.ts"
+import { importKey } from "../sealer/KeyText.ts"
 import { masterBytes, type VaultKeys } from "../sealer/VaultKeys.ts"
 import { type Folder, readSmallFile, replaceFile } from "./Folder.ts"
 
@@ -66,6 +67,14 @@ export const openVaultFile = Effect.fnUntraced(function* (folder: Folder, passph
   const secret: KeyringSecret = key === undefined ? { _tag: "Passphrase", passphrase: passphrase ?? "" } : { _tag: "KeyFile", key }
   const keys = openKeyring(bytes, secret)
   return keys instanceof KeyringError ? yield* refuse(keys) : { keys, underKeyFile }
+})
+
+/** Puts an exported key back where the keyring is lost, under the passphrase or a key file. Only this store's key is taken. */
+export const importVaultKey = Effect.fnUntraced(function* (folder: Folder, text: string, passphrase: string | undefined) {
+  const keys = importKey(text)
+  if (keys instanceof KeyringError) return yield* refuse(keys)
+  if (folder.fresh || keys.vaultId !== folder.vault) return yield* new VaultRefused({ detail: "this is another store's key; nothing was changed" })
+  yield* changeVaultSecret(keys, passphrase)
 })
 
 /** The same vault key under another secret; undefined goes back to a key file. After any crash the old or the new one opens it. */

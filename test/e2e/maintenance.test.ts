@@ -1,5 +1,5 @@
 /** Maintenance commands: through the admin address while a node runs, by opening the folder when none does. */
-import { existsSync } from "node:fs"
+import { existsSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { cleanEnvironment, commandPath, runCommand, type Server, startServer, temporaryFolder } from "./server.ts"
@@ -53,6 +53,18 @@ describe("maintenance", () => {
     expect((await ouroboros(["key", "export"], { OUROBOROS_PASSPHRASE: "changed" })).out).toBe(exported)
     expect((await ouroboros(["key", "change-passphrase", "--key-file"], { OUROBOROS_PASSPHRASE: "changed" })).code).toBe(0)
     expect((await ouroboros(["key", "export"])).out).toBe(exported)
+  }, 60_000)
+
+  it("an exported key opens the store whose keyring is lost; another store's key changes nothing", async () => {
+    const exported = (await ouroboros(["key", "export"])).out
+    const before = await told()
+    rmSync(join(data, "keyring"))
+    rmSync(join(data, "vault.key"))
+    expect((await ouroboros(["status"])).error).toContain("keyring is missing")
+    const wrong = await ouroboros(["key", "import"], {}, exported.replace(/[0-9A-Z]{5}\s*$/, "00000"))
+    expect([wrong.code, existsSync(join(data, "keyring"))]).toEqual([1, false])
+    expect((await ouroboros(["key", "import"], {}, exported)).out).toContain("vault.key")
+    expect(await told()).toEqual(before)
   }, 60_000)
 
   it("leaves nothing behind where there is no store", async () => {

@@ -1,16 +1,18 @@
 /**
  * ouroboros log, status, key: through the admin address when a node runs, and by opening the folder when none does.
  */
-import { Console, Effect, Option, Redacted } from "effect"
+import { Console, Effect, Option, Redacted, Stdio } from "effect"
 import { Argument, Command, Flag, Prompt } from "effect/cli"
 import type { HistoryPageJson, VersionJson } from "../../gateway/admin/HistoryJson.ts"
+import { fromUtf8 } from "../../base/bytes.ts"
 import { loadModule } from "../../node/process.ts"
 import { adminCall } from "../AdminClient.ts"
-import { asOfFlag, asOfOf, connectionFlags, connectionOf, print, type Shared } from "../Context.ts"
+import { asOfFlag, asOfOf, connectionFlags, connectionOf, dataOf, print, type Shared } from "../Context.ts"
 import { Environment } from "../Environment.ts"
 import { formatBytes, formatTable, printable } from "../Format.ts"
 import { parseRemote, UsageError, type Remote } from "../Location.ts"
 import { percentEncode } from "../S3Client.ts"
+import { pullFrom } from "../Transfer.ts"
 
 /** The same request to a running node, or to the folder where no node answers. */
 const ask = Effect.fnUntraced(function* (shared: Shared, method: "GET" | "POST", target: string, body?: unknown) {
@@ -80,6 +82,19 @@ const exportCommand = Command.make("export", { ...connectionFlags }, Effect.fnUn
   yield* print(flags, answer, answer.key)
 })).pipe(Command.withDescription("Print the vault key: keep it apart from the data; whoever has both reads everything"))
 
+const exportedBytesMax = 4096
+
+/** From standard input: an argument would stay in the shell's history. */
+const importCommand = Command.make("import", { ...connectionFlags }, Effect.fnUntraced(function* (flags) {
+  const stdio = yield* Stdio.Stdio
+  const env = yield* Environment
+  const { importKeyHere } = yield* loadModule(() => import("../../node/StoppedNode.ts"))
+  const text = yield* Effect.scoped(Effect.flatMap(pullFrom(stdio.stdin), (pull) => pull(exportedBytesMax)))
+  const data = dataOf(flags, env)
+  const underPassphrase = yield* importKeyHere(data, env, fromUtf8(text) ?? "")
+  yield* print(flags, { imported: true }, `The vault key of ${data} is back, under ${underPassphrase ? "the passphrase" : "the key file vault.key"}.`)
+})).pipe(Command.withDescription("Put an exported key back into a stopped node's folder; the key comes on standard input"))
+
 const passphraseCommand = Command.make("change-passphrase", {
   ...connectionFlags,
   keyFile: Flag.Boolean("key-file").pipe(Flag.withDescription("no passphrase: a key file in the data folder"), Flag.withDefault(false))
@@ -98,7 +113,7 @@ const passphraseCommand = Command.make("change-passphrase", {
 
 const keyCommand = Command.make("key").pipe(
   Command.withDescription("The vault key"),
-  Command.withSubcommands([exportCommand, passphraseCommand])
+  Command.withSubcommands([exportCommand, importCommand, passphraseCommand])
 )
 
 export const maintainCommands = [logCommand, statusCommand, keyCommand] as const
