@@ -4,7 +4,9 @@
  *
  * LMDB's pages have no checksums. A file that it cannot map rightly ends the process with SIGBUS or SIGSEGV, which no
  * program can catch: LmdbFile inspects it first, and a marker tells the next start that an opening never ended.
- * Damage inside the file, met later, is as fatal: nothing may exist only here.
+ * Damage inside the file, met later, is as fatal: nothing may exist only here. So that no start after it meets it for
+ * ever, another marker tells that a run never closed the index: the next opening reads all of it, and after
+ * indexRunsUnendedMax such runs in a row, none of which came to write to it, it is thrown away.
  */
 import { Effect, Layer, type Scope } from "effect"
 import { open, type Database, type RootDatabase } from "lmdb"
@@ -51,26 +53,41 @@ export const openAt = (folder: string): Effect.Effect<KeyValueService, KeyValueE
     Effect.acquireRelease(
       Effect.try({
         try: () => {
-          LmdbFile.beginOpening(folder)
+          const wasKilled = LmdbFile.beginOpening(folder)
           const root: Root = open<Uint8Array, Uint8Array>({ ...raw, path: folder, noSubdir: false, maxDbs: indexTablesMax + 2 })
           // lmdb-js ends a table's name with a zero byte.
           const names = [...root.getKeys({})].map((key) => Buffer.from(key).toString("utf8").replace(/\0$/, ""))
           const tables = new Map<string, Table>(names.map((name) => [name, root.openDB<Uint8Array, Uint8Array>(name, raw)]))
-          for (const table of tables.values()) for (const _ of table.getRange({ limit: 1 })) break
+          for (const table of tables.values()) readThrough(table, wasKilled ? Number.POSITIVE_INFINITY : 1)
           LmdbFile.endOpening(folder)
           return { root, tables }
         },
         catch: (error) =>
           new KeyValueError({ operation: "open", detail: `${folder}: ${detailOf(error)}; delete the folder, it is rebuilt` })
       }),
-      ({ root }) => Effect.promise(() => root.close())
+      ({ root }) => Effect.promise(async () => {
+        await root.close()
+        LmdbFile.endRun(folder)
+      })
     ),
-    ({ root, tables }) => serviceOf(root, tables)
+    ({ root, tables }) => serviceOf(folder, root, tables)
   )
+
+/** Touches the pages of so many rows: what kills does it here, where the marker tells. */
+const readThrough = (table: Table, rowsMax: number): void => {
+  let rows = 0
+  for (const _ of table.getRange({})) if (++rows >= rowsMax) break
+}
 
 const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
 
-const serviceOf = (root: Root, tables: Map<string, Table>): KeyValueService => {
+const serviceOf = (folder: string, root: Root, tables: Map<string, Table>): KeyValueService => {
+  let hasWritten = false
+  const flush = async (): Promise<void> => {
+    await root.flushed
+    if (!hasWritten) LmdbFile.forgetRuns(folder)
+    hasWritten = true
+  }
   const get = (table: string, key: Uint8Array): Uint8Array | undefined => {
     const value = tables.get(table)?.get(key)
     return value === undefined ? undefined : copyOf(value)
@@ -104,7 +121,7 @@ const serviceOf = (root: Root, tables: Map<string, Table>): KeyValueService => {
         }
         return changes.length === 0 ? Effect.void : promised("commit", () => commit(root, openTable, changes))
       }),
-    flushed: promised("flushed", () => root.flushed),
+    flushed: promised("flushed", flush),
     wipe: promised("wipe", () => root.batch(() => {
       for (const table of tables.values()) void table.clearAsync()
     }))

@@ -2,29 +2,50 @@
  * LmdbFile: what can be told of an LMDB file without mapping it: damage that would kill the process is found here
  * first. Sits between Lmdb and node:fs.
  */
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert } from "../base/assert.ts"
+import { indexRunsUnendedMax } from "../base/limits.ts"
 
 /** LMDB's MDB_MAGIC, in the first bytes of both meta pages. */
 const magic = 0xbeefc0de
 const dataFile = (folder: string): string => join(folder, "data.mdb")
 /** Present while an opening runs: found at a start, the last opening killed its process. */
 const marker = (folder: string): string => join(folder, "opening")
+/** Present while the index is open: how many runs in a row, this one included, did not end by closing it. */
+const running = (folder: string): string => join(folder, "running")
 
-/** Throws where the file is damaged; leaves the marker. */
-export const beginOpening = (folder: string): void => {
+/** Throws where the file is damaged, or was open in too many runs that were killed; leaves the marker. True where the last run was. */
+export const beginOpening = (folder: string): boolean => {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   assert(!existsSync(marker(folder)), "the last opening never ended")
+  const unended = runsUnended(folder)
+  assert(unended < indexRunsUnendedMax, `${unended} runs in a row were killed before they wrote to it`)
   inspect(dataFile(folder))
   writeFileSync(marker(folder), "", { mode: 0o600 })
+  return unended > 0
 }
 
-export const endOpening = (folder: string): void => rmSync(marker(folder))
+export const endOpening = (folder: string): void => {
+  writeFileSync(running(folder), String(runsUnended(folder) + 1), { mode: 0o600 })
+  rmSync(marker(folder))
+}
 
-/** Removes LMDB's files and the marker. */
+/** A write came through: whatever kills this run, the earlier ones do not count. */
+export const forgetRuns = (folder: string): void => writeFileSync(running(folder), "1", { mode: 0o600 })
+
+export const endRun = (folder: string): void => rmSync(running(folder), { force: true })
+
+const runsUnended = (folder: string): number => {
+  if (!existsSync(running(folder))) return 0
+  const runs = Number(readFileSync(running(folder), "latin1"))
+  // A marker that says nothing is one of a run all the same.
+  return Number.isSafeInteger(runs) && runs > 0 ? runs : 1
+}
+
+/** Removes LMDB's files and the markers. */
 export const wipe = (folder: string): void => {
-  for (const name of ["data.mdb", "lock.mdb", "opening"]) rmSync(join(folder, name), { force: true })
+  for (const name of ["data.mdb", "lock.mdb", "opening", "running"]) rmSync(join(folder, name), { force: true })
 }
 
 /** Offsets in a meta page, which LMDB lays out as: page header (24 bytes), magic, version, address, map size, two

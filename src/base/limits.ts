@@ -165,6 +165,8 @@ export const diskGatherPartsMax = 1024
 /** Named tables of the index. */
 export const indexTablesMax = 64
 export const indexKeyBytesMax = 1024
+/** Runs in a row that were killed before they wrote to the index, after which it is thrown away: damage may be what kills them. */
+export const indexRunsUnendedMax = 3
 /** Kernels that wait for a lane, all lanes together; more callers wait for a place. */
 export const computeQueueMax = 64
 /** HTTP: a connection that makes no progress for this long in the middle of a message is cut. */

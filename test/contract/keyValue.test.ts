@@ -1,5 +1,5 @@
 /** Runs the contract of KeyValue against Lmdb and the twin; and what each has beyond it: damage, crashes. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -39,7 +39,8 @@ describe("index: Lmdb", () => {
   const damages: ReadonlyArray<readonly [string, (folder: string) => void]> = [
     ["garbage", (folder) => writeFileSync(join(folder, "data.mdb"), new Uint8Array(30_000).fill(7))],
     ["cut short", (folder) => writeFileSync(join(folder, "data.mdb"), readFileSync(join(folder, "data.mdb")).subarray(0, 9000))],
-    ["left by an opening that never ended", (folder) => writeFileSync(join(folder, "opening"), "")]
+    ["left by an opening that never ended", (folder) => writeFileSync(join(folder, "opening"), "")],
+    ["left by the third run that was killed before it wrote", (folder) => writeFileSync(join(folder, "running"), "3")]
   ]
   for (const [title, damage] of damages) {
     it.effect(`index: ${title}, an error to open, reset on demand`, () =>
@@ -55,6 +56,30 @@ describe("index: Lmdb", () => {
         assert.deepStrictEqual([...(service.get("t", bytes(1)) ?? [])], [2])
       })))
   }
+})
+
+describe("index: runs that never closed it", () => {
+  const running = (folder: string): string | undefined =>
+    existsSync(join(folder, "running")) ? readFileSync(join(folder, "running"), "utf8") : undefined
+
+  it.effect("index: are counted until one writes, and forgotten by one that closes it", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* filled(folder)
+      assert.isUndefined(running(folder))
+      writeFileSync(join(folder, "running"), "2")
+      yield* Effect.scoped(Effect.gen(function* () {
+        const index = yield* Lmdb.openAt(folder)
+        assert.strictEqual(running(folder), "3")
+        assert.strictEqual(index.get("t", bytes(1))?.length, 20_000)
+        yield* index.commit([put("t", bytes(2), bytes(2))])
+        yield* index.flushed
+        assert.strictEqual(running(folder), "1")
+      }))
+      assert.isUndefined(running(folder))
+      writeFileSync(join(folder, "running"), "what is this")
+      yield* Effect.scoped(Effect.map(Lmdb.openAt(folder), () => assert.strictEqual(running(folder), "2")))
+    })))
 })
 
 describe("index: the twin", () => {
