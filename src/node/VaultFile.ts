@@ -22,7 +22,14 @@ export class VaultRefused extends Data.TaggedError("VaultRefused")<{ readonly de
 const keyringFile = "keyring"
 const keyFile = "vault.key"
 
-const refuse = (error: KeyringError): VaultRefused => new VaultRefused({ detail: error.message })
+const refuse = (error: KeyringError): VaultRefused => new VaultRefused({ detail: error.detail })
+
+/** Of a keyring that is there: the file at fault, and what helps. */
+const refuseFile = (error: KeyringError, underKeyFile: boolean): VaultRefused => {
+  if (error.reason === "Damaged") return new VaultRefused({ detail: `${keyringFile}: ${error.detail}; restore it from a copy` })
+  if (error.reason === "UnknownFormat") return new VaultRefused({ detail: `${keyringFile}: ${error.detail}` })
+  return underKeyFile ? new VaultRefused({ detail: `${keyFile}: ${error.detail}; restore it from a copy` }) : refuse(error)
+}
 
 const writeKeyring = Effect.fnUntraced(function* (keyring: Uint8Array | KeyringError): Effect.fn.Return<void, VaultRefused | DiskError, Disk> {
   if (keyring instanceof KeyringError) return yield* refuse(keyring)
@@ -56,7 +63,7 @@ export const openVaultFile = Effect.fnUntraced(function* (folder: Folder, passph
   const bytes = yield* readSmallFile(disk, keyringFile, keyringBytes + 1)
   if (bytes === undefined) return yield* new VaultRefused({ detail: `${keyringFile} is missing; restore it from a copy, or the data cannot be read` })
   const header = readKeyringHeader(bytes)
-  if (header instanceof KeyringError) return yield* refuse(header)
+  if (header instanceof KeyringError) return yield* refuseFile(header, false)
   if (header.vaultId !== folder.vault) return yield* new VaultRefused({ detail: `${keyringFile} belongs to another store; restore this one's` })
   const underKeyFile = header.protection === "KeyFile"
   if (!underKeyFile && passphrase === undefined) {
@@ -66,7 +73,7 @@ export const openVaultFile = Effect.fnUntraced(function* (folder: Folder, passph
   if (underKeyFile && key === undefined) return yield* new VaultRefused({ detail: `${keyFile} is missing; restore it, or the data cannot be read` })
   const secret: KeyringSecret = key === undefined ? { _tag: "Passphrase", passphrase: passphrase ?? "" } : { _tag: "KeyFile", key }
   const keys = openKeyring(bytes, secret)
-  return keys instanceof KeyringError ? yield* refuse(keys) : { keys, underKeyFile }
+  return keys instanceof KeyringError ? yield* refuseFile(keys, underKeyFile) : { keys, underKeyFile }
 })
 
 /** Puts an exported key back where the keyring is lost, under the passphrase or a key file. Only this store's key is taken. */
