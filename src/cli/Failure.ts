@@ -27,6 +27,13 @@ export class CommandFailed extends Data.TaggedError("CommandFailed")<{ readonly 
   }
 }
 
+/** A path of this machine at which there is nothing. */
+export class FileMissing extends Data.TaggedError("FileMissing")<{ readonly path: string }> {
+  override get message(): string {
+    return `${this.path}: no such file or folder`
+  }
+}
+
 export const exitCodeOf = (error: unknown): number => {
   const tag = (error as { readonly _tag?: unknown } | null)?._tag
   if (error instanceof ServerRefused) {
@@ -37,6 +44,7 @@ export const exitCodeOf = (error: unknown): number => {
   }
   if (tag === "UsageError" || tag === "SettingsError" || tag === "ShowHelp") return exitCodes.usage
   if (tag === "HttpClientError") return exitCodes.unreachable
+  if (tag === "FileMissing") return exitCodes.notFound
   const marked = Runtime.getErrorExitCode(error)
   return marked === 0 ? exitCodes.failed : marked
 }

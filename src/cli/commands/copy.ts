@@ -2,8 +2,9 @@
 import { Effect, FileSystem, Path, Stdio, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { asOfFlag, asOfOf, clientOf, connectionFlags, print, writeOut, type Shared } from "../Context.ts"
-import { CommandFailed } from "../Failure.ts"
+import { CommandFailed, FileMissing } from "../Failure.ts"
 import { listPages } from "../Listing.ts"
+import { printable } from "../Format.ts"
 import { formatRemote, parseLocation, UsageError, type Remote } from "../Location.ts"
 import { makeProgress, type Progress } from "../Progress.ts"
 import { percentEncode, type S3Client } from "../S3Client.ts"
@@ -15,7 +16,7 @@ interface Job extends Shared {
   readonly recursive: boolean
 }
 
-const report = (job: Job, from: string, to: string) => print(job, { copied: from, to }, `${from} -> ${to}`)
+const report = (job: Job, from: string, to: string) => print(job, { copied: from, to }, printable(`${from} -> ${to}`))
 
 const putStream = Effect.fnUntraced(function* (job: Job, to: Remote) {
   const stdio = yield* Stdio.Stdio
@@ -37,15 +38,30 @@ const putFile = Effect.fnUntraced(function* (job: Job, path: string, to: Remote)
 const baseName = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 const joined = (prefix: string, name: string): string => (prefix === "" || prefix.endsWith("/") ? `${prefix}${name}` : `${prefix}/${name}`)
 
+/** What lies at a local path; a path that leads nowhere is said in plain words. */
+const lookAt = (path: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (files) => files.stat(path)).pipe(
+    Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.fail(new FileMissing({ path })))
+  )
+
+/** A name that leads nowhere (a broken link, bytes that are no UTF-8) does not keep its neighbours from being copied. */
 const putFolder = Effect.fnUntraced(function* (job: Job, folder: string, to: Remote) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const names = [...(yield* files.readDirectory(folder, { recursive: true }))].sort()
+  const missing: Array<string> = []
   for (const name of names) {
     const full = path.join(folder, name)
-    if ((yield* files.stat(full)).type === "File") {
+    const info = yield* lookAt(full).pipe(Effect.catchTag("FileMissing", () => Effect.succeed(undefined)))
+    if (info === undefined) missing.push(full)
+    else if (info.type === "File") {
       yield* putFile(job, full, { bucket: to.bucket, key: joined(to.key, name.split(path.sep).join("/")) })
     }
+  }
+  if (missing.length > 0) {
+    return yield* new CommandFailed({
+      detail: `${missing.length} names lead to no file and were left out (broken links, or bytes that are no UTF-8), the first ${JSON.stringify(missing[0])}`
+    })
   }
 })
 
@@ -104,8 +120,7 @@ const getStream = (job: Job, from: Remote) =>
 
 const fromLocal = Effect.fnUntraced(function* (job: Job, path: string, to: Remote) {
   if (job.asOf !== undefined) return yield* new UsageError({ detail: "--as-of reads; nothing can be written into the past" })
-  const files = yield* FileSystem.FileSystem
-  const isFolder = (yield* files.stat(path)).type === "Directory"
+  const isFolder = (yield* lookAt(path)).type === "Directory"
   if (isFolder && !job.recursive) return yield* new UsageError({ detail: `${path} is a folder: add --recursive` })
   if (isFolder) return yield* putFolder(job, path, to)
   const key = to.key === "" || to.key.endsWith("/") ? `${to.key}${baseName(path)}` : to.key
