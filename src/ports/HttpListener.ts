@@ -29,7 +29,8 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   readonly detail: string
 }> {
   override get message(): string {
-    return `cannot listen on ${this.host}:${this.port}: ${this.detail}`
+    const advice = this.detail.includes("EADDRINUSE") ? "; another program has this address: name another with --s3 or --admin" : ""
+    return `cannot listen on ${this.host}:${this.port}: ${this.detail}${advice}`
   }
 }
 
