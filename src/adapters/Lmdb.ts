@@ -12,7 +12,7 @@ import { Effect, Layer, type Scope } from "effect"
 import { open, type Database, type RootDatabase } from "lmdb"
 import { assert } from "../base/assert.ts"
 import { compareBytes } from "../base/bytes.ts"
-import { indexKeyBytesMax, indexTablesMax } from "../base/limits.ts"
+import { indexCloseMsMax, indexKeyBytesMax, indexTablesMax } from "../base/limits.ts"
 import { KeyValue, type KeyValueChange, KeyValueError, type KeyValueService, type RangeOptions } from "../ports/KeyValue.ts"
 import * as LmdbFile from "./LmdbFile.ts"
 
@@ -20,6 +20,8 @@ type Table = Database<Uint8Array, Uint8Array>
 type Root = RootDatabase<Uint8Array, Uint8Array>
 
 const raw = { encoding: "binary", keyEncoding: "binary", cache: false } as const
+/** lmdb's own batch of an event turn has a promise that nobody can hear: where its transaction fails, the process ends. */
+const environment = { eventTurnBatching: false } as const
 
 const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
@@ -54,7 +56,7 @@ export const openAt = (folder: string): Effect.Effect<KeyValueService, KeyValueE
       Effect.try({
         try: () => {
           const wasKilled = LmdbFile.beginOpening(folder)
-          const root: Root = open<Uint8Array, Uint8Array>({ ...raw, path: folder, noSubdir: false, maxDbs: indexTablesMax + 2 })
+          const root: Root = open<Uint8Array, Uint8Array>({ ...raw, ...environment, path: folder, noSubdir: false, maxDbs: indexTablesMax + 2 })
           // lmdb-js ends a table's name with a zero byte.
           const names = [...root.getKeys({})].map((key) => Buffer.from(key).toString("utf8").replace(/\0$/, ""))
           const tables = new Map<string, Table>(names.map((name) => [name, root.openDB<Uint8Array, Uint8Array>(name, raw)]))
@@ -66,12 +68,18 @@ export const openAt = (folder: string): Effect.Effect<KeyValueService, KeyValueE
           new KeyValueError({ operation: "open", detail: `${folder}: ${detailOf(error)}; delete the folder, it is rebuilt` })
       }),
       ({ root }) => Effect.promise(async () => {
-        await root.close()
-        LmdbFile.endRun(folder)
+        // After a transaction that failed lmdb-js waits for a flush that never comes; nothing exists only here.
+        if (await isClosedInTime(root.close())) LmdbFile.endRun(folder)
       })
     ),
     ({ root, tables }) => serviceOf(folder, root, tables)
   )
+
+const isClosedInTime = (closed: Promise<void>): Promise<boolean> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(false), indexCloseMsMax)
+    closed.then(() => resolve(true), reject).finally(() => clearTimeout(timer))
+  })
 
 /** Touches the pages of so many rows: what kills does it here, where the marker tells. */
 const readThrough = (table: Table, rowsMax: number): void => {
@@ -105,7 +113,10 @@ const serviceOf = (folder: string, root: Root, tables: Map<string, Table>): KeyV
     Effect.uninterruptible(
       Effect.tryPromise({
         try: async () => void (await run()),
-        catch: (error) => new KeyValueError({ operation, detail: detailOf(error) })
+        catch: (error) => {
+          heard((error as { readonly commitError?: unknown } | null)?.commitError)
+          return new KeyValueError({ operation, detail: detailOf(error) })
+        }
       })
     )
   return {
@@ -123,9 +134,18 @@ const serviceOf = (folder: string, root: Root, tables: Map<string, Table>): KeyV
       }),
     flushed: promised("flushed", flush),
     wipe: promised("wipe", () => root.batch(() => {
-      for (const table of tables.values()) void table.clearAsync()
+      for (const table of tables.values()) heard(table.clearAsync())
     }))
   }
+}
+
+/**
+ * A transaction that fails, on a full disk say, rejects the promise of each of its writes too, and one inside its error.
+ * The batch's own is answered for; one that nobody heard would end the process.
+ */
+const heard = (promise: unknown): void => {
+  if (typeof (promise as { readonly then?: unknown } | null | undefined)?.then !== "function") return
+  void (promise as PromiseLike<unknown>).then(undefined, () => undefined)
 }
 
 /**
@@ -136,8 +156,7 @@ const commit = (root: Root, openTable: (name: string) => Table, changes: Readonl
   const writes = changes.map((change) => ({ change, table: openTable(change.table) }))
   return root.batch(() => {
     for (const { change, table } of writes) {
-      if (change._tag === "Put") void table.put(change.key, change.value)
-      else void table.remove(change.key)
+      heard(change._tag === "Put" ? table.put(change.key, change.value) : table.remove(change.key))
     }
   })
 }

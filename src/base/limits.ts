@@ -165,6 +165,8 @@ export const diskGatherPartsMax = 1024
 /** Named tables of the index. */
 export const indexTablesMax = 64
 export const indexKeyBytesMax = 1024
+/** How long closing the index may take; after it, the next start reads it through. */
+export const indexCloseMsMax = 5_000
 /** Runs in a row that were killed before they wrote to the index, after which it is thrown away: damage may be what kills them. */
 export const indexRunsUnendedMax = 3
 /** Kernels that wait for a lane, all lanes together; more callers wait for a place. */

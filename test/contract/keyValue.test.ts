@@ -1,4 +1,5 @@
 /** Runs the contract of KeyValue against Lmdb and the twin; and what each has beyond it: damage, crashes. */
+import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -56,6 +57,17 @@ describe("index: Lmdb", () => {
         assert.deepStrictEqual([...(service.get("t", bytes(1)) ?? [])], [2])
       })))
   }
+})
+
+describe("index: Lmdb on a disk that takes no more", () => {
+  it.effect("index: commits fail, the process lives on, and what fits is taken again", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const fixture = new URL("fullDiskFixture.ts", import.meta.url).pathname
+      const run = spawnSync("sh", ["-c", 'ulimit -f 1000 && exec "$0" "$1" "$2"', process.execPath, fixture, folder], { encoding: "utf8", timeout: 20_000 })
+      assert.include(run.stdout, "Success,Failure,Failure,Success", run.stderr)
+      assert.strictEqual(run.status, 0)
+    })), 30_000)
 })
 
 describe("index: runs that never closed it", () => {
