@@ -6,7 +6,7 @@
  * one, the horizon stays where it is and the status says so.
  */
 import { Clock, Context, Effect, Layer } from "effect"
-import { clockDriftMsMax, retentionMsDefault, retentionPollMs } from "./base/limits.ts"
+import { clockDriftMsMax, retentionMsDefault, retentionPollMs, retentionPollMsMin } from "./base/limits.ts"
 import { Namespace, type NamespaceService } from "./namespace/Namespace.ts"
 
 export interface RetentionStatus {
@@ -34,7 +34,8 @@ export class Retention extends Context.Service<Retention, RetentionService>()("o
       const retentionMs = options.retentionMs ?? retentionMsDefault
       const progress: Progress = { started: yield* clocks, suspended: undefined, lastError: undefined }
       const raiseNow = raise(namespace, progress, retentionMs)
-      yield* Effect.forkScoped(Effect.forever(Effect.andThen(raiseNow, Effect.sleep(options.pollMs ?? retentionPollMs))))
+      const pollMs = options.pollMs ?? Math.min(retentionPollMs, Math.max(retentionPollMsMin, retentionMs / 24))
+      yield* Effect.forkScoped(Effect.forever(Effect.andThen(raiseNow, Effect.sleep(pollMs))))
       return {
         raiseNow,
         status: () => ({ retentionMs, suspended: progress.suspended, lastError: progress.lastError })

@@ -6,7 +6,7 @@
  * POSIX drops all of a process's locks on a file when it closes any descriptor of it: nothing else may open `lock`.
  */
 import { closeSync, constants, mkdirSync, openSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Data, Effect, type Scope } from "effect"
 import { lockFileName } from "../base/paths.ts"
@@ -33,8 +33,22 @@ const sqliteBusy = 5
 const sqliteCodeOf = (error: unknown): number | undefined =>
   error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined
 
+/** One level after another: below a file system that makes no folders (/proc), node's recursive mkdir never ends. */
+const makeFolders = (folder: string): void => {
+  const isThere = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EEXIST"
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (error) {
+    if (isThere(error)) return
+    const isParentMissing = error instanceof Error && "code" in error && error.code === "ENOENT" && dirname(folder) !== folder
+    if (!isParentMissing) throw error
+    makeFolders(dirname(folder))
+    mkdirSync(folder, { mode: 0o700 })
+  }
+}
+
 const lock = (folder: string): DatabaseSync => {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolders(resolve(folder))
   const path = join(folder, lockFileName)
   // Created here for its mode, and only when absent: closing a descriptor of a file locked by us would unlock it.
   try {

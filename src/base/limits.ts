@@ -54,6 +54,8 @@ export const settleSkippedMax = 1024
 export const dropPartsPerCommitMax = 32
 /** Retention: pause between two steps, and how far wall clock and monotonic clock may drift apart since the start (R6). */
 export const retentionPollMs = 3_600_000
+/** A short retention is looked at more often, but not more often than this. */
+export const retentionPollMsMin = 1000
 export const retentionMsDefault = 30 * 24 * 3_600_000
 export const clockDriftMsMax = 600_000
 /** A chunk waits this long in the journal at most before a block is sealed, full or not. */

@@ -5,9 +5,9 @@ import { HttpClient } from "../ports/HttpClient.ts"
 import type { Connection } from "./Connection.ts"
 import { ServerRefused } from "./Failure.ts"
 
-const sentenceOf = (answer: unknown): string => {
-  const error = (answer as { readonly error?: unknown } | null)?.error
-  return typeof error === "string" ? error : ""
+const textOf = (answer: unknown, name: "code" | "error"): string | undefined => {
+  const value = (answer as Partial<Record<"code" | "error", unknown>> | null)?.[name]
+  return typeof value === "string" ? value : undefined
 }
 
 /** The parsed answer; a status of 400 or more is ServerRefused with the server's sentence. */
@@ -41,7 +41,7 @@ export const adminCall = Effect.fnUntraced(function* (
   if (status < 400) return answer
   const codes: Readonly<Record<number, string>> = { 401: "AccessDenied", 404: "NotFound" }
   return yield* new ServerRefused({
-    status, code: codes[status] ?? `HTTP ${status}`, what: `admin ${target.split("?")[0]}`,
-    detail: sentenceOf(answer)
+    status, code: textOf(answer, "code") ?? codes[status] ?? `HTTP ${status}`, what: `admin ${target.split("?")[0]}`,
+    detail: textOf(answer, "error") ?? ""
   })
 })

@@ -76,7 +76,7 @@ const refusal = Effect.fnUntraced(function* (call: Call, response: ClientRespons
     status: response.status,
     code: textOf(error?.["Code"]) ?? byStatus[response.status] ?? `HTTP ${response.status}`,
     detail: textOf(error?.["Message"]) ?? "",
-    what: call.bucket === "" ? call.method : call.key === undefined ? `s3://${call.bucket}` : formatRemote(call.bucket, call.key)
+    what: call.bucket === "" ? "the server" : call.key === undefined ? `s3://${call.bucket}` : formatRemote(call.bucket, call.key)
   })
 })
 

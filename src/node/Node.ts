@@ -10,13 +10,13 @@ import type { AsOf } from "../namespace/Model.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
 import type { Disk } from "../ports/Disk.ts"
 import type { Entropy } from "../ports/Entropy.ts"
-import { HttpListener, type Listener, type ListenError, type ListenOptions } from "../ports/HttpListener.ts"
+import { HttpListener, type Listener, type ListenOptions } from "../ports/HttpListener.ts"
 import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
 import { markFolder, openFolder } from "./Folder.ts"
 import { indexLayer, platformLayer, readTlsFiles } from "./layers.ts"
-import type { HostPort, Settings } from "./Settings.ts"
+import type { HostPort, Settings, SettingsError } from "./Settings.ts"
 import { statusOf } from "./Status.ts"
 import { storeLayer } from "./StoreLayer.ts"
 import { changeVaultSecret, createVault, openVaultFile } from "./VaultFile.ts"
@@ -90,7 +90,7 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
   return control
 })
 
-const s3Options = Effect.fnUntraced(function* (settings: Settings): Effect.fn.Return<ListenOptions, ListenError> {
+const s3Options = Effect.fnUntraced(function* (settings: Settings): Effect.fn.Return<ListenOptions, SettingsError> {
   return settings.tls === undefined ? settings.s3 : { ...settings.s3, tls: yield* readTlsFiles(settings.tls) }
 })
 

@@ -99,15 +99,21 @@ export const parseHostPort = (text: string, where: string): Effect.Effect<HostPo
   return Effect.succeed({ host: match[1] ?? (match[2] === "" || match[2] === undefined ? "127.0.0.1" : match[2]), port })
 }
 
-const pick = (flag: string | undefined, env: string | undefined, file: string | undefined, fallback: string): string =>
-  flag ?? (env === "" ? undefined : env) ?? file ?? fallback
-
 const defaults = {
   data: "./ouroboros-data",
   s3: "127.0.0.1:9000",
   admin: "127.0.0.1:9001",
   domain: "localhost",
   retentionDays: 30
+}
+
+const pick = (flag: string | undefined, env: string | undefined, file: string | undefined, fallback: string): string =>
+  flag ?? (env === "" ? undefined : env) ?? file ?? fallback
+
+/** An address, and where it was said, for the error that it may be. */
+const pickAddress = (name: "s3" | "admin", flag: string | undefined, env: string | undefined, file: string | undefined, path: string | undefined) => {
+  const where = flag !== undefined ? `--${name}` : env !== undefined && env !== "" ? `OUROBOROS_${name.toUpperCase()}` : `${path ?? "defaults"}: ${name}`
+  return parseHostPort(pick(flag, env, file, defaults[name]), where)
 }
 
 const md5Max = (choice: File["md5Etags"]): number =>
@@ -129,8 +135,8 @@ export const resolveSettings = Effect.fnUntraced(function* (
   file: { readonly path: string; readonly text: string } | undefined
 ): Effect.fn.Return<Settings, SettingsError> {
   const config: File = file === undefined ? {} : yield* parseFile(file.text, file.path)
-  const s3 = yield* parseHostPort(pick(flags.s3, env["OUROBOROS_S3"], config.s3, defaults.s3), "--s3")
-  const admin = yield* parseHostPort(pick(flags.admin, env["OUROBOROS_ADMIN"], config.admin, defaults.admin), "--admin")
+  const s3 = yield* pickAddress("s3", flags.s3, env["OUROBOROS_S3"], config.s3, file?.path)
+  const admin = yield* pickAddress("admin", flags.admin, env["OUROBOROS_ADMIN"], config.admin, file?.path)
   const certificate = flags.tlsCert ?? config.tlsCert
   const key = flags.tlsKey ?? config.tlsKey
   if ((certificate === undefined) !== (key === undefined)) {

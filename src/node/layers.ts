@@ -7,10 +7,9 @@ import * as NodeEntropy from "../adapters/NodeEntropy.ts"
 import * as NodeHttp from "../adapters/NodeHttp.ts"
 import * as WorkerCompute from "../adapters/WorkerCompute.ts"
 import { computeLanesMax } from "../base/limits.ts"
-import { ListenError } from "../ports/HttpListener.ts"
 import { KeyValue } from "../ports/KeyValue.ts"
 import { FolderRefused, markerFile } from "./Folder.ts"
-import type { Settings } from "./Settings.ts"
+import { type Settings, SettingsError } from "./Settings.ts"
 
 /** The index is disposable (R8): one that cannot be opened is thrown away, and the state rebuilds it. */
 export const indexLayer = (settings: Settings) =>
@@ -34,6 +33,7 @@ export const readMarker = (data: string) =>
 
 /** PEM texts of certificate chain and key. */
 export const readTlsFiles = (tls: NonNullable<Settings["tls"]>) =>
-  Effect.all({ certificate: readTextFile(tls.certificate), key: readTextFile(tls.key) }).pipe(
-    Effect.mapError((error) => new ListenError({ host: "tls", port: 0, detail: error.message }))
-  )
+  Effect.all({ certificate: pem("--tls-cert", tls.certificate), key: pem("--tls-key", tls.key) })
+
+const pem = (where: string, path: string) =>
+  Effect.mapError(readTextFile(path), (error) => new SettingsError({ where, detail: error.message }))

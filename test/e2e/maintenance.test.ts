@@ -38,6 +38,9 @@ describe("maintenance", () => {
     const status = JSON.parse((await ouroboros(["status", "--json"])).out) as { head: { commit: number }; warnings: ReadonlyArray<string> }
     expect(status.head.commit).toBe(3)
     expect(status.warnings.join()).toContain("vault.key")
+    const elsewhere = await ouroboros(["status", "--admin", "127.0.0.1:1"])
+    expect([elsewhere.code, elsewhere.error]).toEqual([1, expect.stringContaining("name its admin address")])
+    expect((await ouroboros(["log", "s3://kept/never"])).code).toBe(3)
     await server.stop()
     expect(await told()).toEqual(running)
     expect((await ouroboros(["log", "s3://nope"])).code).toBe(3)

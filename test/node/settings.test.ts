@@ -46,6 +46,12 @@ describe("settings", () => {
     expect(refusal({}, { OUROBOROS_ACCESS_KEY: "abc", OUROBOROS_SECRET_KEY: "short" })).toContain("8 characters")
   })
 
+  test("an address that is none is blamed on the place that said it", () => {
+    expect(refusal({ s3: "x" })).toContain("--s3")
+    expect(refusal({}, { OUROBOROS_ADMIN: "x" })).toContain("OUROBOROS_ADMIN")
+    expect(refusal({}, {}, "{\"s3\": \"x\"}")).toContain("c.json: s3")
+  })
+
   test("addresses: host and port, IPv6 in brackets, a port alone; nothing else", () => {
     const parse = (text: string) => Effect.runSync(parseHostPort(text, "x"))
     expect(parse("0.0.0.0:80")).toEqual({ host: "0.0.0.0", port: 80 })

@@ -9,6 +9,7 @@ import { loadModule } from "../../node/process.ts"
 import { adminCall } from "../AdminClient.ts"
 import { asOfFlag, asOfOf, connectionFlags, connectionOf, dataOf, print, type Shared } from "../Context.ts"
 import { Environment } from "../Environment.ts"
+import { CommandFailed, ServerRefused } from "../Failure.ts"
 import { formatBytes, formatTable, printable } from "../Format.ts"
 import { parseRemote, UsageError, type Remote } from "../Location.ts"
 import { percentEncode } from "../S3Client.ts"
@@ -20,7 +21,10 @@ const ask = Effect.fnUntraced(function* (shared: Shared, method: "GET" | "POST",
   return yield* adminCall(connection, method, target, body).pipe(
     Effect.catchIf((error) => error._tag === "HttpClientError" && error.reason === "Unreachable", () =>
       Effect.flatMap(Effect.all([Environment, loadModule(() => import("../../node/StoppedNode.ts"))]), ([env, { withStoppedNode }]) =>
-        withStoppedNode(connection.data, env, (admin) => adminCall({ ...connection, admin }, method, target, body))))
+        withStoppedNode(connection.data, env, (admin) => adminCall({ ...connection, admin }, method, target, body)))),
+    Effect.catchIf((error) => error._tag === "FolderLocked", () => new CommandFailed({
+      detail: `a node runs on ${connection.data} but does not answer at ${connection.admin.host}:${connection.admin.port}; name its admin address with --admin`
+    }))
   )
 })
 
@@ -55,12 +59,17 @@ const logCommand = Command.make("log", {
   const remote = yield* remoteOf(flags.target)
   const asOf = yield* asOfOf(flags.asOf)
   let next: HistoryPageJson["next"] = undefined
+  let count = 0
   do {
     const page = (yield* ask(flags, "GET", historyTarget(remote, asOf, next))) as HistoryPageJson
     if (flags.json) for (const version of page.versions) yield* Console.log(JSON.stringify(version))
     else for (const line of formatTable(page.versions.map(versionRow))) yield* Console.log(line)
     next = page.next
+    count += page.versions.length
   } while (next !== undefined)
+  if (count === 0 && remote.key !== "") {
+    return yield* new ServerRefused({ status: 404, code: "NoSuchKey", detail: "no version of it was ever written, or none is kept", what: flags.target })
+  }
 })).pipe(Command.withDescription("Every version of a key or of a bucket, also those that S3 no longer lists"))
 
 /** Nested values as dotted names, so that nothing the node says is left out. */

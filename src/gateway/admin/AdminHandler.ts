@@ -72,6 +72,12 @@ const readJson = Effect.fnUntraced(function* (body: Body) {
   }).pipe(Effect.catch(() => Effect.succeed(undefined)))
 })
 
+/** The words that S3 has for the same. */
+const codeOf = (error: Refused | AsOfRefused): string =>
+  error._tag === "Refused" ? error.refusal : error.reason === "Future" ? "AsOfInFuture" : "AsOfBeforeHorizon"
+
+const refusedJson = (error: Refused | AsOfRefused): HttpResponse => json(refusedStatus(error), { code: codeOf(error), error: error.message })
+
 const refusedStatus = (error: Refused | AsOfRefused): number =>
   error._tag === "Refused" ? (error.refusal.startsWith("NoSuch") ? 404 : 409) : 400
 
@@ -90,7 +96,7 @@ const history = (query: URLSearchParams, control: NodeControl): Effect.Effect<Ht
   }
   return control.history(query.get("bucket") ?? "", versionQuery, asOf).pipe(
     Effect.map((page) => json(200, historyJson(page, key))),
-    Effect.catch((error) => Effect.succeed(json(refusedStatus(error), { error: error.message })))
+    Effect.catch((error) => Effect.succeed(refusedJson(error)))
   )
 }
 
@@ -103,7 +109,7 @@ const children = (query: URLSearchParams, control: NodeControl): Effect.Effect<H
   }
   return control.children(query.get("bucket") ?? "", vertex as VertexHash, asOf).pipe(
     Effect.map((found) => json(200, { children: found })),
-    Effect.catch((error) => Effect.succeed(json(refusedStatus(error), { error: error.message })))
+    Effect.catch((error) => Effect.succeed(refusedJson(error)))
   )
 }
 
