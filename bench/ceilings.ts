@@ -1,12 +1,18 @@
 /** Ceilings: what this machine can do at best, stage by stage, measured in the same run as the store. */
-import { createCipheriv, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { join } from "node:path"
-import { hashBytes } from "../src/base/hash.ts"
-import { MiB } from "../src/base/limits.ts"
+import { Worker } from "node:worker_threads"
+import { chunkSizeBytesAverage, computeLanesMax, MiB } from "../src/base/limits.ts"
+import type { CeilingJob } from "./ceilingLane.ts"
+
+export const ceilingUnitBytes = chunkSizeBytesAverage
 
 export interface Ceilings {
-  /** MB/s (10^6 bytes a second), one core, units of 1 MiB. */
+  /** Worker threads of the two below: as many as the store's compute lanes. */
+  readonly lanes: number
+  /** MB/s (10^6 bytes a second), all lanes together, units of a chunk's average size. */
   readonly hashMBs: number
   readonly cipherMBs: number
   /** Buffered sequential writes of 1 MiB with one fdatasync at the end. */
@@ -23,23 +29,24 @@ const seconds = (work: () => void): number => {
 
 const rate = (bytes: number, work: () => void): number => bytes / seconds(work) / 1e6
 
-const cipherOnce = (key: Buffer, data: Buffer): void => {
-  const cipher = createCipheriv("aes-256-gcm", key, Buffer.alloc(12))
-  for (let at = 0; at < data.length; at += MiB / 4) cipher.update(data.subarray(at, at + MiB / 4))
-  cipher.final()
-}
-
-const repeated = (count: number, work: () => void) => (): void => {
-  for (let turn = 0; turn < count; turn += 1) work()
+/** One kernel on every lane at once, as the store runs it; bytes a second of all together. */
+const laneRate = async (kernel: CeilingJob["kernel"], lanes: number): Promise<number> => {
+  const workerData: CeilingJob = { kernel, unitBytes: ceilingUnitBytes, milliseconds: 1000 }
+  const rates = await Promise.all(Array.from({ length: lanes }, () =>
+    new Promise<number>((resolve, reject) => {
+      const lane = new Worker(new URL("ceilingLane.ts", import.meta.url), { workerData })
+      lane.once("message", resolve)
+      lane.once("error", reject)
+    })))
+  return rates.reduce((sum, bytesPerSecond) => sum + bytesPerSecond, 0)
 }
 
 /** `folder` is on the disk that the store will use. About four seconds. */
-export const measureCeilings = (folder: string): Ceilings => {
+export const measureCeilings = async (folder: string): Promise<Ceilings> => {
   const unit = randomBytes(MiB)
-  const key = randomBytes(32)
-  repeated(50, () => void hashBytes(unit))()
-  const hashMBs = rate(1000 * MiB, repeated(1000, () => void hashBytes(unit)))
-  const cipherMBs = rate(500 * MiB, repeated(500, () => cipherOnce(key, unit)))
+  const lanes = Math.min(availableParallelism(), computeLanesMax)
+  const hashMBs = (await laneRate("hash", lanes)) / 1e6
+  const cipherMBs = (await laneRate("cipher", lanes)) / 1e6
   const path = join(folder, "ceiling")
   const file = openSync(path, "w")
   const writeMBs = rate(512 * MiB, () => {
@@ -56,5 +63,5 @@ export const measureCeilings = (folder: string): Ceilings => {
   })
   closeSync(file)
   rmSync(path)
-  return { hashMBs, cipherMBs, writeMBs, syncsPerSecond: syncs / syncSeconds }
+  return { lanes, hashMBs, cipherMBs, writeMBs, syncsPerSecond: syncs / syncSeconds }
 }
