@@ -63,6 +63,7 @@ export const runMain = <A, E>(program: Effect.Effect<A, E>, exitCodeOf: (exit: E
   process.on("SIGTERM", onSignal)
   // A reader of our output that went away (`| head`) ends the command, quietly.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1))
-  fiber.addObserver((exit) => process.exit(exitCodeOf(exit)))
+  // Standard output may be a socket (whoever spawned us from Node), whose writes end later: leaving at once would cut them.
+  fiber.addObserver((exit) => process.stdout.write("", () => process.exit(exitCodeOf(exit))))
 }
 

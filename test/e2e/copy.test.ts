@@ -1,4 +1,5 @@
 /** cp of the command, against a running node: folders both ways, and what it says where something is missing. */
+import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -44,4 +45,21 @@ describe("cp", () => {
     const missing = join(home, "missing")
     expect(await ouroboros("cp", missing, "s3://odd/x")).toEqual({ code: 3, out: "", error: expect.stringContaining(`${missing}: no such file or folder`) })
   }, 30_000)
+
+  it("cat writes all of it before it ends, also to a reader that is slow", async () => {
+    const body = Buffer.alloc(3_000_000, "the whole of it; ")
+    const file = join(home, "slow")
+    writeFileSync(file, body)
+    await ouroboros("cp", file, "s3://odd/slow")
+    const child = spawn(process.execPath, [commandPath, "cat", "s3://odd/slow"], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: cleanEnvironment({ OUROBOROS_DATA: server.data, OUROBOROS_S3: `127.0.0.1:${server.s3Port}` })
+    })
+    const parts: Array<Buffer> = []
+    for await (const part of child.stdout as AsyncIterable<Buffer>) {
+      parts.push(part)
+      await new Promise((resolve) => { setTimeout(resolve, 5) })
+    }
+    expect(Buffer.concat(parts).equals(body)).toBe(true)
+  }, 60_000)
 })
