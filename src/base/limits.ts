@@ -148,6 +148,8 @@ export const headerBytesMax = 64 * KiB
 
 /** Admin. */
 export const adminBodyBytesMax = 64 * KiB
+/** Lines of /metrics, histograms counted once: labels come from small fixed sets. */
+export const metersSeriesMax = 4096
 /** One chunk header or trailer line of a streaming upload, and all its trailers together. */
 export const chunkedLineBytesMax = 8 * KiB
 export const chunkedTrailerBytesMax = 16 * KiB
