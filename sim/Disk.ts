@@ -7,7 +7,7 @@
 import { Effect, Layer, type Scope } from "effect"
 import { concatBytes } from "../src/base/bytes.ts"
 import { folderOf, isDiskPath } from "../src/base/paths.ts"
-import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService } from "../src/ports/Disk.ts"
+import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService, type OpenMode } from "../src/ports/Disk.ts"
 import { SimulatedFile } from "./DiskFile.ts"
 import { DiskNames } from "./DiskNames.ts"
 import type { Random } from "./Random.ts"
@@ -31,6 +31,11 @@ export class MemoryDisk {
   fault: FaultHook | undefined
   /** A disk that loses writes: where it says so a write succeeds and nothing is written. */
   loseWrite: ((path: string, offset: number) => boolean) | undefined
+  /**
+   * A disk that lies: where on it a write goes that succeeds, elsewhere or nowhere. Whoever reads through the page cache
+   * sees it where it was meant to go; a direct read sees the truth. Asked with the path and the offset of the whole write.
+   */
+  landing: ((path: string, offset: number) => number | "Lost") | undefined
   /** Writes past it fail with NoSpace. */
   capacityBytes = Number.MAX_SAFE_INTEGER
   /** Completed and failed operations by kind. */
@@ -93,11 +98,14 @@ export class MemoryDisk {
     return this.#successor(this.#names)
   }
 
-  /** Rot: one byte on the disk becomes something else (by default its lowest bit flips). */
-  corrupt(path: string, offset: number, change: (byte: number) => number = (byte) => byte ^ 1): void {
+  /**
+   * Rot: one byte on the disk becomes something else (by default its lowest bit flips); what the page cache has of it
+   * too, or is "Kept" as it was.
+   */
+  corrupt(path: string, offset: number, change: (byte: number) => number = (byte) => byte ^ 1, cache: "Alike" | "Kept" = "Alike"): void {
     const entry = this.#names.get(path)
     if (!(entry instanceof SimulatedFile) || offset >= entry.sizeBytes) throw new Error(`no byte ${offset} in ${path}`)
-    entry.corrupt(offset, change)
+    entry.corrupt(offset, change, cache)
   }
 
   /** Every file as it reads now. */
@@ -147,6 +155,7 @@ export class MemoryDisk {
     const disk = new MemoryDisk(names)
     disk.capacityBytes = this.capacityBytes
     disk.loseWrite = this.loseWrite
+    disk.landing = this.landing
     return disk
   }
 }
@@ -197,7 +206,7 @@ const fileAt = (names: DiskNames, path: string): SimulatedFile => {
 }
 
 const serviceOf = (disk: MemoryDisk): DiskService => ({
-  open: (path, mode) => open(disk, path, mode),
+  open: (path, mode, options = {}) => open(disk, path, mode, options.direct === true),
   list: (folder) =>
     disk.perform("list", folder, () => {
       if (folder !== "") checkPath(folder)
@@ -220,7 +229,8 @@ const serviceOf = (disk: MemoryDisk): DiskService => ({
       checkFolder(disk.names, path)
       disk.names.syncFolder(path)
     }),
-  freeBytes: disk.perform("free", "", () => Math.max(0, disk.capacityBytes - disk.usedBytes))
+  freeBytes: disk.perform("free", "", () => Math.max(0, disk.capacityBytes - disk.usedBytes)),
+  warnings: () => []
 })
 
 const makeFolder = (names: DiskNames, path: string): void => {
@@ -237,16 +247,17 @@ const makeFolder = (names: DiskNames, path: string): void => {
 const open = (
   disk: MemoryDisk,
   path: string,
-  mode: "read" | "write" | "create"
+  mode: OpenMode,
+  direct: boolean
 ): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
   disk.perform("open", path, () => {
-    if (mode !== "create") return fileHandle(disk, path, fileAt(disk.names, path), mode)
+    if (mode !== "create") return fileHandle(disk, path, fileAt(disk.names, path), mode, direct)
     checkPath(path)
     checkFolder(disk.names, folderOf(path))
     if (disk.names.get(path) !== undefined) refuse("Exists", "already there")
     const file = new SimulatedFile()
     disk.names.add(path, file)
-    return fileHandle(disk, path, file, mode)
+    return fileHandle(disk, path, file, mode, direct)
   }).pipe(
     Effect.flatMap((handle) => Effect.as(Effect.addFinalizer(() => Effect.sync(handle.close)), handle.file))
   )
@@ -262,7 +273,8 @@ const fileHandle = (
   disk: MemoryDisk,
   path: string,
   file: SimulatedFile,
-  mode: "read" | "write" | "create"
+  mode: OpenMode,
+  direct: boolean
 ): { readonly file: DiskFile; readonly close: () => void } => {
   let opened = true
   const check = (writes: boolean): void => {
@@ -275,7 +287,10 @@ const fileHandle = (
     const bytes = concatBytes(parts)
     checkSpace(disk, bytes.length)
     const count = share === 1 ? bytes.length : Math.floor((bytes.length * share) / 512) * 512
-    if (count > 0 && disk.loseWrite?.(path, offset) !== true) file.write(offset, bytes.subarray(0, count))
+    if (count === 0 || disk.loseWrite?.(path, offset) === true) return
+    const landing = disk.landing?.(path, offset) ?? offset
+    if (direct) file.writeDirect(offset, bytes.subarray(0, count), landing)
+    else file.write(offset, bytes.subarray(0, count), landing)
   }
   const handle: DiskFile = {
     path,
@@ -283,7 +298,7 @@ const fileHandle = (
       disk.perform("read", path, () => {
         check(false)
         checkRange(offset, length)
-        return file.read(offset, length)
+        return direct ? file.readDirect(offset, length) : file.read(offset, length)
       }),
     write: (offset, parts) =>
       disk.perform("write", path, () => write(offset, parts, 1), () => void attempt(() => write(offset, parts, 0.5))),

@@ -36,6 +36,8 @@ export class SimulatedFile {
   readonly #durable: DiskImage
   readonly #cached: DiskImage
   #pending: Array<Pending> = []
+  /** What the disk answers: durable with everything pending; undefined where it is to be made again. */
+  #answered: DiskImage | undefined
 
   constructor(durable: DiskImage = new DiskImage()) {
     this.#durable = durable
@@ -54,15 +56,43 @@ export class SimulatedFile {
     return this.#cached.read(offset, length)
   }
 
-  /** Owns `bytes` from here on. */
-  write(offset: number, bytes: Uint8Array): void {
+  /** What the disk answers, past the page cache: pending changes have reached its own cache, where they are read from. */
+  readDirect(offset: number, length: number): Uint8Array {
+    const answered = this.#answered ?? this.#durable.clone()
+    if (this.#answered === undefined) {
+      for (const change of this.#pending) apply(answered, change)
+      // The size is the file system's, which knows better than the disk.
+      answered.truncate(this.#cached.sizeBytes)
+      this.#answered = answered
+    }
+    return answered.read(offset, length)
+  }
+
+  /** Owns `bytes` from here on. `landing` is where they go on the disk: not at all where it is "Lost". */
+  write(offset: number, bytes: Uint8Array, landing: number | "Lost" = offset): void {
     this.#cached.write(offset, bytes)
-    this.#pending.push({ _tag: "Write", offset, bytes })
+    this.#land(offset, bytes, landing)
+  }
+
+  /** As write, but the page cache keeps nothing of it: what is read afterwards is what the disk has. */
+  writeDirect(offset: number, bytes: Uint8Array, landing: number | "Lost" = offset): void {
+    const sizeBytes = Math.max(this.#cached.sizeBytes, offset + bytes.length)
+    if (landing !== "Lost") this.#cached.write(landing, bytes)
+    this.#cached.truncate(sizeBytes)
+    this.#land(offset, bytes, landing)
+  }
+
+  #land(offset: number, bytes: Uint8Array, landing: number | "Lost"): void {
+    if (landing !== "Lost") this.#pending.push({ _tag: "Write", offset: landing, bytes })
+    // Sizes are the file system's: it believes that the write came where it was meant to.
+    if (landing !== offset) this.#pending.push({ _tag: "Truncate", sizeBytes: this.#cached.sizeBytes })
+    this.#answered = undefined
   }
 
   truncate(sizeBytes: number): void {
     this.#cached.truncate(sizeBytes)
     this.#pending.push({ _tag: "Truncate", sizeBytes })
+    this.#answered = undefined
   }
 
   sync(): void {
@@ -73,11 +103,13 @@ export class SimulatedFile {
   /** A failed sync marks dirty pages clean without having written them: later syncs succeed and save nothing. */
   dropDirty(): void {
     this.#pending = []
+    this.#answered = undefined
   }
 
-  /** Rot: changes what is on the disk and what is cached alike, without a write. */
-  corrupt(offset: number, change: (byte: number) => number): void {
-    for (const image of [this.#durable, this.#cached]) {
+  /** Rot: changes what is on the disk, and what is cached where that is not "Kept", without a write. */
+  corrupt(offset: number, change: (byte: number) => number, cache: "Alike" | "Kept"): void {
+    this.#answered = undefined
+    for (const image of cache === "Kept" ? [this.#durable] : [this.#durable, this.#cached]) {
       const before = image.read(offset, 1)
       if (before.length === 1) image.write(offset, Uint8Array.of(change(before[0] as number)))
     }

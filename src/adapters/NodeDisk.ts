@@ -1,15 +1,18 @@
 /**
  * NodeDisk: the Disk port over node:fs, for one data folder that it locks for itself. Positional reads and gathered
- * writes, fdatasync, fsync of folders; nothing outside the folder can be named. Twin: sim/Disk.
+ * writes, direct I/O where it is asked for (DirectIo), fdatasync, fsync of folders; nothing outside the folder can be
+ * named. Twin: sim/Disk.
  *
  * Reads, writes and syncs cannot be interrupted: the kernel uses the buffers until it answers.
  */
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { Effect, Layer, type Scope } from "effect"
-import { diskGatherPartsMax, diskOpenFilesMax } from "../base/limits.ts"
+import { copyOf } from "../base/bytes.ts"
+import { diskOpenFilesMax } from "../base/limits.ts"
 import { isDiskPath, lockFileName } from "../base/paths.ts"
-import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService } from "../ports/Disk.ts"
+import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService, type OpenMode, type OpenOptions } from "../ports/Disk.ts"
+import { type Callback, makePieceMemory, type PieceMemory, readDirect, writeAll, writeDirect } from "./DirectIo.ts"
 import { acquire, type FolderLocked, type FolderUnusable } from "./FolderLock.ts"
 
 type Operation = DiskError["operation"]
@@ -36,8 +39,6 @@ const toDiskError = (operation: Operation, path: string, error: NodeJS.ErrnoExce
 const invalid = (operation: Operation, path: string, detail: string): Effect.Effect<never, DiskError> =>
   Effect.fail(new DiskError({ operation, path, code: "Invalid", detail }))
 
-type Callback<A> = (error: NodeJS.ErrnoException | null, value: A) => void
-
 /** One call of node:fs as an effect that answers once, and only after the kernel is done. */
 const call = <A>(
   operation: Operation,
@@ -56,9 +57,11 @@ const isCount = (value: number): boolean => Number.isSafeInteger(value) && value
 export const layer = (root: string): Layer.Layer<Disk, FolderLocked | FolderUnusable> =>
   Layer.effect(Disk, Effect.map(acquire(root), () => unlocked(root)))
 
-/** The service without the lock: for folders that another lock covers, and for tests. */
-export const unlocked = (root: string): DiskService => {
-  const openFiles = { count: 0 }
+/** The service without the lock: for folders that another lock covers, and for tests, which may do without O_DIRECT. */
+export const unlocked = (root: string, { direct = true }: { readonly direct?: boolean } = {}): DiskService => {
+  const directFlag = direct ? fs.constants.O_DIRECT : undefined
+  let refused = false
+  const shared: Shared = { openFiles: 0, pieces: makePieceMemory(), directFlag, refuse: () => void (refused = true) }
   const at = (path: string): string => (path === "" ? root : join(root, path))
   const checked = <A, R>(
     operation: Operation,
@@ -69,7 +72,7 @@ export const unlocked = (root: string): DiskService => {
   const checkedFolder = <A>(operation: Operation, path: string, run: Effect.Effect<A, DiskError>) =>
     path === "" ? run : checked(operation, path, run)
   return {
-    open: (path, mode) => checked("open", path, openFile(at(path), path, mode, openFiles)),
+    open: (path, mode, options = {}) => checked("open", path, openFile(at(path), path, mode, options, shared)),
     list: (folder) =>
       checkedFolder("list", folder, call<Array<string>>("list", folder, (done) => fs.readdir(at(folder), done))).pipe(
         // Names that the port cannot name are not its own (the lock, what an operator left).
@@ -85,7 +88,8 @@ export const unlocked = (root: string): DiskService => {
     freeBytes: Effect.map(
       call<fs.StatsFs>("free", "", (done) => fs.statfs(root, done)),
       (stats) => stats.bavail * stats.bsize
-    )
+    ),
+    warnings: () => refused ? ["the file system under the data folder refuses direct I/O: the page cache serves instead, slower, and blocks are read back from it"] : []
   }
 }
 
@@ -102,43 +106,77 @@ const close = (path: string, fd: number): Effect.Effect<void> =>
   )
 
 const openFile = (
-  absolute: string,
-  path: string,
-  mode: "read" | "write" | "create",
-  openFiles: { count: number }
+  absolute: string, path: string, mode: OpenMode, options: OpenOptions, shared: Shared
 ): Effect.Effect<DiskFile, DiskError, Scope.Scope> => {
   const opened = Effect.gen(function* () {
-    if (openFiles.count >= diskOpenFilesMax) {
-      const detail = `${openFiles.count} files are open, the limit: close some`
+    if (shared.openFiles >= diskOpenFilesMax) {
+      const detail = `${shared.openFiles} files are open, the limit: close some`
       return yield* new DiskError({ operation: "open", path, code: "Io", detail })
     }
-    openFiles.count += 1
+    shared.openFiles += 1
     const fd = yield* call<number>("open", path, (done) => fs.open(absolute, openFlags[mode], 0o600, done)).pipe(
-      Effect.tapError(() => Effect.sync(() => (openFiles.count -= 1)))
+      Effect.tapError(() => Effect.sync(() => (shared.openFiles -= 1)))
     )
-    return { fd, closed: false }
+    const handle: Handle = { fd, direct: undefined, closed: false }
+    return handle
   })
   return Effect.acquireRelease(opened, (handle) => {
-    openFiles.count -= 1
+    shared.openFiles -= 1
     handle.closed = true
-    return close(path, handle.fd)
+    return Effect.andThen(handle.direct === undefined ? Effect.void : close(path, handle.direct), close(path, handle.fd))
   }).pipe(
-    Effect.flatMap((handle) =>
-      Effect.flatMap(
-        call<fs.Stats>("open", path, (done) => fs.fstat(handle.fd, done)),
-        (stats) => (stats.isFile() ? Effect.succeed(fileOf(handle, path)) : invalid("open", path, "not a file"))
-      )
-    )
+    Effect.tap((handle) =>
+      Effect.flatMap(call<fs.Stats>("open", path, (done) => fs.fstat(handle.fd, done)), (stats) => {
+        if (!stats.isFile()) return invalid("open", path, "not a file")
+        return options.direct === true ? openDirect(absolute, path, mode, stats, handle, shared) : Effect.void
+      })
+    ),
+    Effect.map((handle) => fileOf(handle, path, shared))
   )
+}
+
+/**
+ * Opens the file a second time, for direct I/O, and leaves it buffered where that is refused. Never at once with making
+ * the file: some file systems make it and then refuse.
+ */
+const openDirect = (
+  absolute: string, path: string, mode: OpenMode, stats: fs.Stats, handle: Handle, shared: Shared
+): Effect.Effect<void> => {
+  const { directFlag } = shared
+  if (directFlag === undefined) return Effect.sync(shared.refuse)
+  const flags = openFlags[mode === "create" ? "write" : mode] | directFlag
+  return Effect.gen(function* () {
+    handle.direct = yield* call<number>("open", path, (done) => fs.open(absolute, flags, done))
+    const { dev, ino } = yield* call<fs.Stats>("open", path, (done) => fs.fstat(handle.direct as number, done))
+    if (dev === stats.dev && ino === stats.ino) return
+    // Somebody renamed or removed it in between: the name is another file's. The page cache serves this one.
+    const other = handle.direct
+    handle.direct = undefined
+    yield* close(path, other)
+  }).pipe(Effect.catch((error) => Effect.sync(() => {
+    if (error.code !== "NotFound") shared.refuse()
+  })), Effect.uninterruptible)
 }
 
 interface Handle {
   readonly fd: number
+  /** For direct I/O, where it was asked for and granted. */
+  direct: number | undefined
   /** A closed descriptor's number may be another file's by now: it must never be used again. */
   closed: boolean
 }
 
-const fileOf = (handle: Handle, path: string): DiskFile => {
+/** What the files of one disk share. */
+interface Shared {
+  openFiles: number
+  readonly pieces: PieceMemory
+  /** O_DIRECT; undefined where the platform has no such thing. */
+  readonly directFlag: number | undefined
+  /** Direct I/O was asked for and refused. */
+  readonly refuse: () => void
+}
+
+const fileOf = (handle: Handle, path: string, shared: Shared): DiskFile => {
   const guarded = <A>(
     operation: Operation,
     numbers: ReadonlyArray<number>,
@@ -151,8 +189,8 @@ const fileOf = (handle: Handle, path: string): DiskFile => {
     })
   return {
     path,
-    read: (offset, length) => guarded("read", [offset, length], (done) => readLoop(handle.fd, offset, length, done)),
-    write: (offset, parts) => guarded("write", [offset], (done) => writeLoop(handle.fd, offset, parts, done)),
+    read: (offset, length) => guarded("read", [offset, length], (done) => readOf(handle, shared, offset, length, done)),
+    write: (offset, parts) => guarded("write", [offset], (done) => writeOf(handle, shared, offset, parts, done)),
     sync: guarded<void>("sync", [], (done) => fs.fdatasync(handle.fd, (error) => done(error))),
     size: Effect.map(
       guarded<fs.Stats>("size", [], (done) => fs.fstat(handle.fd, done)),
@@ -162,46 +200,40 @@ const fileOf = (handle: Handle, path: string): DiskFile => {
   }
 }
 
-const readLoop = (fd: number, offset: number, length: number, done: Callback<Uint8Array>): void => {
-  fs.fstat(fd, (statError, stats) => {
+/** Through the page cache: fills `bytes` from `offset` on, shorter at the end of the file. */
+const readBuffered = (fd: number, offset: number, bytes: Uint8Array, done: Callback<number>): void => {
+  const next = (filled: number): void => {
+    if (filled === bytes.length) return done(null, filled)
+    fs.read(fd, bytes, filled, bytes.length - filled, offset + filled, (error, count) =>
+      error || count === 0 ? done(error, filled) : next(filled + count))
+  }
+  next(0)
+}
+
+const readOf = (handle: Handle, { pieces, refuse }: Shared, offset: number, length: number, done: Callback<Uint8Array>): void => {
+  fs.fstat(handle.fd, (statError, stats) => {
     if (statError) return done(statError, new Uint8Array(0))
     // Allocated for what is there, not for what was asked: a damaged length allocates nothing.
     const bytes = new Uint8Array(Math.max(0, Math.min(length, stats.size - offset)))
-    let filled = 0
-    const next = (): void => {
-      if (filled === bytes.length) return done(null, bytes)
-      fs.read(fd, bytes, filled, bytes.length - filled, offset + filled, (error, count) => {
-        if (error) return done(error, bytes)
-        // The file was truncated meanwhile: what was read is what there is.
-        if (count === 0) return done(null, bytes.slice(0, filled))
-        filled += count
-        next()
+    // Where the file was truncated meanwhile, what was read is what there is.
+    const whole = (error: NodeJS.ErrnoException | null, filled: number): void =>
+      done(error, filled === bytes.length ? bytes : copyOf(bytes.subarray(0, filled)))
+    if (handle.direct === undefined) readBuffered(handle.fd, offset, bytes, whole)
+    else {
+      readDirect(handle.direct, pieces, offset, bytes, (error, filled) => {
+        if (error?.code !== "EINVAL") return whole(error, filled)
+        // A file system that opens for direct I/O and then wants something else than whole pages of 4 KiB.
+        refuse()
+        readBuffered(handle.fd, offset, bytes, whole)
       })
     }
-    next()
   })
 }
 
-/** Gathered writes until every byte is written; a short write goes on where it stopped. */
-const writeLoop = (fd: number, offset: number, parts: ReadonlyArray<Uint8Array>, done: Callback<void>): void => {
-  const left = parts.filter((part) => part.length > 0)
-  let first = 0
-  let at = offset
-  const next = (): void => {
-    if (first === left.length) return done(null)
-    fs.writev(fd, left.slice(first, first + diskGatherPartsMax), at, (error, count) => {
-      if (error) return done(error)
-      at += count
-      let written = count
-      while (first < left.length && written >= (left[first] as Uint8Array).length) {
-        written -= (left[first] as Uint8Array).length
-        first += 1
-      }
-      if (written > 0) left[first] = (left[first] as Uint8Array).subarray(written)
-      next()
-    })
-  }
-  next()
+const writeOf = (handle: Handle, { pieces, refuse }: Shared, offset: number, parts: ReadonlyArray<Uint8Array>, done: Callback<void>): void => {
+  const { fd, direct } = handle
+  if (direct === undefined) writeAll(fd, offset, parts, done)
+  else writeDirect({ fd, direct }, pieces, offset, parts, refuse, done)
 }
 
 /** rename(2) of a file; folders are never moved. */

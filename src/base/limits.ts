@@ -166,6 +166,9 @@ export const cliPartBytes = 16 * MiB
 export const diskOpenFilesMax = 2048
 /** Parts of one gathered write; the kernel's IOV_MAX is 1,024. */
 export const diskGatherPartsMax = 1024
+/** Direct I/O: memory for bytes that do not lie as the disk wants them, in pieces; who finds none free waits. */
+export const directPieceBytes = 1 * MiB
+export const directPiecesMax = 8
 /** Named tables of the index. */
 export const indexTablesMax = 64
 export const indexKeyBytesMax = 1024

@@ -1,9 +1,13 @@
-/** WebAssembly modules that are checked in as base64: synchronous, without files. Imports nothing of ours. */
+/**
+ * WebAssembly modules that are checked in as base64: synchronous, without files; and memory that starts at a page, which
+ * nothing but WebAssembly gives. Imports nothing of ours.
+ */
 
 /** What this store uses of the platform's WebAssembly; the runtime has more. */
 interface Platform {
   readonly Module: new (binary: Uint8Array) => object
   readonly Instance: new (module: object) => { readonly exports: unknown }
+  readonly Memory: new (pages: { readonly initial: number; readonly maximum: number }) => WasmMemory
 }
 
 /** An instance's memory. It never grows in our kernels, so its buffer stays the same. */
@@ -13,8 +17,29 @@ export interface WasmMemory {
 
 /** Compiles once; each call of the result makes an instance with a memory of its own and gives its exports. */
 export const compileWasm = (base64: string): (() => unknown) => {
-  // @types/node declares no WebAssembly, and the DOM's types would let through what Node lacks.
-  const { Module, Instance } = (globalThis as unknown as { readonly WebAssembly: Platform }).WebAssembly
+  const { Module, Instance } = platform()
   const module = new Module(Buffer.from(base64, "base64"))
   return () => new Instance(module).exports
 }
+
+// @types/node declares no WebAssembly, and the DOM's types would let through what Node lacks.
+const platform = (): Platform => (globalThis as unknown as { readonly WebAssembly: Platform }).WebAssembly
+
+/** Memory's unit in WebAssembly. */
+const wasmPageBytes = 65_536
+/** What direct I/O asks of addresses, offsets and lengths, whatever the disk's sectors are. */
+export const memoryPageBytes = 4096
+
+const pageAligned = new WeakSet<ArrayBufferLike>()
+
+/** New zeroed memory of a whole number of 64 KiB, whose first byte is the first of a memory page; never moved or grown. */
+export const makePageMemory = (sizeBytes: number): Uint8Array => {
+  const pages = Math.ceil(sizeBytes / wasmPageBytes)
+  const { buffer } = new (platform().Memory)({ initial: pages, maximum: pages })
+  pageAligned.add(buffer)
+  return new Uint8Array(buffer)
+}
+
+/** Whether these bytes begin at a memory page, as far as anyone can tell: those of makePageMemory do. */
+export const startsAtPage = (bytes: Uint8Array): boolean =>
+  bytes.byteOffset % memoryPageBytes === 0 && pageAligned.has(bytes.buffer)

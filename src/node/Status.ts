@@ -41,6 +41,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     ),
     warnings: [
       ...warnings(),
+      ...disk.warnings(),
       ...(journal.failure === undefined ? [] : [`the journal takes no writes: ${journal.failure}`]),
       ...(suspended === undefined ? [] : [`history is kept beyond its days: ${suspended}`]),
       ...(settling.damaged.length === 0 ? [] : [`${settling.damaged.length} chunks in the journal are damaged and not sealed, the first ${settling.damaged[0]}`]),

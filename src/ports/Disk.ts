@@ -20,6 +20,23 @@ export class DiskError extends Data.TaggedError("DiskError")<{
   }
 }
 
+export type OpenMode = "read" | "write" | "create"
+
+export interface OpenOptions {
+  /**
+   * Reads come from the disk and writes go to it, past the page cache, except for parts of a page at the ends of a write.
+   * Whatever offsets, lengths and memory are given; whole pages (4 KiB, base/wasm) in page-aligned memory are not copied
+   * on their way. A write is durable only after `sync`, as ever. Where the file system refuses, the file is opened all
+   * the same, the page cache serves it, and `warnings` says so.
+   *
+   * A direct read shows what was written through this handle, and what any handle wrote and synced before. Handles of
+   * both kinds on one file see no more of each other than that: sync before the other one reads, and never write a page
+   * through one while the other writes it too. What a direct read shows is what the disk answers: a write that the disk
+   * lost is seen to be lost, where the page cache would go on showing it.
+   */
+  readonly direct?: boolean
+}
+
 export interface DiskFile {
   readonly path: string
   /** `length` bytes at `offset`; fewer only at the end of the file. The bytes belong to the caller. */
@@ -37,7 +54,7 @@ export interface DiskService {
    * Opens a file until the scope closes. "read": must exist. "write": must exist, reads too. "create": must not exist.
    * Paths are relative, with "/" between segments of [A-Za-z0-9._-]; never "." or "..": anything else is Invalid.
    */
-  readonly open: (path: string, mode: "read" | "write" | "create") => Effect.Effect<DiskFile, DiskError, Scope.Scope>
+  readonly open: (path: string, mode: OpenMode, options?: OpenOptions) => Effect.Effect<DiskFile, DiskError, Scope.Scope>
   /** Names in a folder, in byte order; NotFound where there is none. "" is the data folder itself. */
   readonly list: (folder: string) => Effect.Effect<ReadonlyArray<string>, DiskError>
   /** Makes a folder and its parents; nothing to do where it exists. */
@@ -48,6 +65,8 @@ export interface DiskService {
   readonly remove: (path: string) => Effect.Effect<void, DiskError>
   readonly syncFolder: (path: string) => Effect.Effect<void, DiskError>
   readonly freeBytes: Effect.Effect<number, DiskError>
+  /** What this disk cannot do that was asked of it, a sentence each, for the operator. */
+  readonly warnings: () => ReadonlyArray<string>
 }
 
 export class Disk extends Context.Service<Disk, DiskService>()("ouroborosdb/ports/Disk") {}

@@ -1,6 +1,8 @@
 /** The contract of the Disk port: what NodeDisk and its twin both do. Run by disk.test.ts against each. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
+import { concatBytes } from "../../src/base/bytes.ts"
+import { makePageMemory } from "../../src/base/wasm.ts"
 import { DiskError, type DiskErrorCode, type DiskService } from "../../src/ports/Disk.ts"
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
@@ -18,6 +20,9 @@ const writeFile = (disk: DiskService, path: string, value: string) =>
 const readFile = (disk: DiskService, path: string) =>
   Effect.scoped(Effect.flatMap(disk.open(path, "read"), (file) => Effect.map(file.read(0, 1 << 20), asText)))
 
+/** A disk all of whose files are opened for direct I/O: the same contract holds. */
+export const alwaysDirect = (disk: DiskService): DiskService => ({ ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) })
+
 /** `make` gives an empty disk for one test. */
 export const diskContract = (name: string, make: () => Effect.Effect<DiskService, unknown, Scope.Scope>): void => {
   const story = (title: string, run: (disk: DiskService) => Effect.Effect<unknown, unknown, Scope.Scope>): void => {
@@ -27,6 +32,7 @@ export const diskContract = (name: string, make: () => Effect.Effect<DiskService
     filesStories(story)
     namesStories(story)
     refusalStories(story)
+    directStories(story)
   })
 }
 
@@ -174,5 +180,57 @@ const refusalStories = (story: Story): void => {
       yield* failsWith("Invalid", closed.write(0, [text("b")]))
       yield* failsWith("Invalid", closed.sync)
       assert.strictEqual(yield* readFile(disk, "a"), "a")
+    }))
+}
+
+/** Bytes that tell where they belong. */
+const counted = (length: number, from = 0): Uint8Array => Uint8Array.from({ length }, (_, index) => (index + from) % 251)
+
+const directStories = (story: Story): void => {
+  story("disk: direct writes at any offset, of any length, from any memory are read back both ways", (disk) =>
+    Effect.gen(function* () {
+      const pages = makePageMemory(65_536)
+      pages.set(counted(65_536))
+      const expected = new Uint8Array(300_000)
+      const file = yield* disk.open("a", "create", { direct: true })
+      const write = (offset: number, parts: ReadonlyArray<Uint8Array>) => {
+        expected.set(concatBytes(parts), offset)
+        return file.write(offset, parts)
+      }
+      yield* write(0, [counted(300_000, 7)])
+      for (const [offset, length] of [[0, 1], [4095, 2], [4096, 4096], [1, 4095], [5000, 100], [4090, 12_300], [8192, 65_536], [299_999, 1]] as const) {
+        yield* write(offset, [counted(length, offset)])
+      }
+      // Aligned memory at aligned places, at others, behind a part that shifts it, and cut short.
+      yield* write(16_384, [pages])
+      yield* write(100_001, [pages])
+      yield* write(200_704, [pages.subarray(0, 8192), counted(3), pages.subarray(4096, 12_288), pages.subarray(0, 4097)])
+      yield* file.sync
+      for (const [offset, length] of [[0, 300_000], [1, 1], [4095, 2], [4096, 4096], [299_990, 100], [123, 70_000], [300_000, 1], [300_001, 1]] as const) {
+        assert.deepStrictEqual(yield* file.read(offset, length), expected.slice(offset, offset + length))
+      }
+      const buffered = yield* disk.open("a", "read")
+      assert.deepStrictEqual(yield* buffered.read(0, 400_000), expected)
+    }))
+  story("disk: what one handle synced the other kind reads", (disk) =>
+    Effect.gen(function* () {
+      const buffered = yield* disk.open("a", "create")
+      const direct = yield* disk.open("a", "write", { direct: true })
+      for (let turn = 0; turn < 4; turn += 1) {
+        const [writer, reader] = turn % 2 === 0 ? [buffered, direct] : [direct, buffered]
+        yield* writer.write(turn * 3000, [counted(20_000, turn)])
+        yield* writer.sync
+        assert.deepStrictEqual(yield* reader.read(turn * 3000, 30_000), counted(20_000, turn))
+      }
+    }))
+  story("disk: direct reads and writes side by side, more than there is memory for at once", (disk) =>
+    Effect.gen(function* () {
+      const file = yield* disk.open("a", "create", { direct: true })
+      const indexes = Array.from({ length: 40 }, (_, index) => index)
+      const length = 3 * 4096 + 5
+      const all = { concurrency: 40, discard: true } as const
+      yield* Effect.forEach(indexes, (index) => file.write(index * 16_384, [counted(length, index)]), all)
+      yield* Effect.forEach(indexes, (index) => Effect.map(file.read(index * 16_384, length), (bytes) =>
+        assert.deepStrictEqual(bytes, counted(length, index))), all)
     }))
 }

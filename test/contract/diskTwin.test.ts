@@ -93,4 +93,43 @@ describe("disk twin", () => {
       disk.corrupt("a", 100)
       assert.strictEqual(disk.contents().get("a")?.[100], 3)
     }))
+  it.effect("disk: a lost or misdirected write shows in a direct read, and not in the page cache", () =>
+    Effect.scoped(Effect.gen(function* () {
+      for (const [landing, shown] of [["Lost", [1, 1]], [4096, [1, 2]]] as const) {
+        const disk = new MemoryDisk()
+        const file = yield* disk.service.open("a", "create")
+        yield* file.write(0, [filled(1)])
+        disk.landing = () => landing
+        yield* file.write(0, [filled(2, 4096)])
+        disk.landing = undefined
+        yield* file.sync
+        yield* disk.service.syncFolder("")
+        const direct = yield* disk.service.open("a", "read", { direct: true })
+        const seen = (bytes: Uint8Array) => [bytes[0], bytes[4096]]
+        assert.deepStrictEqual(seen(yield* file.read(0, 8192)), [2, 1])
+        assert.deepStrictEqual(seen(yield* direct.read(0, 8192)), [...shown])
+        assert.deepStrictEqual(seen(disk.crash(seededRandom(1)).contents().get("a")!), [...shown])
+      }
+    })))
+  it.effect("disk: a direct write that is lost leaves the page cache nothing to show, and the size as if it were there", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const disk = new MemoryDisk()
+      disk.landing = () => "Lost"
+      const file = yield* disk.service.open("a", "create", { direct: true })
+      yield* file.write(0, [filled(2)])
+      yield* file.sync
+      const buffered = yield* disk.service.open("a", "read")
+      for (const handle of [file, buffered]) assert.deepStrictEqual(yield* handle.read(0, 8192), filled(0))
+    })))
+  it.effect("disk: rot under a page that is cached shows in a direct read only", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const disk = new MemoryDisk()
+      const file = yield* disk.service.open("a", "create")
+      yield* file.write(0, [filled(2)])
+      yield* file.sync
+      disk.corrupt("a", 100, undefined, "Kept")
+      const direct = yield* disk.service.open("a", "read", { direct: true })
+      assert.strictEqual((yield* file.read(100, 1))[0], 2)
+      assert.strictEqual((yield* direct.read(100, 1))[0], 3)
+    })))
 })

@@ -40,7 +40,7 @@ const flattering = (disk: DiskService): DiskService => {
   }
   return {
     ...disk,
-    open: (path, mode) => Effect.map(disk.open(path, mode), (file) => mode === "create" ? remembering(file) : shows(file))
+    open: (path, mode, options) => Effect.map(disk.open(path, mode, options), (file) => mode === "create" ? remembering(file) : shows(file))
   }
 }
 

@@ -30,7 +30,7 @@ export const watched = (leaveOut: (site: string) => boolean) => (disk: DiskServi
   })
   return {
     ...disk,
-    open: (path, mode) => Effect.map(disk.open(path, mode), watchedFile),
+    open: (path, mode, options) => Effect.map(disk.open(path, mode, options), watchedFile),
     syncFolder: (path) => leaveOut(callerSite()) ? Effect.void : disk.syncFolder(path)
   }
 }

@@ -40,7 +40,7 @@ const misreading = (disk: MemoryDisk, n: number, bit: number): MemoryDisk => {
       return wrong
     })
   })
-  const service = Disk.of({ ...disk.service, open: (path, mode) => Effect.map(disk.service.open(path, mode), misread) })
+  const service = Disk.of({ ...disk.service, open: (path, mode, options) => Effect.map(disk.service.open(path, mode, options), misread) })
   return Object.create(disk, { layer: { value: Layer.succeed(Disk, service) }, stopped: { get: () => disk.stopped } }) as MemoryDisk
 }
 
