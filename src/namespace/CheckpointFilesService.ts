@@ -22,6 +22,8 @@ export interface CheckpointFiles {
   readonly write: (file: CheckpointFile, rows: Iterable<RowChange>, claim: CheckpointClaim) => Effect.Effect<number, StateError>
   readonly size: (file: CheckpointFile) => Effect.Effect<number, StateError>
   readonly trailer: (file: CheckpointFile) => Effect.Effect<Trailer, StateError>
+  /** Reads the whole file: every byte is verified. */
+  readonly verify: (file: CheckpointFile) => Effect.Effect<Trailer, StateError>
   readonly reader: (file: CheckpointFile) => Effect.Effect<CheckpointReader, StateError, Scope.Scope>
   readonly remove: (files: ReadonlyArray<CheckpointFile>) => Effect.Effect<void, StateError>
   /** Keeps a damaged file's bytes, under a name that no start reads. */
@@ -130,6 +132,7 @@ export const makeCheckpointFiles = (disk: DiskService, sealer: ValueSealer, fold
     reader,
     size: (file) => Effect.scoped(Effect.flatMap(disk.open(pathOf(file), "read"), (handle) => handle.size)).pipe(Effect.mapError(diskError)),
     trailer: (file) => readTrailer(disk, sealer, file, pathOf(file)).pipe(Effect.mapError(naming(pathOf(file)))),
+    verify: (file) => readThrough(disk, sealer, file, pathOf(file)).pipe(Effect.mapError(naming(pathOf(file)))),
     remove: (files) => each(files, (path) => disk.remove(path)),
     setAside: (files) => each(files, (path) => disk.rename(path, `${path}.damaged`))
   }

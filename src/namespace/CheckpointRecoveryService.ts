@@ -6,7 +6,8 @@
  *   1. the index's head is that generation, with that root: it is used as it is;
  *   2. the index is of an earlier generation and every delta since is there: they are folded in;
  *   3. the index is emptied and rebuilt from the newest base (else an older one, else nothing) and the deltas since.
- * Every way ends by comparing roots. Where no generation can be recovered the state is Damaged, and nothing is touched
+ * Where neither can be had and the journal still reaches back to the store's first commit: the empty state, and all of
+ * the journal is replayed. Every way ends by comparing roots. Where no generation can be recovered the state is Damaged, and nothing is touched
  * but the index.
  */
 import { Effect } from "effect"
@@ -18,7 +19,7 @@ import { emptyRoot, emptyStamp, type Trailer } from "./CheckpointFormat.ts"
 import { type Head, headKey, headTable, openHead, rebuildKey, sealHead } from "./CheckpointHead.ts"
 import { type MergeSource, mergeUntilDry } from "./CheckpointMerge.ts"
 import { attempt, type CheckpointFile, type CheckpointReader } from "./CheckpointReadService.ts"
-import { type RowChange, StateError, type ValueSealer } from "./State.ts"
+import { type RowChange, type Stamp, StateError, type ValueSealer } from "./State.ts"
 import { emptyTree, type Tree } from "./Tree.ts"
 import { NodeSink, TreeBuilder } from "./TreeBuilder.ts"
 import { foldTree } from "./TreeFold.ts"
@@ -37,6 +38,13 @@ export interface RecoveryOptions {
   readonly sealer: ValueSealer
   readonly store: TreeStore
   readonly onProgress: (progress: Progress) => void
+  /**
+   * The journal reaches from the store's first commit to `upTo` and beyond: a replay onto the empty state gives
+   * everything. Absent: it is never all there, except before the second checkpoint.
+   */
+  readonly journalHoldsAll: ((upTo: Stamp["wal"]) => boolean) | undefined
+  /** The index is thrown away however good it looks, once it is sure that the files can stand for it. */
+  readonly rebuild: boolean
 }
 
 export interface Recovered {
@@ -62,15 +70,13 @@ export const recover = Effect.fnUntraced(function*(options: RecoveryOptions) {
   if (opened instanceof StateError && opened.reason === "UnknownFormat") return yield* Effect.fail(opened)
   const damage: Array<StateError> = opened instanceof StateError ? [opened] : []
   const found = opened instanceof StateError ? undefined : opened
-  if (newest === 0 && found !== undefined && found.generation > 0) {
-    return yield* Effect.fail(new StateError({
-      reason: "Damaged",
-      detail: `the index is of generation ${found.generation}, but no checkpoint file is left: restore the folder of checkpoints from a backup`
-    }))
-  }
-  const usable = index.get(headTable, rebuildKey) === undefined ? found : undefined
-  // The journal is kept back to the older of two generations: what is older cannot be brought up to now.
-  for (const generation of newest === 0 ? [0] : [newest, newest - 1]) {
+  const isFresh = newest === 0 && (found === undefined || found.generation === 0)
+  // The journal is kept back to the older of two generations: what is older cannot be brought up to now, but by all of it.
+  const kept = newest > 1 ? [newest, newest - 1] : newest === 1 ? [newest] : []
+  if (options.rebuild && !isFresh && !(yield* canReplayAll(options, files, found))) yield* checkFiles(options, files, kept)
+  const usable = options.rebuild || index.get(headTable, rebuildKey) !== undefined ? undefined : found
+  for (const generation of [...kept, 0]) {
+    if (generation === 0 && !isFresh && !(yield* canReplayAll(options, files, found))) break
     const recovered = yield* recoverGeneration(options, files, generation, usable, damage)
     if (recovered === undefined) continue
     const beyond = files.filter((file) => file.generation > generation)
@@ -80,9 +86,47 @@ export const recover = Effect.fnUntraced(function*(options: RecoveryOptions) {
     const result: Recovered = { head: recovered.head, rebuilt, files: files.filter((file) => !beyond.includes(file)), damage }
     return result
   }
+  if (newest === 0) {
+    return yield* Effect.fail(new StateError({
+      reason: "Damaged",
+      detail: `the index is of generation ${found?.generation}, but no checkpoint file is left: restore the folder of checkpoints from a backup`
+    }))
+  }
   return yield* Effect.fail(new StateError({
     reason: "Damaged",
     detail: `no generation of checkpoints can be read; restore them from a backup. ${damage.map((error) => error.detail).join("; ")}`
+  }))
+})
+
+/** Whether the journal alone gives all that any file or the index is known to hold. */
+const canReplayAll = Effect.fnUntraced(function*(
+  { files: folder, journalHoldsAll }: RecoveryOptions, files: ReadonlyArray<CheckpointFile>, found: Head | undefined
+) {
+  if (journalHoldsAll === undefined) return files.every(({ generation }) => generation <= 1) && files.length > 0
+  let upTo = found?.stamp.wal ?? emptyStamp.wal
+  for (const file of files) {
+    // One that cannot be read says nothing; whether it matters shows when a generation is recovered.
+    const trailer = yield* barred(folder.trailer(file), [])
+    const at = trailer?.stamp.wal
+    if (at !== undefined && (at.segment > upTo.segment || (at.segment === upTo.segment && at.offset > upTo.offset))) upTo = at
+  }
+  return journalHoldsAll(upTo)
+})
+
+/** Reads what a rebuild would need, before anything is thrown away: fails where no generation's files are whole. */
+const checkFiles = Effect.fnUntraced(function*(
+  { files: folder }: RecoveryOptions, files: ReadonlyArray<CheckpointFile>, generations: ReadonlyArray<number>
+) {
+  const damage: Array<StateError> = []
+  for (const generation of generations) {
+    for (const way of rebuildsOf(files, generation)) {
+      const read = yield* barred(Effect.as(Effect.forEach(way, folder.verify, { discard: true }), true), damage)
+      if (read !== undefined) return
+    }
+  }
+  return yield* Effect.fail(new StateError({
+    reason: "Damaged",
+    detail: `the index is left as it is: no generation of checkpoints is whole that could stand for it. ${damage.map((error) => error.detail).join("; ")}`
   }))
 })
 
@@ -109,16 +153,21 @@ const recoverGeneration = Effect.fnUntraced(function*(
     const caughtUp = yield* barred(catchUp(options, found, target), damage)
     if (caughtUp !== undefined) return caughtUp
   }
-  const bases = files.filter((file) => file.kind === "base" && file.generation <= generation).map((file) => file.generation)
-  for (const base of [...bases.sort((a, b) => b - a), 0]) {
-    const chain = chainOf(files, base, generation)
-    if (chain === undefined) continue
-    const start: ReadonlyArray<CheckpointFile> = base === 0 ? [] : [{ kind: "base", generation: base }]
-    const rebuilt = yield* barred(rebuild(options, [...start, ...chain], target), damage)
+  for (const way of rebuildsOf(files, generation)) {
+    const rebuilt = yield* barred(rebuild(options, way, target), damage)
     if (rebuilt !== undefined) return rebuilt
   }
   return undefined
 })
+
+/** The files that give a generation: from each base, the newest first, then from nothing, with all deltas since. */
+const rebuildsOf = (files: ReadonlyArray<CheckpointFile>, generation: number): ReadonlyArray<ReadonlyArray<CheckpointFile>> => {
+  const bases = files.filter((file) => file.kind === "base" && file.generation <= generation).map((file) => file.generation)
+  return [...bases.sort((a, b) => b - a), 0].flatMap((base) => {
+    const chain = chainOf(files, base, generation)
+    return chain === undefined ? [] : [base === 0 ? chain : [{ kind: "base" as const, generation: base }, ...chain]]
+  })
+}
 
 /** What a generation should be, by its own file; generation 0 is the empty state. */
 const targetOf = Effect.fnUntraced(function*(

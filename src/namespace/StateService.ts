@@ -38,6 +38,10 @@ export interface StateOptions {
   /** Deltas that are folded into a new base; few in tests. */
   readonly deltasMax?: number
   readonly onProgress?: (progress: Progress) => void
+  /** Whether the journal has everything from the first commit to this place: then its replay can stand for lost checkpoints. */
+  readonly journalHoldsAll?: (upTo: Stamp["wal"]) => boolean
+  /** Throws the index away at this start and rebuilds it, once it is sure that it can be. */
+  readonly rebuild?: boolean
 }
 
 /** Above every key: keys have bytes, one character each, of at most 0xff. */
@@ -231,7 +235,10 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
   const { rootKey, sealer } = options
   const files = makeCheckpointFiles(disk, sealer, options.folder)
   const store = makeTreeStore({ sealer, rootKey, get: (address) => index.get(nodeTable, address) })
-  const recovered = yield* recover({ index, files, sealer, store, onProgress: options.onProgress ?? (() => {}) })
+  const recovered = yield* recover({
+    index, files, sealer, store, onProgress: options.onProgress ?? (() => {}),
+    journalHoldsAll: options.journalHoldsAll, rebuild: options.rebuild ?? false
+  })
   const chain = new CheckpointChain(options.deltasMax)
   for (const file of recovered.files) chain.add(file, yield* files.size(file))
   if (recovered.damage.length > 0) {

@@ -18,6 +18,7 @@ import { Retention } from "../retention.ts"
 import { vaultOf } from "../sealer/SealKernel.ts"
 import { type VaultKeys, vaultKey } from "../sealer/VaultKeys.ts"
 import { Settle, type SettleOptions } from "../settle.ts"
+import { Wal } from "../wal/WalService.ts"
 import * as WalLayer from "../wal/WalService.ts"
 import type { Settings } from "./Settings.ts"
 import * as WalCommitLog from "./WalCommitLog.ts"
@@ -31,6 +32,8 @@ export interface StoreOptions {
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
   readonly settle?: SettleOptions
   readonly namespace?: Pick<NamespaceLayer.NamespaceOptions, "applied">
+  /** The index is rebuilt from checkpoint and journal, whatever it holds. */
+  readonly rebuildIndex?: boolean
   readonly checkpoints?: Pick<StateLayer.StateOptions, "deltasMax">
 }
 
@@ -49,7 +52,10 @@ export const storeLayer = (options: StoreOptions) => {
   const restart = Effect.map(Entropy, (entropy) => idOf<RestartId>(entropy.bytes(16)))
   const wal = Layer.unwrap(Effect.map(restart, (restartId) =>
     WalLayer.layer({ folder: "journal", storeId: store, restartId, ...options.wal })))
-  const state = StateLayer.layer({ sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints", ...options.checkpoints })
+  const state = Layer.unwrap(Effect.map(Wal, ({ holdsAll }) => StateLayer.layer({
+    sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints", journalHoldsAll: holdsAll, rebuild: options.rebuildIndex ?? false,
+    ...options.checkpoints
+  })))
   const namespace = NamespaceLayer.layer({
     tenant: keys.tenantId ?? defaultTenant, vault: keys.vaultId, sealer: vault, author: nodeAuthor,
     vertexHash: (_, bytes) => vault.vertexHash(bytes), ...options.namespace

@@ -17,6 +17,7 @@ import type { WalObserver, WalPump } from "./WalPumpService.ts"
 import { makeWalPump } from "./WalPumpService.ts"
 import { makeWalReader } from "./WalReaderService.ts"
 import type { WalConsumer, WalPlace, WalPosition, WalRecord } from "./WalRecord.ts"
+import { comparePlaces } from "./WalRecord.ts"
 import { replayProblem } from "./WalRecovery.ts"
 import type { RecoveredLog, ReplayedRecord, TornTail } from "./WalRecoveryService.ts"
 import { recoverLog, replayLog } from "./WalRecoveryService.ts"
@@ -74,6 +75,8 @@ export interface WalInterface {
   readonly release: (consumer: WalConsumer, keepFrom: WalPlace) => Effect.Effect<void, WalError>
   /** The end of what is durable: whatever is not durable yet will lie at or behind it. */
   readonly head: () => WalPlace
+  /** Whether this start found everything from the store's first record up to a place: a replay from `undefined` has it. */
+  readonly holdsAll: (upTo: WalPlace) => boolean
   readonly status: () => WalStatus
 }
 
@@ -141,6 +144,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
       }, { discard: true })
     )),
     head: () => state.durable,
+    holdsAll: (upTo) => log.last.batch > 0 && missing(log, undefined) === undefined && comparePlaces(upTo, log.end) <= 0,
     status: () => statusOf(state, log.tornTail)
   })
 

@@ -217,13 +217,26 @@ describe("damage", () => {
     expect((await served(data)).wrong, "again").toEqual({})
   }, 60_000)
 
-  it("of the index and every checkpoint that could stand for it: refused, with the file's name", async () => {
-    const said = await refused(copy((at) => {
+  it("of the index and every checkpoint that could stand for it: the journal, which goes back to its beginning, is replayed whole", async () => {
+    const data = copy((at) => {
       flip(join(at, checkpointsOf(at)[0]!), 600)
       rmSync(join(at, "index"), { recursive: true })
-    }))
-    expect(said).toContain(checkpointsOf(origin)[0])
-  }, 30_000)
+    })
+    const { output, wrong } = await served(data)
+    expect(wrong).toEqual({})
+    expect(output).toContain(checkpointsOf(origin)[0])
+    expect((await served(data)).wrong, "again").toEqual({})
+  }, 60_000)
+
+  it("of the index, every checkpoint and the whole journal: refused, now and at the next start; never an empty store", async () => {
+    const data = copy((at) => {
+      for (const file of checkpointsOf(at)) flip(join(at, file), -3)
+      rmSync(join(at, "index"), { recursive: true })
+      rmSync(segmentOf(at))
+    })
+    expect(await refused(data)).toContain("no generation of checkpoints can be read")
+    expect(await refused(data)).toContain("no generation of checkpoints can be read")
+  }, 60_000)
 
   it("of a chunk in the journal: an error for its object, and everything else is served", async () => {
     const chunks = recordsOf(segmentOf(origin)).filter(({ chunk, length }) => chunk && length > 1000).slice(-2)

@@ -120,6 +120,37 @@ describe("state: damage", () => {
     expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(/Damaged.*0000000000000002\.delta/s)
   })
 
+  it("where the journal has everything from its beginning, it stands for checkpoints that cannot be read; and only then", async () => {
+    const last = stampOf(rounds).wal
+    for (const [end, recovers] of [[last, true], [{ ...last, offset: last.offset - 1 }, false]] as const) {
+      const machine = await aged()
+      machine.disk.corrupt(path("delta", 2), 200)
+      machine.index = new MemoryKeyValue()
+      machine.journalHoldsAll = (upTo) => upTo.segment === end.segment && upTo.offset <= end.offset
+      const exit = await machine.exit((state) => Effect.sync(() => [state.stamp(), rowsOf(state)]))
+      if (!recovers) {
+        expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(/Damaged.*0000000000000002\.delta/s)
+        expect(machine.files().filter((name) => name.endsWith(".damaged")), "nothing is set aside").toEqual([])
+        continue
+      }
+      expect(Exit.isSuccess(exit) && exit.value).toEqual([stampOf(0), []])
+      expect(machine.files().filter((name) => name.endsWith(".damaged")).length, "the files are kept").toBe(rounds)
+    }
+  })
+
+  it("a rebuild that is asked for gives the same rows; where the files cannot stand for the index, it is left as it is", async () => {
+    const machine = await aged()
+    machine.rebuild = true
+    await expectAt(machine, rounds, true)
+    machine.disk.corrupt(path("delta", 2), 200)
+    const before = machine.index.entries()
+    const exit = await machine.exit(() => Effect.void)
+    expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(/left as it is.*0000000000000002\.delta/s)
+    expect(machine.index.entries()).toEqual(before)
+    machine.rebuild = false
+    await expectAt(machine, rounds, false)
+  })
+
   it("checkpoint files that are gone while the index has a generation are no empty state", async () => {
     const machine = await aged()
     for (let generation = 1; generation <= rounds; generation++) await Effect.runPromise(machine.disk.service.remove(path("delta", generation)))

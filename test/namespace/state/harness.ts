@@ -49,6 +49,10 @@ export class Machine {
   /** Index operations after which nothing completes any more. */
   indexStopsAfter = Number.MAX_SAFE_INTEGER
   indexOperations = 0
+  /** What the journal is said to hold from its beginning. */
+  journalHoldsAll: ((upTo: Stamp["wal"]) => boolean) | undefined
+  /** The next opening throws the index away. */
+  rebuild = false
 
   #indexService(): KeyValueService {
     const { index } = this
@@ -66,7 +70,10 @@ export class Machine {
   }
 
   readonly open = (): Effect.Effect<StateService, StateError, Scope.Scope> =>
-    Effect.suspend(() => make({ sealer: twinSealer(), rootKey, folder })).pipe(
+    Effect.suspend(() => make({
+      sealer: twinSealer(), rootKey, folder, rebuild: this.rebuild,
+      ...(this.journalHoldsAll === undefined ? {} : { journalHoldsAll: this.journalHoldsAll })
+    })).pipe(
       Effect.provideService(Disk, this.disk.service),
       Effect.provideService(KeyValue, this.#indexService()),
       Effect.provide(Logger.layer([]))
