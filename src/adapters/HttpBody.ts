@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import { Effect } from "effect"
 import { httpDrainBytesMax, httpDrainMsMax, httpStallMsMax } from "../base/limits.ts"
 import { type Body, BodyError } from "../ports/Body.ts"
+import type { Passage } from "../ports/HttpListener.ts"
 
 export interface RequestBody extends Body {
   /** The client waits for "100 Continue", and nobody pulled yet. */
@@ -17,6 +18,7 @@ export const requestBody = (
   request: IncomingMessage,
   response: ServerResponse,
   expectsContinue: boolean,
+  passage: Passage,
   stallMs: number = httpStallMsMax
 ): RequestBody => {
   let unasked = expectsContinue
@@ -27,11 +29,15 @@ export const requestBody = (
     }
     const release = (): void => {
       clearTimeout(timer)
+      passage.waitedMs += performance.now() - sinceMs
       request.off("readable", onReadable).off("end", onReadable).off("close", onReadable).off("error", onReadable)
     }
     const poll = (): Effect.Effect<Uint8Array | undefined, BodyError> | undefined => {
       const bytes = request.destroyed && !request.complete ? null : (request.read() as Buffer | null)
-      if (bytes !== null && bytes.length > 0) return Effect.succeed(bytes)
+      if (bytes !== null && bytes.length > 0) {
+        passage.receivedBytes += bytes.length
+        return Effect.succeed(bytes)
+      }
       if (request.readableEnded) return Effect.succeed(undefined)
       if (request.destroyed) return Effect.fail(new BodyError({ reason: "Aborted", detail: "the client went away" }))
       return undefined
@@ -44,6 +50,7 @@ export const requestBody = (
     }
     const answer = poll()
     if (answer !== undefined) return resume(answer)
+    const sinceMs = performance.now()
     const timer = setTimeout(() => {
       release()
       resume(Effect.fail(new BodyError({ reason: "Stalled", detail: `nothing arrived for ${stallMs} ms` })))

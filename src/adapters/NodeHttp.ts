@@ -12,7 +12,7 @@ import {
 import { release } from "../base/bytes.ts"
 import type { Body } from "../ports/Body.ts"
 import {
-  HttpListener, type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions
+  HttpListener, type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions, type Passage
 } from "../ports/HttpListener.ts"
 import { drain, type RequestBody, requestBody, restIsLarge } from "./HttpBody.ts"
 
@@ -83,17 +83,21 @@ const shutDown = (server: Server): Effect.Effect<void> =>
 const serve = (server: Server, secure: boolean, context: Context.Context<never>, handler: Handler): void => {
   const fork = Effect.runForkWith(context)
   const answer = (request: http.IncomingMessage, response: http.ServerResponse, expectsContinue: boolean): void => {
-    const body = requestBody(request, response, expectsContinue)
+    const passage: Passage = { receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, follower: undefined }
+    const body = requestBody(request, response, expectsContinue, passage)
     const socket = request.socket
     // Without a listener, an aborted upload would be an uncaught error; `body` reports it to who pulls.
     request.on("error", () => undefined)
     response.on("error", () => undefined)
-    const fiber = fork(Effect.flatMap(handler(toRequest(request, body, secure)), (reply) => send(server, request, response, body, reply)))
+    const fiber = fork(Effect.flatMap(handler(toRequest(request, body, secure, passage)), (reply) =>
+      send(server, request, response, body, reply, passage)))
     response.on("close", () => {
       if (!response.writableFinished) fiber.interruptUnsafe()
       if (!server.listening) server.closeIdleConnections()
     })
     fiber.addObserver((exit) => {
+      const last = passage.follower?.ended(passage)
+      if (last !== undefined) fork(last)
       if (exit._tag === "Success" || response.writableFinished) return
       // A defect: the handler's own edge logs it. What began is cut; what did not begin says that it failed.
       if (response.headersSent || socket.destroyed) socket.destroy()
@@ -116,7 +120,7 @@ const refuse = (error: NodeJS.ErrnoException, socket: Socket): void => {
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
 }
 
-const toRequest = (request: http.IncomingMessage, body: RequestBody, secure: boolean): HttpRequest => {
+const toRequest = (request: http.IncomingMessage, body: RequestBody, secure: boolean, passage: Passage): HttpRequest => {
   const raw = request.rawHeaders
   const headers: Array<readonly [string, string]> = []
   for (let index = 0; index + 1 < raw.length; index += 2) {
@@ -128,7 +132,8 @@ const toRequest = (request: http.IncomingMessage, body: RequestBody, secure: boo
     headers,
     body,
     secure,
-    remote: `${request.socket.remoteAddress ?? ""}:${request.socket.remotePort ?? ""}`
+    remote: `${request.socket.remoteAddress ?? ""}:${request.socket.remotePort ?? ""}`,
+    passage
   }
 }
 
@@ -137,7 +142,8 @@ const send = (
   request: http.IncomingMessage,
   response: http.ServerResponse,
   body: RequestBody,
-  reply: HttpResponse
+  reply: HttpResponse,
+  passage: Passage
 ): Effect.Effect<void> => {
   const headers = reply.headers.flat()
   const closes = body.unasked() || restIsLarge(request) || !server.listening
@@ -153,32 +159,39 @@ const send = (
   // The common case, without another Effect: the request is read, the answer is bytes.
   if ((request.complete || body.unasked()) && (bytes === undefined || bytes instanceof Uint8Array)) {
     response.end(bytes)
+    passage.sentBytes = bytes?.length ?? 0
+    passage.isWhole = true
     return Effect.void
   }
-  return Effect.gen(function* () {
-    if (bytes instanceof Uint8Array) response.write(bytes)
-    else if (bytes === undefined) response.flushHeaders()
-    else if (!(yield* stream(response, bytes))) return
+  const rest = Effect.gen(function* () {
+    if (bytes instanceof Uint8Array) {
+      response.write(bytes)
+      passage.sentBytes = bytes.length
+    } else if (bytes === undefined) response.flushHeaders()
+    else if (!(yield* stream(response, bytes, passage))) return
+    passage.isWhole = true
     // Node ends the connection with the response; a client that still sends would be reset before it has read.
     if (!request.complete && !body.unasked()) yield* drain(request)
     if (request.complete || body.unasked()) response.end()
     else response.end(() => request.socket.destroy())
   })
+  return passage.follower === undefined ? rest : Effect.annotateLogs(rest, passage.follower.annotations)
 }
 
 /** Sends a Body as fast as the client takes it; false where it failed and the connection was cut. */
-const stream = (response: http.ServerResponse, body: Body): Effect.Effect<boolean> =>
+const stream = (response: http.ServerResponse, body: Body, passage: Passage): Effect.Effect<boolean> =>
   Effect.gen(function* () {
-    let sentBytes = 0
     for (;;) {
+      const askedMs = performance.now()
       const bytes = yield* body.next
+      passage.workedMs += performance.now() - askedMs
       if (bytes === undefined) break
-      sentBytes += bytes.length
+      passage.sentBytes += bytes.length
       // Pulled bytes are ours (Body); once they are sent, their memory is given back.
       const sent = (error: Error | null | undefined): void => error ? undefined : release(bytes)
       if (!response.write(bytes, sent) && !(yield* drained(response))) return false
     }
-    const whole = body.sizeBytes === undefined || body.sizeBytes === sentBytes
+    const whole = body.sizeBytes === undefined || body.sizeBytes === passage.sentBytes
     if (!whole) response.socket?.destroy()
     return whole
   }).pipe(

@@ -158,6 +158,8 @@ export const deleteTargetsPerCommitMax = 250
 /** Derived signing keys that the gateway remembers. */
 export const signingKeysMax = 256
 export const retryAfterSeconds = 2
+/** A request on which the node itself spends this long is named in the log (slowRequestMs). */
+export const slowRequestMsDefault = 1000
 
 /** CLI: the size of an upload part at least. */
 export const cliPartBytes = 16 * MiB

@@ -5,6 +5,28 @@
 import { Context, Data, type Effect, type Scope } from "effect"
 import type { Body } from "./Body.ts"
 
+/** What the listener sees of one request as it goes on. It writes the numbers; the handler may name a follower. */
+export interface Passage {
+  /** Of bodies, without heads. */
+  receivedBytes: number
+  sentBytes: number
+  /** Spent waiting for the client's bytes. */
+  waitedMs: number
+  /** Spent on making the answer's bytes after its head, without waiting for the client to take them. */
+  workedMs: number
+  /** The answer went out whole. */
+  isWhole: boolean
+  follower: Follower | undefined
+}
+
+/** Who follows a request to its end. */
+export interface Follower {
+  /** Of the log lines that are written while the answer is sent. */
+  readonly annotations: Readonly<Record<string, unknown>>
+  /** Once: after the last byte was handed over, or the connection was cut. What it returns is run. */
+  readonly ended: (passage: Passage) => Effect.Effect<void> | undefined
+}
+
 export interface HttpRequest {
   readonly method: string
   /** The request target as sent: path and query, percent-encoding untouched. */
@@ -14,6 +36,8 @@ export interface HttpRequest {
   readonly body: Body
   readonly secure: boolean
   readonly remote: string
+  /** Absent where nobody listens: requests made by hand. */
+  readonly passage?: Passage
 }
 
 export interface HttpResponse {

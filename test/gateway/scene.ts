@@ -39,8 +39,10 @@ const clockOf = (scene: { readonly nowMs: number }): Clock.Clock => ({
   currentTimeMillis: Effect.sync(() => scene.nowMs),
   currentTimeNanosUnsafe: () => BigInt(scene.nowMs) * 1_000_000n,
   currentTimeNanos: Effect.sync(() => BigInt(scene.nowMs) * 1_000_000n),
+  monotonicTimeNanosUnsafe: () => BigInt(scene.nowMs) * 1_000_000n,
+  monotonicTimeNanos: Effect.sync(() => BigInt(scene.nowMs) * 1_000_000n),
   sleep: () => Effect.void
-} as unknown as Clock.Clock)
+})
 
 export const makeScene = async (options: Partial<S3Options> = {}): Promise<Scene> => {
   const time = { nowMs: startMs }

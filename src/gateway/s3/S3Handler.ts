@@ -3,14 +3,17 @@
  * S3 operations: it tells the request apart, authenticates, routes, authorizes, runs, and turns every error, expected or
  * not, into S3's XML. It never fails.
  */
-import { Cause, Clock, Effect, Option } from "effect"
+import { Cause, Effect, LogLevel, Option, References } from "effect"
 import { toBase64, toHex } from "../../base/bytes.ts"
-import { objectBytesMax } from "../../base/limits.ts"
+import { objectBytesMax, slowRequestMsDefault } from "../../base/limits.ts"
 import { Get } from "../../get.ts"
 import { Namespace } from "../../namespace/Namespace.ts"
 import { Entropy, type EntropyService } from "../../ports/Entropy.ts"
 import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
+import { Metrics } from "../../ports/Metrics.ts"
 import { Put } from "../../put.ts"
+import { categoryOf } from "../ErrorCategory.ts"
+import { type Exchange, RequestBook } from "../RequestBook.ts"
 import { asOfHeader, commitHeader, parseAsOf } from "./AsOfHeader.ts"
 import { authenticate, type Credentials, makeAuthenticator } from "./Authentication.ts"
 import { type Crc64, makeCrc64 } from "./Checksums.ts"
@@ -33,6 +36,8 @@ export interface S3Options {
   readonly md5EtagBytesMax: number
   /** Default: whoever has a credential may do everything. */
   readonly authorize?: Authorize
+  /** A request on which the node itself spends this long is named in the log. */
+  readonly slowMs?: number
   /** The simulator brings its own, made before its clock starts. */
   readonly crc64?: Crc64
 }
@@ -62,6 +67,7 @@ interface Desk {
   readonly domains: ReadonlyArray<string>
   readonly authenticator: ReturnType<typeof makeAuthenticator>
   readonly authorize: Authorize
+  readonly book: RequestBook
   readonly nextId: () => string
   readonly hostId: string
 }
@@ -69,8 +75,9 @@ interface Desk {
 const commonHeaders = (desk: Desk, requestId: string, commit: number): Array<Header> =>
   [["x-amz-request-id", requestId], ["x-amz-id-2", desk.hostId], server, [commitHeader, String(commit)]]
 
-const finish = (desk: Desk, requestId: string, reply: Reply): HttpResponse => {
-  const headers = commonHeaders(desk, requestId, reply.commit)
+const finish = (desk: Desk, exchange: Exchange, reply: Reply): HttpResponse => {
+  exchange.answered(reply.status)
+  const headers = commonHeaders(desk, exchange.requestId, reply.commit)
   for (const header of reply.headers) headers.push(header)
   const { body, status } = reply
   const bodiless = status === 204 || status === 304
@@ -78,10 +85,12 @@ const finish = (desk: Desk, requestId: string, reply: Reply): HttpResponse => {
   return { status, headers, body }
 }
 
-const refuse = (desk: Desk, requestId: string, http: HttpRequest, error: S3Error): HttpResponse => {
+const refuse = (desk: Desk, exchange: Exchange, http: HttpRequest, error: S3Error): HttpResponse => {
+  const { requestId } = exchange
   const headers = commonHeaders(desk, requestId, error.commit ?? desk.rooms.namespace.head().sequence)
   if (error.headers !== undefined) headers.push(...error.headers)
   const status = statusOf(error.code)
+  exchange.answered(status)
   // A HEAD has no body to say why; its status must do, and our own header helps.
   if (http.method === "HEAD") return { status, headers: [...headers, ["x-ouroboros-error", error.code]], body: undefined }
   const mark = http.target.indexOf("?")
@@ -92,11 +101,12 @@ const refuse = (desk: Desk, requestId: string, http: HttpRequest, error: S3Error
 }
 
 /** The operation's effect, or the error that keeps it from running. */
-const prepare = (desk: Desk, request: S3Request, nowMs: number): Effect.Effect<Reply, OperationError> => {
+const prepare = (desk: Desk, exchange: Exchange, request: S3Request, nowMs: number): Effect.Effect<Reply, OperationError> => {
   const identity = authenticate(desk.authenticator, request, nowMs)
   if (identity instanceof S3Error) return Effect.fail(identity)
   const routed = route(request)
   if (routed instanceof S3Error) return Effect.fail(routed)
+  exchange.named(routed.name)
   const bucket = request.bucket ?? ""
   const key = request.key ?? ""
   if (!desk.authorize(identity.principal, routed.name, bucket, key)) return Effect.fail(s3Error("AccessDenied"))
@@ -113,34 +123,36 @@ const prepare = (desk: Desk, request: S3Request, nowMs: number): Effect.Effect<R
   return routed.run(desk.rooms, call)
 }
 
-const explain = (desk: Desk, requestId: string, http: HttpRequest, cause: Cause.Cause<OperationError>): Effect.Effect<HttpResponse> => {
+const explain = (desk: Desk, exchange: Exchange, http: HttpRequest, cause: Cause.Cause<OperationError>): Effect.Effect<HttpResponse> => {
   // The client went away or the server stops: nobody waits for an answer.
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   const found = Cause.findErrorOption(cause)
   if (Option.isNone(found)) {
-    return Effect.as(
-      Effect.logError(`S3 request ${requestId}: ${http.method} failed by a defect`, cause),
-      refuse(desk, requestId, http, s3Error("InternalError"))
-    )
+    exchange.category = "defect"
+    return Effect.as(Effect.logError(`${http.method} failed by a defect`, cause), refuse(desk, exchange, http, s3Error("InternalError")))
   }
   const error = toS3Error(found.value)
-  const response = refuse(desk, requestId, http, error)
-  return response.status < 500 || response.status === 501
+  const response = refuse(desk, exchange, http, error)
+  const { status } = response
+  if (status >= 400) exchange.category = categoryOf(found.value, status, error.code)
+  return status < 500 || status === 501
     ? Effect.succeed(response)
-    : Effect.as(Effect.logWarning(`S3 request ${requestId}: ${http.method} answered ${response.status}: ${found.value.message}`), response)
+    : Effect.as(Effect.logWarning(`${http.method} answered ${status}: ${found.value.message}`), response)
 }
 
 const handle = (desk: Desk) => (http: HttpRequest): Effect.Effect<HttpResponse> =>
-  Effect.suspend(() => {
-    const requestId = desk.nextId()
-    const work = Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
+  Effect.clockWith((clock) => {
+    const exchange = desk.book.open(http, desk.nextId(), clock)
+    const work = Effect.suspend(() => {
       const request = readRequest(http, desk.domains)
-      return request instanceof S3Error ? Effect.fail(request) : prepare(desk, request, nowMs)
+      return request instanceof S3Error ? Effect.fail(request) : prepare(desk, exchange, request, clock.currentTimeMillisUnsafe())
     })
-    return Effect.matchCauseEffect(work, {
-      onSuccess: (reply) => Effect.succeed(finish(desk, requestId, reply)),
-      onFailure: (cause) => explain(desk, requestId, http, cause)
+    const answered = Effect.matchCauseEffect(work, {
+      onSuccess: (reply) => Effect.succeed(finish(desk, exchange, reply)),
+      onFailure: (cause) => explain(desk, exchange, http, cause)
     })
+    // Every line that is written while this request is served says which one it is.
+    return Effect.provideService(answered, References.CurrentLogAnnotations, exchange.annotations)
   })
 
 /** The handler over the store's services. Making it starts the CRC64 engine, once. */
@@ -163,6 +175,10 @@ export const makeS3Handler = (options: S3Options): Effect.Effect<S3Handler, neve
       domains: typeof options.domain === "string" ? [options.domain] : options.domain,
       authenticator: makeAuthenticator(options.credentials),
       authorize: options.authorize ?? (() => true),
+      book: new RequestBook({
+        meters: yield* Metrics, listener: "s3", slowMs: options.slowMs ?? slowRequestMsDefault,
+        logsAll: !LogLevel.isGreaterThan(yield* References.MinimumLogLevel, "Debug")
+      }),
       nextId: requestIds(entropy),
       hostId: toBase64(entropy.bytes(24))
     })
