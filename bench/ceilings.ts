@@ -1,11 +1,13 @@
 /** Ceilings: what this machine can do at best, stage by stage, measured in the same run as the store. */
 import { randomBytes } from "node:crypto"
-import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs"
-import { availableParallelism } from "node:os"
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { chunkSizeBytesAverage, computeLanesMax, MiB } from "../src/base/limits.ts"
 import type { CeilingJob } from "./ceilingLane.ts"
+import type { Report } from "./figures.ts"
+import { measureHttp } from "./httpCeiling.ts"
 
 export const ceilingUnitBytes = chunkSizeBytesAverage
 
@@ -19,6 +21,10 @@ export interface Ceilings {
   readonly writeMBs: number
   /** A lone 4 KiB write with its fdatasync: a second. */
   readonly syncsPerSecond: number
+  /** Answers of 1 KiB a second by a node:http server that does nothing, 64 at a time, to the client of these measurements. */
+  readonly httpPerSecond: number
+  /** Processor time of that client for one request: it shares the machine with the node. */
+  readonly clientMicros: number
 }
 
 const seconds = (work: () => void): number => {
@@ -41,8 +47,28 @@ const laneRate = async (kernel: CeilingJob["kernel"], lanes: number): Promise<nu
   return rates.reduce((sum, bytesPerSecond) => sum + bytesPerSecond, 0)
 }
 
-/** `folder` is on the disk that the store will use. About four seconds. */
-export const measureCeilings = async (folder: string): Promise<Ceilings> => {
+/** On the disk that the store will use. About six seconds. */
+export const measureCeilings = async (): Promise<Ceilings> => {
+  const folder = mkdtempSync(join(tmpdir(), "ouroboros-bench-"))
+  try {
+    return await measureIn(folder)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+export const reportCeilings = (report: Report, ceilings: Ceilings): void => {
+  const add = (id: string, name: string, value: number, unit: string): void =>
+    report.add({ id: `ceiling.${id}`, name: `ceiling: ${name}`, value, unit, better: "more" })
+  add("hash", `BLAKE3, ${ceilings.lanes} lanes`, ceilings.hashMBs, "MB/s")
+  add("cipher", `AES-256-GCM, ${ceilings.lanes} lanes`, ceilings.cipherMBs, "MB/s")
+  add("write", "sequential write, sync", ceilings.writeMBs, "MB/s")
+  add("syncs", "4 KiB write + fdatasync", ceilings.syncsPerSecond, "/s")
+  add("http", "node:http alone, 1 KiB, 64 at a time", ceilings.httpPerSecond, "/s")
+  report.add({ id: "client.cpu", name: "  processor time of the client", value: ceilings.clientMicros, unit: "us", better: "less" })
+}
+
+const measureIn = async (folder: string): Promise<Ceilings> => {
   const unit = randomBytes(MiB)
   const lanes = Math.min(availableParallelism(), computeLanesMax)
   const hashMBs = (await laneRate("hash", lanes)) / 1e6
@@ -63,5 +89,5 @@ export const measureCeilings = async (folder: string): Promise<Ceilings> => {
   })
   closeSync(file)
   rmSync(path)
-  return { lanes, hashMBs, cipherMBs, writeMBs, syncsPerSecond: syncs / syncSeconds }
+  return { lanes, hashMBs, cipherMBs, writeMBs, syncsPerSecond: syncs / syncSeconds, ...await measureHttp() }
 }

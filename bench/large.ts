@@ -1,0 +1,44 @@
+/** large: 64 MiB objects, one at a time and four, in MB/s beside the ceilings of their pipeline. */
+import { randomBytes } from "node:crypto"
+import { MiB } from "../src/base/limits.ts"
+import { type Bench, type BenchContext, type Cost, costOf, makeBucket } from "./bench.ts"
+import { type BenchServer, startServer } from "./server.ts"
+import { prepare, type Prepared } from "./wire.ts"
+
+const largeBytes = 64 * MiB
+const count = 12
+
+const add = ({ report }: BenchContext, verb: "PUT" | "GET", parallel: number, cost: Cost, ceiling: readonly [string, number]): void => {
+  const id = `${verb.toLowerCase()}.64MiB.x${parallel}`
+  report.add({ id, name: `${verb} 64 MiB, ${parallel} at a time`, value: cost.bytesPerSecond / 1e6, unit: "MB/s", better: "more", of: ceiling })
+  report.add({ id: `${id}.cpu`, name: "  processor time of the node", value: (cost.microsEach * 1000) / largeBytes, unit: "ns/B", better: "less" })
+}
+
+/** Every object differs, or deduplication would be measured. */
+const putOf = (server: BenchServer, target: string): Prepared => prepare(server, "PUT", target, { body: [randomBytes(largeBytes)] })
+
+const run = async (context: BenchContext): Promise<void> => {
+  const ceilings = await context.ceilings()
+  const server = await startServer()
+  try {
+    await makeBucket(server)
+    await costOf(server, [0, 1].map((index) => putOf(server, `/bench/warm-${index}`)), 1, largeBytes)
+    await costOf(server, [0, 1].map((index) => prepare(server, "GET", `/bench/warm-${index}`)), 1, largeBytes)
+    for (const parallel of [1, 4]) {
+      const targets = Array.from({ length: count }, (_, index) => `/bench/object-${parallel}-${index}`)
+      const put = await costOf(server, targets.map((target) => putOf(server, target)), parallel, largeBytes)
+      if (context.wants("put")) add(context, "PUT", parallel, put, ["sequential write", ceilings.writeMBs])
+      if (!context.wants("get")) continue
+      const get = await costOf(server, targets.map((target) => prepare(server, "GET", target)), parallel, largeBytes)
+      add(context, "GET", parallel, get, ["AES-256-GCM", ceilings.cipherMBs])
+    }
+    const peak = server.peakBytes()
+    if (peak !== undefined) {
+      context.report.add({ id: "large.peak", name: "peak resident memory of the node", value: peak / MiB, unit: "MiB", better: "less" })
+    }
+  } finally {
+    await server.stop()
+  }
+}
+
+export const large: Bench = { names: ["put", "get"], title: "Large objects", run }
