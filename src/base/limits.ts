@@ -68,8 +68,14 @@ export const walBatchBytesMax = 16 * MiB
 export const walQueueBytesMax = 64 * MiB
 /** Below this much free space the journal takes no new chunks, only commits: deletions, seals (R11). */
 export const walReserveBytes = 256 * MiB
-/** Journal bytes between two looks at the free space. */
+/** Journal bytes, and time, between two looks at the free space. */
 export const walSpaceCheckBytes = 16 * MiB
+export const walSpaceLookMs = 1000
+/** A full journal tries again once this much is free. */
+export const walResumeBytes = 1 * MiB
+/** The reserve file: room that is given back when somebody else has filled the disk; written in steps. */
+export const walReserveFileBytes = 16 * MiB
+export const walReserveFileStepBytes = 4 * MiB
 /** Quiet time after which a closing batch proves the last one (R4). */
 export const walIdleMs = 1000
 /** Records this close to one another are read from the disk at once. */

@@ -49,6 +49,8 @@ export interface CommitLogService {
   readonly release: (keepFrom: LogPlace) => Effect.Effect<void, CommitLogError>
   /** The end of what is durable. */
   readonly head: () => LogPlace
+  /** Its disk is nearly full: only entries that give space back should be appended (R11). */
+  readonly spaceLow: () => boolean
 }
 
 export class CommitLog extends Context.Service<CommitLog, CommitLogService>()("ouroborosdb/namespace/CommitLog") {}

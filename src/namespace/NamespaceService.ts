@@ -104,7 +104,7 @@ const makeCheckpoints = (state: StateService, log: CommitLogService): Checkpoint
     return rows >= overlayRowsMax || bytes >= overlayBytesMax || bytesBetween(last, state.stamp().wal) >= checkpointWalBytes
   }
   const failed = (error: StateError | CommitLogError): Unavailable => {
-    failure = new Unavailable({ reason: "JournalFailed", detail: `no checkpoint could be written: ${error.message}` })
+    failure = new Unavailable({ reason: /NoSpace/.test(error.message) ? "DiskFull" : "JournalFailed", detail: `no checkpoint could be written: ${error.message}` })
     return failure
   }
   const run = turn.withPermit(Effect.suspend(() => {

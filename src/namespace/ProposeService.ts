@@ -19,6 +19,7 @@ import { type Entry, entryFormat } from "./Entry.ts"
 import { sealEntry } from "./LoggedEntry.ts"
 import type { Answer, Change } from "./Model.ts"
 import { type Committed, Refused, Unavailable } from "./Namespace.ts"
+import { takesSpace } from "./SpaceRule.ts"
 import type { StateService, ValueSealer } from "./State.ts"
 
 export interface Proposing extends ApplyContext {
@@ -57,6 +58,10 @@ const stopped = new Unavailable({ reason: "Stopped", detail: "the namespace has 
 
 const unavailable = (error: CommitLogError): Unavailable =>
   new Unavailable({ reason: error.reason === "DiskFull" ? "DiskFull" : error.reason === "Closed" ? "Stopped" : "JournalFailed", detail: error.message })
+
+const nearlyFull = new Unavailable({
+  reason: "DiskFull", detail: "the disk is nearly full, what is left is kept for deletions: delete, or add space, then send it again"
+})
 
 const lostChunks = new Unavailable({
   reason: "LostChunks",
@@ -102,6 +107,7 @@ class PipelineState implements Pipeline {
   readonly propose: Pipeline["propose"] = (change, walEpoch, author) =>
     Effect.suspend(() => {
       if (this.#ended !== undefined) return this.#ended
+      if (takesSpace(change) && this.#options.log.spaceLow()) return Effect.fail(nearlyFull)
       if (this.#queue.length >= proposalsQueuedMax) {
         this.#room.closeUnsafe()
         return Effect.andThen(this.#room.await, this.propose(change, walEpoch, author))

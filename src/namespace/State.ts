@@ -44,6 +44,8 @@ export class StateError extends Data.TaggedError("StateError")<{
   /** Damaged: neither generation of checkpoints can be read. */
   readonly reason: "Damaged" | "Disk" | "Index" | "UnknownFormat"
   readonly detail: string
+  /** The index refused a write, for want of space most likely: what it holds is as before. */
+  readonly unchanged?: boolean
 }> {
   override get message(): string {
     return `state: ${this.reason}: ${this.detail}`

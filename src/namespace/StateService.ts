@@ -263,7 +263,7 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
       return { rows: live.active.rows + (left?.rows ?? 0), bytes: live.active.bytes + (left?.bytes ?? 0) }
     },
     checkpoint: lock.withPermit(checkpointOf(parts)).pipe(
-      Effect.tapError((error) => Effect.sync(() => error.reason === "Index" && mark(error)))
+      Effect.tapError((error) => Effect.sync(() => error.reason === "Index" && error.unchanged !== true && mark(error)))
     ),
     root: () => toHex(rootOf(live.head.tree)),
     status: () => ({ checkpoints: live.head.generation, rebuilt: recovered.rebuilt, nodes: live.head.tree.nodes })

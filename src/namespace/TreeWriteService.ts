@@ -8,7 +8,9 @@ import type { NodeSink } from "./TreeBuilder.ts"
 import type { Folded } from "./TreeFold.ts"
 import { nodeTable } from "./TreeStore.ts"
 
-export const indexError = (error: KeyValueError): StateError => new StateError({ reason: "Index", detail: error.message })
+/** A commit is atomic: one that fails leaves the index as it was. Of a failed flush nothing is known. */
+export const indexError = ({ message, operation }: KeyValueError): StateError =>
+  new StateError({ reason: "Index", detail: message, unchanged: operation === "commit" })
 
 /** Writes what the sink has gathered. */
 export const drainSink = (index: KeyValueService, sink: NodeSink): Effect.Effect<void, StateError> =>

@@ -4,7 +4,7 @@
  */
 import { Data, Effect, Schema } from "effect"
 import {
-  blockSizeBytesTarget, chunkSizeBytesAverage, chunkSizeBytesMax, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax
+  blockSizeBytesTarget, chunkSizeBytesAverage, chunkSizeBytesMax, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax, walReserveFileBytes
 } from "../base/limits.ts"
 import { type ChunkerOptions, checkChunkerOptions } from "../chunker/ChunkerOptions.ts"
 
@@ -43,6 +43,8 @@ export interface Settings {
   readonly settleAgeMs: number
   /** Changed rows in memory that start a checkpoint. */
   readonly checkpointRows: number
+  /** Room held on the disk for deletions, given back when somebody else has filled it; 0: none. */
+  readonly reserveFileBytes: number
 }
 
 const positive = Schema.Number.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)))
@@ -63,7 +65,8 @@ const File = Schema.Struct({
   chunkMaxBytes: Schema.optionalKey(positive),
   settleBytes: Schema.optionalKey(positive),
   settleAgeMs: Schema.optionalKey(positive),
-  checkpointRows: Schema.optionalKey(positive)
+  checkpointRows: Schema.optionalKey(positive),
+  reserveFileBytes: Schema.optionalKey(positive)
 })
 type File = typeof File.Type
 
@@ -170,6 +173,7 @@ export const resolveSettings = Effect.fnUntraced(function* (
     chunks,
     settleBytes: config.settleBytes ?? blockSizeBytesTarget,
     settleAgeMs: config.settleAgeMs ?? settleAgeMsMax,
-    checkpointRows: config.checkpointRows ?? overlayRowsMax
+    checkpointRows: config.checkpointRows ?? overlayRowsMax,
+    reserveFileBytes: config.reserveFileBytes ?? walReserveFileBytes
   }
 })

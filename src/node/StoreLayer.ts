@@ -26,7 +26,7 @@ import * as WalCommitLog from "./WalCommitLog.ts"
 export interface StoreOptions {
   readonly store: StoreId
   readonly keys: VaultKeys
-  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows">>
+  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes">>
   /** Small bounds and eyes for tests. */
   readonly sizes?: Partial<IngestSizes>
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
@@ -51,7 +51,7 @@ export const storeLayer = (options: StoreOptions) => {
   const vault = vaultOf(keys)
   const restart = Effect.map(Entropy, (entropy) => idOf<RestartId>(entropy.bytes(16)))
   const wal = Layer.unwrap(Effect.map(restart, (restartId) =>
-    WalLayer.layer({ folder: "journal", storeId: store, restartId, ...options.wal })))
+    WalLayer.layer({ folder: "journal", storeId: store, restartId, reserveFileBytes: settings.reserveFileBytes ?? 0, ...options.wal })))
   const state = Layer.unwrap(Effect.map(Wal, ({ holdsAll }) => StateLayer.layer({
     sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints", journalHoldsAll: holdsAll, rebuild: options.rebuildIndex ?? false,
     ...options.checkpoints

@@ -28,7 +28,8 @@ export const layer: Layer.Layer<CommitLog, never, Wal> = Layer.effect(CommitLog,
       ).pipe(Effect.mapError((error): E | CommitLogError =>
         error instanceof WalError || error instanceof WalDamaged ? logError(error) : error)),
     release: (keepFrom) => Effect.mapError(wal.release("state", keepFrom), logError),
-    head: wal.head
+    head: wal.head,
+    spaceLow: wal.spaceLow
   })
 }))
 

@@ -51,7 +51,8 @@ export interface SegmentRow {
   durableEnd: number
 }
 
-export type WalPhase = "Running" | "Stopping" | "Stopped" | "Failed"
+/** Full: the disk has no room; the journal reads on, and runs again after a Retry that succeeds. Failed: for good. */
+export type WalPhase = "Running" | "Full" | "Stopping" | "Stopped" | "Failed"
 
 export interface WalState {
   readonly sizes: WalSizes
@@ -98,9 +99,11 @@ export type WalEvent =
   | { readonly _tag: "Write" }
   | { readonly _tag: "Written"; readonly hash: Hash }
   | { readonly _tag: "Synced" }
-  | { readonly _tag: "SyncFailed"; readonly detail: string }
+  | { readonly _tag: "SyncFailed"; readonly detail: string; readonly noSpace: boolean }
   | { readonly _tag: "SegmentOpened"; readonly segment: number }
-  | { readonly _tag: "OpenFailed"; readonly segment: number; readonly detail: string }
+  | { readonly _tag: "OpenFailed"; readonly segment: number; readonly detail: string; readonly noSpace: boolean }
+  /** Space may have returned: a full journal tries a new segment. */
+  | { readonly _tag: "Retry" }
   | { readonly _tag: "Idle" }
   | { readonly _tag: "Release"; readonly consumer: WalConsumer; readonly keepFrom: WalPlace }
   | { readonly _tag: "Removed"; readonly segment: number }
@@ -161,9 +164,10 @@ export const step = (state: WalState, event: WalEvent): WalStep => {
     case "Write": return [state, write(state)]
     case "Written": return [state, written(state, event.hash)]
     case "Synced": return [state, synced(state)]
-    case "SyncFailed": return [state, abandon(state, event.detail)]
+    case "SyncFailed": return [state, abandon(state, event)]
     case "SegmentOpened": return [state, segmentOpened(state, event.segment)]
-    case "OpenFailed": return [state, abandon(state, event.detail)]
+    case "OpenFailed": return [state, abandon(state, event)]
+    case "Retry": return [state, retry(state)]
     case "Idle":
       if (state.phase === "Running" && canClose(state)) planClosingBatch(state)
       return [state, nothing]
@@ -171,6 +175,8 @@ export const step = (state: WalState, event: WalEvent): WalStep => {
     case "Removed": return [state, removed(state, event.segment)]
     case "Stop":
       if (state.phase === "Running") state.phase = "Stopping"
+      // Nothing waits in a full journal, and there is no room for a closing batch.
+      if (state.phase === "Full") state.phase = "Stopped"
       return [state, nothing]
     default: return unreachable(event)
   }
@@ -184,7 +190,7 @@ const append = (state: WalState, records: ReadonlyArray<WalRecord>): ReadonlyArr
   assert(records.length > 0, "an append has a record")
   const ticket = state.ticketNext++
   if (state.phase !== "Running") {
-    const failed = state.phase === "Failed"
+    const failed = state.phase === "Failed" || state.phase === "Full"
     const detail = failed ? state.failure ?? "" : "the journal is closing, start it again"
     return [{ _tag: "Reject", tickets: [ticket], reason: failed ? "Failed" : "Closed", detail }]
   }
@@ -221,7 +227,8 @@ const firstOf = (segment: number): WalPlace => ({ segment, offset: segmentHeader
 const planAt = (tail: WalPlace, closing: boolean): PlannedBatch =>
   ({ segment: tail.segment, offset: tail.offset, closing, records: [], tickets: [], contentBytes: batchHeaderBytes, queuedBytes: 0 })
 
-const endOf = (batch: PlannedBatch): WalPlace =>
+/** Just behind the batch and its padding. */
+export const endOf = (batch: PlannedBatch): WalPlace =>
   ({ segment: batch.segment, offset: batch.offset + alignUp(batch.contentBytes) })
 
 /** The open batch takes no more records: what comes behind it is known. */
@@ -243,7 +250,7 @@ const planClosingBatch = (state: WalState): void => {
 
 const write = (state: WalState): ReadonlyArray<WalCommand> => {
   const busy = state.inFlight !== undefined || state.opening !== undefined
-  if (busy || state.phase === "Failed" || state.phase === "Stopped") return nothing
+  if (busy || state.phase === "Failed" || state.phase === "Full" || state.phase === "Stopped") return nothing
   if (state.planned.length === 0 && state.open !== undefined) closePlanned(state)
   if (state.planned.length === 0 && state.phase === "Stopping") {
     if (!canClose(state)) {
@@ -283,6 +290,7 @@ const segmentOpened = (state: WalState, segment: number): ReadonlyArray<WalComma
   state.segments.get(segment)!.durableEnd = segmentHeaderBytes
   // The header names the last batch: that proves it.
   state.unproven = false
+  state.failure = undefined
   return nothing
 }
 
@@ -309,7 +317,7 @@ const synced = (state: WalState): ReadonlyArray<WalCommand> => {
 }
 
 /** A write, sync or opening failed: what it left on the disk is unknown and never touched again. */
-const abandon = (state: WalState, detail: string): ReadonlyArray<WalCommand> => {
+const abandon = (state: WalState, { detail, noSpace }: { readonly detail: string; readonly noSpace: boolean }): ReadonlyArray<WalCommand> => {
   assert(state.inFlight !== undefined || state.opening !== undefined, "something was being written")
   const batches = [state.inFlight, ...state.planned, state.open].filter((batch) => batch !== undefined)
   const tickets = batches.flatMap((batch) => batch.tickets)
@@ -325,16 +333,31 @@ const abandon = (state: WalState, detail: string): ReadonlyArray<WalCommand> => 
   state.epoch += 1
   state.failuresInARow += 1
   state.tail = firstOf(highest + 1)
-  const failed = state.failuresInARow >= 2
-  if (failed) {
-    state.phase = "Failed"
-    state.failure = `two segments in a row could not be written, the last one ${abandoned}: ${detail}. ` +
-      "Nothing more is accepted: check the disk and its space, then start again"
-  }
-  const reason = failed ? "Failed" as const : "Lost" as const
-  const why = failed ? state.failure! : `segment ${abandoned} was abandoned: ${detail}. Append again`
+  const gaveUp = state.failuresInARow >= 2
+  if (gaveUp) giveUp(state, abandoned, detail, noSpace)
+  const reason = gaveUp ? "Failed" as const : "Lost" as const
+  const why = gaveUp ? state.failure! : `segment ${abandoned} was abandoned: ${detail}. Append again`
   const rejected: ReadonlyArray<WalCommand> = tickets.length === 0 ? nothing : [{ _tag: "Reject", tickets, reason, detail: why }]
-  return failed ? rejected : [...rejected, ...openSegment(state)]
+  return gaveUp ? rejected : [...rejected, ...openSegment(state)]
+}
+
+/** Two segments in a row: a full disk may have room again, any other fault is the operator's. */
+const giveUp = (state: WalState, abandoned: number, detail: string, noSpace: boolean): void => {
+  if (noSpace && state.phase !== "Stopping") {
+    state.phase = "Full"
+    state.failure = `NoSpace: the disk is full, segment ${abandoned} could not be written: ${detail}. ` +
+      "Reads go on; writes are accepted again by themselves once there is space: delete, or add some"
+    return
+  }
+  state.phase = "Failed"
+  state.failure = `two segments in a row could not be written, the last one ${abandoned}: ${detail}. ` +
+    "Nothing more is accepted: check the disk and its space, then start again"
+}
+
+const retry = (state: WalState): ReadonlyArray<WalCommand> => {
+  if (state.phase !== "Full") return nothing
+  state.phase = "Running"
+  return openSegment(state)
 }
 
 const release = (state: WalState, consumer: WalConsumer, keepFrom: WalPlace): ReadonlyArray<WalCommand> => {
@@ -361,30 +384,4 @@ const removed = (state: WalState, segment: number): ReadonlyArray<WalCommand> =>
   state.bytes -= state.removing.get(segment) ?? 0
   state.removing.delete(segment)
   return nothing
-}
-
-/** What must hold between any two steps; throws AssertionError otherwise. */
-export const invariants = (state: WalState): void => {
-  const batches = [state.inFlight, ...state.planned, state.open].filter((batch) => batch !== undefined)
-  let place = state.durable
-  for (const batch of batches) {
-    assert(comparePlaces(place, batch) <= 0, "planned batches lie one behind the other, behind what is durable")
-    assert(batch.contentBytes <= state.sizes.batchBytesMax, "a batch is within its bound")
-    assert(endOf(batch).offset <= state.sizes.segmentBytes, "a batch ends within its segment")
-    place = endOf(batch)
-  }
-  assert(comparePlaces(state.durable, state.tail) <= 0, "the tail lies behind what is durable")
-  assert(state.inFlight === undefined || state.opening === undefined, "one thing is written at a time")
-  assert(state.inFlight === undefined || state.inFlight.segment === state.current, "batches go to the current segment")
-  const queued = batches.reduce((sum, batch) => sum + batch.queuedBytes, 0)
-  assert(queued === state.queuedBytes, "queuedBytes counts every record that waits")
-  const rows = [...state.segments.values()]
-  const kept = rows.reduce((sum, row) => sum + row.bytes, 0)
-  const leaving = [...state.removing.values()].reduce((sum, bytes) => sum + bytes, 0)
-  assert(kept + leaving === state.bytes, "bytes counts every segment")
-  assert(rows.every((row) => row.durableEnd <= row.bytes), "what is durable was written")
-  const numbers = [...state.segments.keys()]
-  assert(numbers.every((number, index) => index === 0 || numbers[index - 1]! < number), "segments ascend")
-  assert(state.current === undefined || state.segments.has(state.current), "the current segment is kept")
-  assert(state.phase !== "Failed" || batches.length === 0, "a failed journal holds no batch")
 }

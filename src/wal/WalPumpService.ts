@@ -23,7 +23,8 @@ export interface WalPump {
   readonly waiting: Map<number, Deferred.Deferred<void, WalError>>
 }
 
-export const makeWalPump = (state: WalState, writer: WalWriter, observe: WalObserver): WalPump => {
+/** `onNoSpace` gives the reserve file's room back, so that the segment that follows can be written. */
+export const makeWalPump = (state: WalState, writer: WalWriter, observe: WalObserver, onNoSpace: Effect.Effect<void>): WalPump => {
   const waiting = new Map<number, Deferred.Deferred<void, WalError>>()
 
   const tell = (event: WalEvent): ReadonlyArray<WalCommand> => {
@@ -68,6 +69,7 @@ export const makeWalPump = (state: WalState, writer: WalWriter, observe: WalObse
       if (event === undefined) continue
       if (event._tag === "SyncFailed" || event._tag === "OpenFailed") {
         yield* Effect.logError(`journal: a segment is abandoned, epoch ${state.epoch} ends: ${event.detail}`)
+        if (event.noSpace) yield* onNoSpace
       }
       left.push(...tell(event))
     }

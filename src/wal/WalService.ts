@@ -77,6 +77,8 @@ export interface WalInterface {
   readonly head: () => WalPlace
   /** Whether this start found everything from the store's first record up to a place: a replay from `undefined` has it. */
   readonly holdsAll: (upTo: WalPlace) => boolean
+  /** Less than the reserve is free, or nothing at all: only what gives space back should be appended (R11). */
+  readonly spaceLow: () => boolean
   readonly status: () => WalStatus
 }
 
@@ -90,6 +92,8 @@ export interface WalOptions {
   readonly sizes?: WalSizes
   readonly idleMs?: number
   readonly observe?: WalObserver
+  /** Size of the reserve file (WalSpaceService.ts); none by default. */
+  readonly reserveFileBytes?: number
 }
 
 /** Recovers the folder, opens a new segment, serves. Fails with WalDamaged rather than truncate what was proven. */
@@ -110,15 +114,16 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
   const log = yield* recoverLog(disk, files, folder, storeId)
   const state = stateOf(log, sizes)
   const writer = makeWalWriter({ disk, files, folder, scope, identity: { storeId, restartId } })
-  const pump = makeWalPump(state, writer, options.observe ?? (() => undefined))
+  const space = makeWalSpace({ disk, folder, reserveFileBytes: options.reserveFileBytes ?? 0 }, state)
+  const pump = makeWalPump(state, writer, options.observe ?? (() => undefined), space.giveBack)
   yield* pump.run(pump.tell({ _tag: "Start" }))
-  if (state.phase === "Failed") {
+  if (state.phase !== "Running") {
     return yield* new WalError({ reason: "Failed", ...state.durable, detail: state.failure ?? "" })
   }
   const queue = makeQueue(state, pump)
-  const space = makeWalSpace(disk, state)
   yield* space.watch
   yield* Effect.forkScoped(pumpLoop(state, pump, queue, space))
+  yield* Effect.forkScoped(space.loop(() => queue.retry()))
   yield* Effect.forkScoped(idleLoop(state, pump, queue, options.idleMs ?? walIdleMs))
   // Added last, so run first: what is queued is written and proven while the pump still runs.
   yield* Effect.addFinalizer(() => stop(pump, queue))
@@ -145,6 +150,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
     )),
     head: () => state.durable,
     holdsAll: (upTo) => log.last.batch > 0 && missing(log, undefined) === undefined && comparePlaces(upTo, log.end) <= 0,
+    spaceLow: space.low,
     status: () => statusOf(state, log.tornTail)
   })
 
@@ -194,6 +200,9 @@ interface WalQueue {
   readonly work: Latch.Latch
   readonly dirty: Latch.Latch
   readonly stopped: Deferred.Deferred<void>
+  /** A full journal is to try again. */
+  readonly retry: () => void
+  readonly takeRetry: () => boolean
   /** Plans the records and gives their ticket, or says why not; synchronous, so that order is call order. */
   readonly plan: (records: ReadonlyArray<WalRecord>, epoch: number | undefined) => Exit.Exit<Ticket, WalError>
 }
@@ -215,7 +224,17 @@ const makeQueue = (state: WalState, pump: WalPump): WalQueue => {
     work.openUnsafe()
     return Exit.succeed({ positions: command.positions, epoch: state.epoch, durable: Deferred.await(deferred) })
   }
-  return { waiters: [], work, dirty: Latch.makeUnsafe(false), stopped: Deferred.makeUnsafe(), plan }
+  let isRetryDue = false
+  const retry = (): void => {
+    isRetryDue = true
+    work.openUnsafe()
+  }
+  const takeRetry = (): boolean => {
+    const taken = isRetryDue
+    isRetryDue = false
+    return taken
+  }
+  return { waiters: [], work, dirty: Latch.makeUnsafe(false), stopped: Deferred.makeUnsafe(), retry, takeRetry, plan }
 }
 
 const fits = (state: WalState, bytes: number): boolean =>
@@ -260,9 +279,10 @@ const admitWaiting = (state: WalState, queue: WalQueue): void => {
 /** Writes batch after batch while there is work: what queues up meanwhile is the next batch (group commit). */
 const pumpLoop = (state: WalState, pump: WalPump, queue: WalQueue, space: WalSpace): Effect.Effect<void> =>
   Effect.gen(function*() {
-    while (state.phase === "Running" || state.phase === "Stopping") {
+    while (state.phase !== "Stopped" && state.phase !== "Failed") {
       yield* queue.work.await
       queue.work.closeUnsafe()
+      if (queue.takeRetry()) yield* pump.run(pump.tell({ _tag: "Retry" }))
       while (hasWork(state)) {
         yield* pump.run(pump.tell({ _tag: "Write" }))
         admitWaiting(state, queue)
@@ -284,7 +304,7 @@ const pumpLoop = (state: WalState, pump: WalPump, queue: WalQueue, space: WalSpa
 /** Proves the last batch once nothing has followed it for a while. */
 const idleLoop = (state: WalState, pump: WalPump, queue: WalQueue, idleMs: number): Effect.Effect<void> =>
   Effect.gen(function*() {
-    while (state.phase === "Running") {
+    while (state.phase === "Running" || state.phase === "Full") {
       yield* queue.dirty.await
       queue.dirty.closeUnsafe()
       const before = state.last.batch

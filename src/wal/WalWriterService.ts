@@ -30,11 +30,16 @@ export interface WalWriterOptions {
 const told = (
   operation: Effect.Effect<void, DiskError>,
   done: WalEvent,
-  failed: (detail: string) => WalEvent
+  failed: (fault: Fault) => WalEvent
 ): Effect.Effect<WalEvent> =>
-  Effect.match(operation, { onSuccess: () => done, onFailure: (error) => failed(error.message) })
+  Effect.match(operation, { onSuccess: () => done, onFailure: (error) => failed({ detail: error.message, noSpace: error.code === "NoSpace" }) })
 
-const syncFailed = (detail: string): WalEvent => ({ _tag: "SyncFailed", detail })
+interface Fault {
+  readonly detail: string
+  readonly noSpace: boolean
+}
+
+const syncFailed = (fault: Fault): WalEvent => ({ _tag: "SyncFailed", ...fault })
 
 export const makeWalWriter = ({ disk, files, folder, identity, scope }: WalWriterOptions): WalWriter => {
   let writer: { readonly segment: number; readonly file: DiskFile; readonly scope: Scope.Closeable } | undefined
@@ -59,7 +64,7 @@ export const makeWalWriter = ({ disk, files, folder, identity, scope }: WalWrite
   return {
     openSegment: (command) => {
       const { segment } = command
-      return told(create(command), { _tag: "SegmentOpened", segment }, (detail) => ({ _tag: "OpenFailed", segment, detail }))
+      return told(create(command), { _tag: "SegmentOpened", segment }, (fault) => ({ _tag: "OpenFailed", segment, ...fault }))
     },
     writeBatch: ({ batch, epoch, previous }) =>
       Effect.suspend(() => {

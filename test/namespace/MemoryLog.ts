@@ -13,11 +13,14 @@ export class MemoryLog implements CommitLogService {
   appends = 0
   /** While set, appended entries wait for `sync`. */
   held = false
+  /** While set, the disk is nearly full. */
+  low = false
   #pending: Array<Pending> = []
   #epoch = 1
   #offset = 0
 
   readonly epoch = (): number => this.#epoch
+  readonly spaceLow = (): boolean => this.low
   readonly head = (): LogPlace => this.durable.at(-1)?.after ?? { segment: 0, offset: 0 }
 
   /** Waits a turn, as a full journal makes its callers wait: the epoch may move meanwhile. */

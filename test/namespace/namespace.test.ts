@@ -37,6 +37,20 @@ describe("namespace", () => {
     await store.close()
   })
 
+  it("namespace: a disk nearly full takes nothing new, and everything that gives space back", async () => {
+    const store = openStore()
+    await store.run(propose(create("b", 1)))
+    await store.run(propose(put("b", "k", "k")))
+    store.log.low = true
+    const refused = await store.run(Effect.exit(propose(put("b", "l", "l"))))
+    expect(Exit.isFailure(refused) && String(refused.cause)).toContain("DiskFull")
+    await store.run(propose({ _tag: "DeleteObjects", bucket: "b", targets: [{ key: "k" }] }))
+    await store.run(propose({ _tag: "RaiseHorizon", oldestReadable: 2 }))
+    store.log.low = false
+    expect(await store.run(propose(put("b", "l", "l")))).toMatchObject({ sequence: 5 })
+    await store.close()
+  })
+
   it("namespace: a failed sync loses what was under way, and leaves no gap", async () => {
     const store = openStore()
     await store.run(propose(create("b", 1)))

@@ -8,7 +8,7 @@ import { type DiskFault, type DiskOperation, MemoryDisk } from "../../sim/Disk.t
 import { type Random, seededRandom } from "../../sim/Random.ts"
 import { toHex } from "../../src/base/bytes.ts"
 import type { WalCommand, WalEvent, WalState } from "../../src/wal/Wal.ts"
-import { invariants } from "../../src/wal/Wal.ts"
+import { invariants } from "../../src/wal/WalInvariants.ts"
 import type { RecordKind, WalConsumer, WalPlace, WalPosition } from "../../src/wal/WalRecord.ts"
 import { placeAfter } from "../../src/wal/WalRecord.ts"
 import { quietClock, recordOf, type Running, segmentPath, startWal, untilStopped } from "./scene.ts"
@@ -51,6 +51,7 @@ const settled = Effect.forEach(Array.from({ length: 20 }), () => Effect.yieldNow
 export class Script {
   #disk = new MemoryDisk()
   #lives = 0
+  #reserveFileBytes = 0
   #running: Running | undefined
   #runtime = ManagedRuntime.make(quietClock)
   readonly #named = new Map<string, WalPosition>()
@@ -61,12 +62,14 @@ export class Script {
     const [verb = "", ...words] = command.split(" ")
     const verbs: Record<string, (words: ReadonlyArray<string>) => unknown> = {
       start: () => this.#start(),
+      "reserve-file": ([bytes]) => { this.#reserveFileBytes = Number(bytes) },
       stop: () => this.#do(this.#running!.stop, () => "stopped"),
       append: (records) => this.#append(records),
       idle: () => this.#do(Effect.andThen(TestClock.adjust(1000), settled), () => "a second later"),
       "stop-after": ([count]) => this.#disk.stopAfter(this.#disk.operations + Number(count)),
       crash: ([fate]) => this.#cut((disk) => disk.crash(decided(`${fate![0]!.toUpperCase()}${fate!.slice(1)}`))),
       kill: () => this.#cut((disk) => disk.kill()),
+      room: ([bytes]) => { this.#disk.capacityBytes = bytes === "plenty" ? Number.MAX_SAFE_INTEGER : this.#disk.usedBytes + Number(bytes) },
       fault: ([operation, fault, count = "1"]) => this.#fault(operation as DiskOperation, fault as DiskFault, Number(count)),
       replay: ([from]) => this.#replay(from),
       read: (names) => this.#read(names),
@@ -108,7 +111,7 @@ export class Script {
     this.#lives += 1
     this.#running = undefined
     this.#runtime = ManagedRuntime.make(quietClock)
-    const exit = await this.#do(startWal(this.#disk, this.#lives, { observe: this.#observe }), () => undefined)
+    const exit = await this.#do(startWal(this.#disk, this.#lives, { observe: this.#observe, reserveFileBytes: this.#reserveFileBytes }), () => undefined)
     if (exit === undefined || Exit.isFailure(exit)) return
     this.#running = exit.value
     this.#status()

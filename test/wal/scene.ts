@@ -3,7 +3,7 @@ import { Context, Effect, Exit, type Fiber, Layer, References, Scope } from "eff
 import { TestClock } from "effect/testing"
 import type { RestartId, StoreId } from "../../src/base/ids.ts"
 import type { WalSizes } from "../../src/wal/Wal.ts"
-import { invariants } from "../../src/wal/Wal.ts"
+import { invariants } from "../../src/wal/WalInvariants.ts"
 import type { WalPlace, WalRecord } from "../../src/wal/WalRecord.ts"
 import { layer, Wal, type WalInterface, type WalOptions } from "../../src/wal/WalService.ts"
 import type { MemoryDisk } from "../../sim/Disk.ts"
