@@ -1,8 +1,9 @@
 /** GET: the rooms backwards: namespace -> journal or block -> sealer -> gateway. */
-import { Context, Effect, Exit, Fiber, Layer } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, type Scope } from "effect"
+import { type Allowance, Allowances, type Overloaded, type Share, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import { copyOf } from "./base/bytes.ts"
-import { readBatchBytesMax } from "./base/limits.ts"
+import { chunkSizeBytesMax, joinHeldBytes, readBatchBytesMax } from "./base/limits.ts"
 import { Fetch, ReadError } from "./fetch.ts"
 import type { FetchService } from "./fetch.ts"
 import { decodePage } from "./namespace/Manifest.ts"
@@ -14,63 +15,103 @@ export { ReadError } from "./fetch.ts"
 export interface GetService {
   /**
    * The bytes [start, end) of a version (all of them by default). The first chunks are read and verified before this
-   * succeeds, so that damage there is an answer and not a cut connection.
+   * succeeds, so that damage there is an answer and not a cut connection; so is a lack of memory (Overloaded). What the
+   * body holds and what fetches for it end with the scope.
    */
-  readonly open: (version: ObjectVersion, start?: number, end?: number) => Effect.Effect<Body, ReadError>
+  readonly open: (version: ObjectVersion, start?: number, end?: number) => Effect.Effect<Body, ReadError | Overloaded, Scope.Scope>
   /** All chunk entries of a manifest, pages resolved: for joining parts. */
-  readonly entries: (manifest: Manifest) => Effect.Effect<ReadonlyArray<ManifestEntry>, ReadError>
+  readonly entries: (manifest: Manifest) => Effect.Effect<ReadonlyArray<ManifestEntry>, ReadError | Overloaded>
 }
 
 export class Get extends Context.Service<Get, GetService>()("ouroborosdb/Get") {
-  static readonly layer: Layer.Layer<Get, never, Fetch> = Layer.effect(Get, Effect.gen(function*() {
+  static readonly layer: Layer.Layer<Get, never, Fetch | Allowances> = Layer.effect(Get, Effect.gen(function*() {
     const fetch = yield* Fetch
+    const { reads } = yield* Allowances
     return {
-      open: Effect.fn("Get.open")((version: ObjectVersion, start = 0, end = version.sizeBytes) => open(fetch, version, start, end)),
-      entries: (manifest) => allEntries(fetch, manifest)
+      open: Effect.fn("Get.open")((version: ObjectVersion, start = 0, end = version.sizeBytes) => open(fetch, reads, version, start, end)),
+      entries: (manifest) => Effect.scoped(allEntries(fetch, reads, manifest))
     }
   }))
 }
 
-const open = Effect.fnUntraced(function*(fetch: FetchService, version: ObjectVersion, start: number, end: number) {
+const open = Effect.fnUntraced(function*(fetch: FetchService, reads: Allowance, version: ObjectVersion, start: number, end: number) {
   assert(0 <= start && start <= end && end <= version.sizeBytes, `a range of the object, not [${start}, ${end}) of ${version.sizeBytes}`)
-  if (version.manifest._tag === "Inline") return bodyOf(end - start, [copyOf(version.manifest.bytes.subarray(start, end))], () => undefined)
-  const cursor = makeCursor(fetch, version.manifest, start, end)
-  const first = yield* fetchBatch(fetch, cursor)
-  return bodyOf(end - start, first, () => cursor.done() ? undefined : fetchBatch(fetch, cursor))
+  if (version.manifest._tag === "Inline") return inlineBody(copyOf(version.manifest.bytes.subarray(start, end)))
+  const source: Source = {
+    fetch, reads, cursor: makeCursor(fetch, version.manifest, start, end), share: yield* shareOf(reads), scope: yield* Effect.scope
+  }
+  return bodyOf(end - start, yield* fetchBatch(source, false), source)
 })
 
-type Batch = Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
+const inlineBody = (bytes: Uint8Array): Body => {
+  let left = bytes.length === 0 ? undefined : bytes
+  return {
+    sizeBytes: bytes.length,
+    next: Effect.sync(() => {
+      const now = left
+      left = undefined
+      return now
+    })
+  }
+}
 
-/** Sends one batch while the next one is fetched; never more than these two are in memory. */
-const bodyOf = (sizeBytes: number, first: ReadonlyArray<Uint8Array>, nextBatch: () => Batch | undefined): Body => {
-  let ready = first.filter((bytes) => bytes.length > 0)
+/** What a body is fetched with, and what it holds of the memory for reads. */
+interface Source {
+  readonly fetch: FetchService
+  readonly reads: Allowance
+  readonly cursor: Cursor
+  readonly share: Share
+  readonly scope: Scope.Scope
+}
+
+/** Bytes to hand out, and the memory that they keep: a range keeps the whole of its chunk. */
+interface Ready {
+  readonly bytes: Uint8Array
+  readonly heldBytes: number
+}
+
+type Batch = Effect.Effect<Array<Ready>, ReadError | Overloaded>
+
+/**
+ * Sends one batch while the next one is fetched, where memory is plentiful; never more than these two are held. Where it
+ * is not, the next one is asked for when this one is gone. So whoever waits for memory holds none of it, or is sending
+ * what it holds meanwhile: no two bodies wait for one another. A piece is held until the next one is asked for.
+ */
+const bodyOf = (sizeBytes: number, first: Array<Ready>, source: Source): Body => {
+  const { cursor, reads, scope, share } = source
+  let ready = first
   let at = 0
   let sentBytes = 0
-  let ahead: Fiber.Fiber<ReadonlyArray<Uint8Array>, ReadError> | undefined
-  /** One fetch at a time: it moves the cursor. It ends by itself, also when nobody pulls any more. */
-  const fetchAhead = Effect.suspend(() => {
-    const batch = ahead === undefined ? nextBatch() : undefined
-    return batch === undefined ? Effect.void : Effect.map(Effect.forkDetach(batch), (fiber) => { ahead = fiber })
-  })
+  let ahead: Fiber.Fiber<Array<Ready>, ReadError | Overloaded> | undefined
+  const ask = Effect.suspend(() => Effect.map(Effect.forkIn(fetchBatch(source, true), scope), (fiber) => { ahead = fiber }))
   const next = Effect.gen(function*() {
+    if (at > 0) share.less(ready[at - 1]!.heldBytes)
     for (;;) {
       // A client that takes nothing holds one batch, not two: the next one is fetched once it has taken a piece.
-      if (at > 0 || ready.length < 2) yield* fetchAhead
+      const early = (at > 0 || ready.length < 2) && reads.isPlentiful(batchHeldBytesMax)
+      // One fetch at a time: it moves the cursor.
+      if (ahead === undefined && !cursor.done() && (early || at === ready.length)) yield* ask
       if (at < ready.length) {
-        const bytes = ready[at]!
+        const { bytes, heldBytes } = ready[at]!
         // What was handed out is not kept.
-        ready[at++] = noBytes
+        ready[at++] = { bytes: noBytes, heldBytes }
         sentBytes += bytes.length
-        return bytes
+        if (bytes.length > 0) return bytes
+        share.less(heldBytes)
+        continue
       }
       if (ahead === undefined) {
-        if (sentBytes === sizeBytes) return undefined
+        if (sentBytes === sizeBytes) {
+          at = 0
+          ready = []
+          return undefined
+        }
         return yield* new BodyError({ reason: "Unverified", detail: `the manifest gave ${sentBytes} of ${sizeBytes} bytes` })
       }
       const exit = yield* Fiber.await(ahead)
       if (Exit.isFailure(exit)) return yield* Effect.mapError(Effect.failCause(exit.cause), cut)
       ahead = undefined
-      ready = [...exit.value]
+      ready = exit.value
       at = 0
     }
   })
@@ -80,7 +121,8 @@ const bodyOf = (sizeBytes: number, first: ReadonlyArray<Uint8Array>, nextBatch: 
 const noBytes = new Uint8Array(0)
 
 /** After the head is sent nothing else can be said: the connection is cut, and the log says why. */
-const cut = (error: ReadError): BodyError => new BodyError({ reason: "Unverified", detail: error.message })
+const cut = (error: ReadError | Overloaded): BodyError =>
+  new BodyError({ reason: error._tag === "Overloaded" ? "Overloaded" : "Unverified", detail: error.message })
 
 /** A chunk's part of the range: bytes [from, to) of its plaintext. */
 interface Piece extends ManifestEntry {
@@ -139,15 +181,24 @@ const readPage = Effect.fnUntraced(function*(fetch: FetchService, entry: Manifes
   return page.entries
 })
 
-const fetchBatch = Effect.fnUntraced(function*(fetch: FetchService, cursor: Cursor) {
-  const pieces = yield* cursor.take(readBatchBytesMax)
+/** What a batch holds while it is fetched, at most: its last chunk may go over. Sealed and opened, it is there twice. */
+const batchHeldBytesMax = 2 * (readBatchBytesMax + chunkSizeBytesMax)
+
+/** The next pieces: a batch of them, or only one where memory is short. */
+const fetchBatch = ({ cursor, fetch, reads, share }: Source, begun: boolean): Batch => Effect.gen(function*() {
+  const pieces = yield* cursor.take(reads.isPlentiful(batchHeldBytesMax) ? readBatchBytesMax : 1)
+  const bytes = pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0)
+  // Whose head is sent can be refused no more: it goes before those who are yet to begin.
+  yield* share.more(2 * bytes, begun)
   const chunks = yield* fetch.chunks(pieces.map((piece) => piece.chunk))
+  share.less(bytes)
   for (const [index, piece] of pieces.entries()) {
     if (chunks[index]!.length === piece.sizeBytes) continue
     const detail = `chunk ${piece.chunk} has ${chunks[index]!.length} bytes, its manifest says ${piece.sizeBytes}`
     return yield* new ReadError({ reason: "Damaged", detail })
   }
-  return ownedEach(pieces.map((piece, index) => chunks[index]!.subarray(piece.from, piece.to)))
+  const views = ownedEach(pieces.map((piece, index) => chunks[index]!.subarray(piece.from, piece.to)))
+  return views.map((view, index) => ({ bytes: view, heldBytes: pieces[index]!.sizeBytes }))
 })
 
 /** Who pulls bytes owns them and may give their memory back: a chunk that comes again gets memory of its own. */
@@ -160,8 +211,9 @@ const ownedEach = (views: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> 
   })
 }
 
-const allEntries = Effect.fnUntraced(function*(fetch: FetchService, manifest: Manifest) {
+const allEntries = Effect.fnUntraced(function*(fetch: FetchService, reads: Allowance, manifest: Manifest) {
   if (manifest._tag === "Inline") return []
+  if (manifest._tag === "Pages") yield* (yield* shareOf(reads)).more(joinHeldBytes)
   const entries: Array<ManifestEntry> = []
   const cursor = makeCursor(fetch, manifest, 0, Number.MAX_SAFE_INTEGER)
   while (!cursor.done()) {

@@ -9,13 +9,14 @@
  *      own sync covers (R3);
  *   3. arrivals and blocks are named by a commit or, where none was proposed, removed.
  */
-import { Effect, Fiber, Semaphore } from "effect"
+import { Effect, Fiber } from "effect"
+import { type AllowancesService, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import { copyOf, release } from "./base/bytes.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
-  blockSizeBytesTarget, bodyBytesInFlightMax, commitMovesMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
-  manifestPageEntriesMax, unitBuffersKeptMax, unitBytes, uploadBytesMax
+  blockSizeBytesTarget, commitMovesMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
+  manifestPageEntriesMax, smallBodyBytesMax, unitBuffersKeptMax, unitBytes, uploadBytesMax
 } from "./base/limits.ts"
 import type { BlockError, BlocksService } from "./block/BlockService.ts"
 import { hasRoom } from "./block/Block.ts"
@@ -61,13 +62,11 @@ export interface IngestRooms {
   readonly blocks: BlocksService
   readonly fetch: FetchService
   readonly pins: PinsService
-  /** Bytes that bodies under way may hold. */
-  readonly room: Semaphore.Semaphore
+  /** Memory that bodies under way may hold. */
+  readonly allowances: AllowancesService
   /** Buffers of unitBytes that wait for the next unit. */
   readonly buffers: Array<Uint8Array>
 }
-
-export const makeRoom = (): Semaphore.Semaphore => Semaphore.makeUnsafe(bodyBytesInFlightMax)
 
 /** A sealed chunk that has no place yet; `entry` is the first of the object's entries that names it. */
 export interface Fresh {
@@ -107,10 +106,15 @@ export interface Upload {
   proposed: boolean
 }
 
-/** Waits for room in memory, and sees to it that what no commit names is removed when the scope closes. */
+/**
+ * Waits for memory, all that the upload will need at once: who waits for it holds none, so no two wait for one another.
+ * Sees to it that what no commit names is removed when the scope closes.
+ */
 export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeBytes: number | undefined) {
   const expected = sizeBytes === undefined ? uploadBytesMax : Math.min(2 * sizeBytes + 1, uploadBytesMax)
-  yield* Semaphore.takeScoped(rooms.room, expected)
+  const { bodies, smallBodies } = rooms.allowances
+  const share = yield* shareOf(sizeBytes !== undefined && sizeBytes <= smallBodyBytesMax ? smallBodies : bodies)
+  yield* share.more(expected)
   const upload: Upload = {
     sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], restBytes: 0, writing: undefined,
     arrivals: [], healed: [], blocks: [], placed: 0, walEpoch: undefined, proposed: false

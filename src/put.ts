@@ -1,5 +1,6 @@
 /** PUT until acknowledged: gateway -> chunker -> sealer -> wal -> namespace. */
 import { Context, Effect, Fiber, Layer } from "effect"
+import { Allowances, type Overloaded } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import type { UploadId } from "./base/ids.ts"
 import { unitsSealingMax } from "./base/limits.ts"
@@ -11,7 +12,7 @@ import { contentOf, inlineContent } from "./content.ts"
 import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
 import {
-  beginUpload, blockWritten, collect, cutAndName, type Fresh, heal, type IngestRooms, type IngestSizes, ingestSizes, journal, lookUp, makeRoom, propose, seal,
+  beginUpload, blockWritten, collect, cutAndName, type Fresh, heal, type IngestRooms, type IngestSizes, ingestSizes, journal, lookUp, propose, seal,
   unitsOf, type Upload
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
@@ -78,7 +79,7 @@ export interface Stored {
   readonly modifiedMs: number
 }
 
-export type PutError = Refused | Unavailable | BodyError | ComputeError
+export type PutError = Refused | Unavailable | BodyError | ComputeError | Overloaded
 
 export interface PutService {
   readonly object: (request: PutRequest) => Effect.Effect<Stored, PutError>
@@ -96,12 +97,12 @@ export interface PutOptions {
 }
 
 export class Put extends Context.Service<Put, PutService>()("ouroborosdb/Put") {
-  static readonly layer = (options: PutOptions): Layer.Layer<Put, never, Wal | Namespace | Blocks | Compute | Entropy | Pins | Fetch | Get> =>
+  static readonly layer = (options: PutOptions): Layer.Layer<Put, never, Wal | Namespace | Blocks | Compute | Entropy | Pins | Fetch | Get | Allowances> =>
     Layer.effect(Put, Effect.gen(function*() {
       const rooms: IngestRooms = {
         sizes: { ...ingestSizes(options.chunker), ...options.sizes }, vault: vaultOf(options.keys), compute: yield* Compute,
         entropy: yield* Entropy, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch,
-        room: makeRoom(), buffers: []
+        allowances: yield* Allowances, buffers: []
       }
       const get = yield* Get
       return {

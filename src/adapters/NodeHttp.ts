@@ -16,7 +16,7 @@ import {
 } from "../ports/HttpListener.ts"
 import { drain, type RequestBody, requestBody, restIsLarge } from "./HttpBody.ts"
 
-type Handler = (request: HttpRequest) => Effect.Effect<HttpResponse>
+type Handler = (request: HttpRequest) => Effect.Effect<HttpResponse, never, Scope.Scope>
 
 const serverOptions: http.ServerOptions = {
   requestTimeout: 0,
@@ -89,8 +89,8 @@ const serve = (server: Server, secure: boolean, context: Context.Context<never>,
     // Without a listener, an aborted upload would be an uncaught error; `body` reports it to who pulls.
     request.on("error", () => undefined)
     response.on("error", () => undefined)
-    const fiber = fork(Effect.flatMap(handler(toRequest(request, body, secure, passage)), (reply) =>
-      send(server, request, response, body, reply, passage)))
+    const fiber = fork(Effect.scoped(Effect.flatMap(handler(toRequest(request, body, secure, passage)), (reply) =>
+      send(server, request, response, body, reply, passage))))
     response.on("close", () => {
       if (!response.writableFinished) fiber.interruptUnsafe()
       if (!server.listening) server.closeIdleConnections()

@@ -30,9 +30,26 @@ export const blockReadGapBytesMax = 64 * KiB
 export const blockReadRunBytesMax = 4 * MiB
 /** Block files kept open between reads. */
 export const blockFilesOpenMax = 64
+/** S3 requests under way; as many more wait for a place, for a short time, before they are refused (SlowDown). */
+export const requestsMax = 1024
+export const requestsQueuedMax = 512
+export const requestsWaitMsMax = 5_000
 /** PUT: what all bodies under way may hold in memory, and one of them; more bodies wait for room. */
 export const bodyBytesInFlightMax = 192 * MiB
 export const uploadBytesMax = 64 * MiB
+/** Bodies up to this size have memory of their own, for which no large one makes them wait. */
+export const smallBodyBytesMax = 1 * MiB
+export const smallBodyBytesInFlightMax = 32 * MiB
+/** GET: what all bodies under way may hold in memory. */
+export const readBytesInFlightMax = 192 * MiB
+/** What the chunk entries of a part take while parts are joined. */
+export const joinHeldBytes = 2 * MiB
+/** Who waits for such memory: how many, how long while nobody gives any back, and how long in all; then SlowDown. */
+export const memoryWaitersMax = 256
+export const memoryStallMsMax = 10_000
+export const memoryWaitMsMax = 50_000
+/** One line about refusals in this time; all are counted. */
+export const overloadLogMs = 60_000
 /** Units of one body that are sealed while the next one is read, and buffers of units kept for the next body. */
 export const unitsSealingMax = 2
 export const unitBuffersKeptMax = 16

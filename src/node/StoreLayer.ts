@@ -4,6 +4,7 @@
  */
 import { Effect, Layer } from "effect"
 import { type RestartId, type StoreId, defaultTenant, idOf } from "../base/ids.ts"
+import { Allowances, type AllowanceSizes } from "../allowance.ts"
 import { Blocks } from "../block/BlockService.ts"
 import { defaultChunkerOptions } from "../chunker/ChunkerOptions.ts"
 import { Fetch } from "../fetch.ts"
@@ -31,6 +32,7 @@ export interface StoreOptions {
   readonly sizes?: Partial<IngestSizes>
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
   readonly settle?: SettleOptions
+  readonly allowances?: Partial<AllowanceSizes>
   readonly namespace?: Pick<NamespaceLayer.NamespaceOptions, "applied">
   /** The index is rebuilt from checkpoint and journal, whatever it holds. */
   readonly rebuildIndex?: boolean
@@ -80,6 +82,7 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(namespace),
     Layer.provideMerge(WalCommitLog.layer),
     Layer.provideMerge(state),
-    Layer.provideMerge(wal)
+    Layer.provideMerge(wal),
+    Layer.provideMerge(Allowances.layer(options.allowances))
   )
 }

@@ -5,8 +5,8 @@
 import { Data, type Effect } from "effect"
 
 export class BodyError extends Data.TaggedError("BodyError")<{
-  /** Aborted: the peer went away. Stalled: no progress in time. The rest: what arrived is not what was announced. */
-  readonly reason: "Aborted" | "Stalled" | "TooShort" | "TooLong" | "Malformed" | "Unverified" | "BadDigest" | "BadChecksum" | "ContentHashMismatch"
+  /** Aborted: the peer went away. Stalled: no progress in time. Overloaded: no memory in time. The rest: what arrived is not what was announced. */
+  readonly reason: "Aborted" | "Stalled" | "Overloaded" | "TooShort" | "TooLong" | "Malformed" | "Unverified" | "BadDigest" | "BadChecksum" | "ContentHashMismatch"
   readonly detail: string
 }> {
   override get message(): string {

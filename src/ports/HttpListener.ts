@@ -74,10 +74,13 @@ export interface Listener {
 }
 
 export interface HttpListenerService {
-  /** Serves until the scope closes: then no new connection, and requests in flight finish within a bound. */
+  /**
+   * Serves until the scope closes: then no new connection, and requests in flight finish within a bound. The handler's
+   * scope lasts until its response is sent or its client is gone: what works or holds for a request ends with it.
+   */
   readonly listen: (
     options: ListenOptions,
-    handler: (request: HttpRequest) => Effect.Effect<HttpResponse>
+    handler: (request: HttpRequest) => Effect.Effect<HttpResponse, never, Scope.Scope>
   ) => Effect.Effect<Listener, ListenError, Scope.Scope>
 }
 

@@ -24,14 +24,11 @@ export interface Scene {
 
 export const startMs = Date.UTC(2026, 10, 20, 12, 0, 0)
 
-const wholeBody = async (body: Body): Promise<Uint8Array> => {
+const wholeBody = Effect.fnUntraced(function*(body: Body) {
   const parts: Array<Uint8Array> = []
-  while (true) {
-    const bytes = await Effect.runPromise(body.next)
-    if (bytes === undefined) return Buffer.concat(parts)
-    parts.push(bytes)
-  }
-}
+  for (let bytes = yield* body.next; bytes !== undefined; bytes = yield* body.next) parts.push(bytes)
+  return Buffer.concat(parts)
+})
 
 /** A clock that stands at the scene's time. */
 const clockOf = (scene: { readonly nowMs: number }): Clock.Clock => ({
@@ -54,8 +51,11 @@ export const makeScene = async (options: Partial<S3Options> = {}): Promise<Scene
     ...options
   }).pipe(Effect.provide(memoryStore())))
   const send = async (request: HttpRequest): Promise<Answer> => {
-    const response = await Effect.runPromise(Effect.provideService(handler(request), Clock.Clock, clock))
-    const bytes = response.body === undefined ? new Uint8Array(0) : response.body instanceof Uint8Array ? response.body : await wholeBody(response.body)
+    const [response, bytes] = await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
+      const answer = yield* Effect.provideService(handler(request), Clock.Clock, clock)
+      const { body } = answer
+      return [answer, body === undefined ? new Uint8Array(0) : body instanceof Uint8Array ? body : yield* wholeBody(body)] as const
+    })))
     return { status: response.status, headers: new Map(response.headers), bytes, text: Buffer.from(bytes).toString("utf8") }
   }
   return Object.assign(time, {

@@ -6,7 +6,8 @@ import { toHex } from "../../src/base/bytes.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { contentOf } from "../../src/content.ts"
 import { Fetch } from "../../src/fetch.ts"
-import { beginUpload, collect, cutAndName, type IngestRooms, ingestSizes, journal, lookUp, makeRoom, propose, seal, unitsOf } from "../../src/ingest.ts"
+import { Allowances } from "../../src/allowance.ts"
+import { beginUpload, collect, cutAndName, type IngestRooms, ingestSizes, journal, lookUp, propose, seal, unitsOf } from "../../src/ingest.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { finishManifest } from "../../src/pages.ts"
 import { Pins } from "../../src/pins.ts"
@@ -30,7 +31,7 @@ const failNextSync = (disk: MemoryDisk, fault: DiskFault): void => {
 const ingestRooms = Effect.gen(function*() {
   const rooms: IngestRooms = {
     sizes: { ...ingestSizes(tiny.settings!.chunks!), ...tiny.sizes }, vault: vaultOf(keys), compute: yield* Compute, entropy: yield* Entropy,
-    wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch, room: makeRoom(), buffers: []
+    wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch, allowances: yield* Allowances, buffers: []
   }
   return rooms
 })

@@ -23,5 +23,5 @@ export const versionOf = (key: string) =>
 export const get = (key: string, start?: number, end?: number) =>
   Effect.gen(function*() {
     const version = yield* versionOf(key)
-    return yield* readAll(yield* (yield* Get).open(version, start, end))
+    return yield* Effect.scoped(Effect.flatMap((yield* Get).open(version, start, end), readAll))
   })

@@ -42,7 +42,7 @@ export const orFaulty = <A, E, R>(world: World, what: string, effect: Effect.Eff
 export const checkBytes = (world: World, what: string, version: ObjectVersion, bytes: Uint8Array, start = 0, end = bytes.length) =>
   Effect.gen(function*() {
     claim(version.sizeBytes === bytes.length, `${what} has ${version.sizeBytes} bytes, not ${bytes.length}`)
-    const read = yield* orFaulty(world, what, Effect.flatMap((yield* Get).open(version, start, end), readAll))
+    const read = yield* orFaulty(world, what, Effect.scoped(Effect.flatMap((yield* Get).open(version, start, end), readAll)))
     claim(read === undefined || equalBytes(read, bytes.subarray(start, end)), `${what} [${start}, ${end}) bit for bit`)
   })
 

@@ -7,7 +7,7 @@ import { type ByteRange, parseCopyRange } from "./ByteRange.ts"
 import { algorithms, checkValue, claimOf, elementOf, headerOf, requestedAlgorithm } from "./Checksums.ts"
 import { parseEtags, writeCondition } from "./Conditions.ts"
 import { readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
-import { blameStore, findSource, resultElements, sourceBody } from "./ObjectCopy.ts"
+import { blameStore, findSource, laterBody, resultElements, sourceBody } from "./ObjectCopy.ts"
 import { storedHeaders, tooLarge } from "./ObjectWrite.ts"
 import { type Call, type Header, type Operation, orFail, payloadOf, reply, type Rooms, xmlOf, xmlReply } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
@@ -107,7 +107,7 @@ export const uploadPartCopy: Operation = Effect.fnUntraced(function*(rooms: Room
   const found = yield* findSource(rooms, call)
   const range = yield* orFail(copyRange(call, found.version.sizeBytes))
   if (range.end - range.start > singlePutBytesMax) return yield* tooLarge(range.end - range.start)
-  const source = yield* rooms.get.open(found.version, range.start, range.end)
+  const source = yield* laterBody(rooms, found.version, range.start, range.end)
   const stored = yield* blameStore(rooms.put.part({
     bucket: call.bucket, key: call.key, upload, partNumber, ...sourceBody(rooms, source, info.checksum?.algorithm)
   }))

@@ -1,8 +1,8 @@
 /** ObjectCopy: CopyObject and the source of UploadPartCopy. It sits between the router and namespace, get, put. */
-import { Effect } from "effect"
+import { Effect, Scope } from "effect"
 import { singlePutBytesMax } from "../../base/limits.ts"
 import type { Attributes, ChecksumAlgorithm, ObjectVersion } from "../../namespace/Model.ts"
-import type { Body, BodyError } from "../../ports/Body.ts"
+import { type Body, BodyError } from "../../ports/Body.ts"
 import type { BodySummary, PutError, Stored } from "../../put.ts"
 import { requestedAlgorithm, elementOf, makeHasher } from "./Checksums.ts"
 import { judgeCopy, writeCondition } from "./Conditions.ts"
@@ -10,7 +10,7 @@ import { formatIso } from "./HttpDate.ts"
 import { readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
 import { versionHeaders } from "./ObjectRead.ts"
 import { type Call, type Header, type Operation, orFail, type Rooms, versionIdOf, xmlReply } from "./Operation.ts"
-import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
+import { invalidArgument, type OperationError, S3Error, s3Error, slowDown } from "./S3Error.ts"
 import { parseQuery, percentDecode } from "./S3Request.ts"
 import { document, element } from "./XmlOut.ts"
 import { toBase64 } from "../../base/bytes.ts"
@@ -101,21 +101,41 @@ export const sourceBody = (rooms: Rooms, body: Body, algorithm: ChecksumAlgorith
   }
 }
 
-/** A body of our own that fails is damage in the store, no fault of the client. */
+/**
+ * Bytes of a version, opened by the first pull: by then the write has its memory. So a copy waits for memory of reads
+ * while it holds memory of writes, and never the other way round: no two copies wait for one another.
+ */
+export const laterBody = (rooms: Rooms, version: ObjectVersion, start = 0, end = version.sizeBytes): Effect.Effect<Body, never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => {
+    let opened: Body | undefined
+    const open = rooms.get.open(version, start, end).pipe(
+      Scope.provide(scope),
+      Effect.mapError((error) => new BodyError({ reason: error._tag === "Overloaded" ? "Overloaded" : "Unverified", detail: error.message }))
+    )
+    return {
+      sizeBytes: end - start,
+      next: Effect.suspend(() => opened?.next ?? Effect.flatMap(open, (body) => {
+        opened = body
+        return body.next
+      }))
+    }
+  })
+
+/** A body of our own that fails is damage in the store, no fault of the client; or the store has too much to do. */
 export const blameStore = <A>(write: Effect.Effect<A, PutError>): Effect.Effect<A, Exclude<PutError, BodyError> | S3Error> =>
   Effect.catchTag(write, "BodyError", (error) =>
-    Effect.fail(s3Error("InternalError", `The bytes of the copy's source cannot be read as they were written: ${error.detail}`)))
+    Effect.fail(error.reason === "Overloaded" ? slowDown : s3Error("InternalError", `The bytes of the copy's source cannot be read as they were written: ${error.detail}`)))
 
 const store = Effect.fnUntraced(function*(
   rooms: Rooms, call: Call, version: ObjectVersion, attributes: Attributes
-): Effect.fn.Return<Stored, OperationError> {
+): Effect.fn.Return<Stored, OperationError, Scope.Scope> {
   const algorithm = yield* orFail(requestedAlgorithm(call.request.headers))
   const condition = writeCondition(call.request)
   const target = { bucket: call.bucket, key: call.key, attributes, ...(condition === undefined ? {} : { condition }) }
   if (algorithm === undefined || (version.checksum?.algorithm === algorithm && version.checksum.type === "FULL_OBJECT")) {
     return yield* rooms.put.copy({ ...target, source: version })
   }
-  const body = yield* rooms.get.open(version)
+  const body = yield* laterBody(rooms, version)
   return yield* blameStore(rooms.put.object({ ...target, ...sourceBody(rooms, body, algorithm) }))
 })
 

@@ -1,5 +1,5 @@
 /** ObjectRead: GET and HEAD of an object. It sits between the router and namespace (the version), get (its bytes). */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, type Scope } from "effect"
 import { millisOf } from "../../base/time.ts"
 import type { ObjectVersion } from "../../namespace/Model.ts"
 import { type ByteRange, contentRange, parseRange } from "./ByteRange.ts"
@@ -108,7 +108,7 @@ export const findVersion = (rooms: Rooms, call: Call, at: number): Effect.Effect
     version.deleteMarker ? Effect.fail(markerError(call, version, versionId !== undefined, at)) : Effect.succeed(version))
 }
 
-const read = Effect.fnUntraced(function*(rooms: Rooms, call: Call, withBody: boolean): Effect.fn.Return<Reply, OperationError> {
+const read = Effect.fnUntraced(function*(rooms: Rooms, call: Call, withBody: boolean): Effect.fn.Return<Reply, OperationError, Scope.Scope> {
   const at = yield* pointOf(rooms, call)
   const version = yield* findVersion(rooms, call, at)
   const named = yield* versionHeaders(rooms, call.bucket, version, at)

@@ -2,7 +2,9 @@
  * Operation: what an S3 operation is given (Rooms, Call) and what it answers (Reply). It sits between the handler,
  * which authenticates and routes, and the files that carry operations out.
  */
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
+import { type AllowancesService, shareOf } from "../../allowance.ts"
+import { xmlBodyBytesMax } from "../../base/limits.ts"
 import type { Get } from "../../get.ts"
 import type { AsOf, BucketInfo, ChecksumAlgorithm } from "../../namespace/Model.ts"
 import type { AsOfRefused, NamespaceService, Refused } from "../../namespace/Namespace.ts"
@@ -23,6 +25,7 @@ export interface Rooms {
   readonly put: typeof Put.Service
   readonly get: typeof Get.Service
   readonly entropy: EntropyService
+  readonly allowances: AllowancesService
   readonly crc64: Crc64
   readonly region: string
   readonly wantsMd5: (sizeBytes: number) => boolean
@@ -46,7 +49,8 @@ export interface Reply {
   readonly commit: number
 }
 
-export type Operation = (rooms: Rooms, call: Call) => Effect.Effect<Reply, OperationError>
+/** The scope is the request's: it ends when the response is sent, or the client gone. */
+export type Operation = (rooms: Rooms, call: Call) => Effect.Effect<Reply, OperationError, Scope.Scope>
 
 export const reply = (status: number, commit: number, headers: ReadonlyArray<Header> = []): Reply => ({ status, headers, body: undefined, commit })
 
@@ -80,14 +84,17 @@ export const payloadOf = (rooms: Rooms, call: Call, options: { readonly part: bo
   })
 }
 
-/** The verified bytes of a small body; empty where the client sent none. */
-export const bytesOf = (rooms: Rooms, call: Call): Effect.Effect<Uint8Array, OperationError> => {
-  const payload = openPayload(call.request, call.identity.payload, { crc64: rooms.crc64, wantsMd5: () => false })
-  return payload instanceof S3Error ? Effect.fail(payload) : readWhole(payload)
-}
+/** The verified bytes of a small body, in memory that the request holds to its end; empty where the client sent none. */
+export const bytesOf = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Return<Uint8Array, OperationError, Scope.Scope> {
+  const payload = yield* orFail(openPayload(call.request, call.identity.payload, { crc64: rooms.crc64, wantsMd5: () => false }))
+  if (payload.sizeBytes > 0 && payload.sizeBytes <= xmlBodyBytesMax) {
+    yield* (yield* shareOf(rooms.allowances.smallBodies)).more(payload.sizeBytes)
+  }
+  return yield* readWhole(payload)
+})
 
 /** The verified XML body with one of the given roots. */
-export const xmlOf = (rooms: Rooms, call: Call, ...roots: ReadonlyArray<string>): Effect.Effect<XmlNode, OperationError> =>
+export const xmlOf = (rooms: Rooms, call: Call, ...roots: ReadonlyArray<string>): Effect.Effect<XmlNode, OperationError, Scope.Scope> =>
   Effect.flatMap(bytesOf(rooms, call), (bytes) => orFail(parseXml(bytes, ...roots)))
 
 /** A whole number of the query in [min, max]; above max it is max, as S3 has it. InvalidArgument for anything else. */

@@ -5,6 +5,7 @@
 import { Data } from "effect"
 import { unreachable } from "../../base/assert.ts"
 import { retryAfterSeconds } from "../../base/limits.ts"
+import type { Overloaded } from "../../allowance.ts"
 import type { ReadError } from "../../get.ts"
 import type { Refusal } from "../../namespace/Model.ts"
 import type { AsOfRefused, Refused, Unavailable } from "../../namespace/Namespace.ts"
@@ -87,7 +88,7 @@ export const invalidArgument = (name: string, value: string, detail: string): S3
   new S3Error({ code: "InvalidArgument", detail, extra: [["ArgumentName", name], ["ArgumentValue", value]] })
 
 /** All that an operation of the gateway may fail with. */
-export type OperationError = S3Error | Refused | AsOfRefused | Unavailable | BodyError | ComputeError | ReadError
+export type OperationError = S3Error | Refused | AsOfRefused | Unavailable | BodyError | ComputeError | ReadError | Overloaded
 
 export const codeOfRefusal = (refusal: Refusal): S3Code => {
   switch (refusal) {
@@ -114,6 +115,9 @@ export const codeOfRefusal = (refusal: Refusal): S3Code => {
 
 const retryLater = [["retry-after", String(retryAfterSeconds)]] as const
 
+/** Too much to do at the moment. The client's own retry comes later. */
+export const slowDown: S3Error = new S3Error({ code: "SlowDown", headers: retryLater })
+
 const ofBody = (error: BodyError): S3Error => {
   switch (error.reason) {
     case "Aborted":
@@ -122,6 +126,8 @@ const ofBody = (error: BodyError): S3Error => {
       return s3Error("IncompleteBody", `${messageOf("IncompleteBody")} (${error.detail})`)
     case "Stalled":
       return s3Error("RequestTimeout")
+    case "Overloaded":
+      return slowDown
     case "Malformed":
       return s3Error("InvalidRequest", `The body is malformed: ${error.detail}`)
     case "Unverified":
@@ -170,6 +176,8 @@ export const toS3Error = (error: OperationError): S3Error => {
       return ofUnavailable(error)
     case "BodyError":
       return ofBody(error)
+    case "Overloaded":
+      return slowDown
     case "ComputeError":
       return s3Error("InternalError", `A worker of the store failed: ${error.kernel}.`)
     case "ReadError":

@@ -3,7 +3,8 @@
  * S3 operations: it tells the request apart, authenticates, routes, authorizes, runs, and turns every error, expected or
  * not, into S3's XML. It never fails.
  */
-import { Cause, Effect, LogLevel, Option, References } from "effect"
+import { Cause, Effect, LogLevel, Option, References, type Scope } from "effect"
+import { Allowances } from "../../allowance.ts"
 import { toBase64, toHex } from "../../base/bytes.ts"
 import { objectBytesMax, slowRequestMsDefault } from "../../base/limits.ts"
 import { Get } from "../../get.ts"
@@ -14,6 +15,7 @@ import { Metrics } from "../../ports/Metrics.ts"
 import { Put } from "../../put.ts"
 import { categoryOf } from "../ErrorCategory.ts"
 import { type Exchange, RequestBook } from "../RequestBook.ts"
+import { admit } from "./Admission.ts"
 import { asOfHeader, commitHeader, parseAsOf } from "./AsOfHeader.ts"
 import { authenticate, type Credentials, makeAuthenticator } from "./Authentication.ts"
 import { type Crc64, makeCrc64 } from "./Checksums.ts"
@@ -42,7 +44,8 @@ export interface S3Options {
   readonly crc64?: Crc64
 }
 
-export type S3Handler = (request: HttpRequest) => Effect.Effect<HttpResponse>
+/** The scope lasts until the response is sent, or its client gone. */
+export type S3Handler = (request: HttpRequest) => Effect.Effect<HttpResponse, never, Scope.Scope>
 
 const server: Header = ["server", "OuroborosDB"]
 const REQUEST_ID_BYTES = 8
@@ -101,7 +104,7 @@ const refuse = (desk: Desk, exchange: Exchange, http: HttpRequest, error: S3Erro
 }
 
 /** The operation's effect, or the error that keeps it from running. */
-const prepare = (desk: Desk, exchange: Exchange, request: S3Request, nowMs: number): Effect.Effect<Reply, OperationError> => {
+const prepare = (desk: Desk, exchange: Exchange, request: S3Request, nowMs: number): Effect.Effect<Reply, OperationError, Scope.Scope> => {
   const identity = authenticate(desk.authenticator, request, nowMs)
   if (identity instanceof S3Error) return Effect.fail(identity)
   const routed = route(request)
@@ -135,18 +138,19 @@ const explain = (desk: Desk, exchange: Exchange, http: HttpRequest, cause: Cause
   const response = refuse(desk, exchange, http, error)
   const { status } = response
   if (status >= 400) exchange.category = categoryOf(found.value, status, error.code)
-  return status < 500 || status === 501
+  // Of refusals for lack of room there may be thousands: the allowance has a line for them, in a while.
+  return status < 500 || status === 501 || found.value._tag === "Overloaded"
     ? Effect.succeed(response)
     : Effect.as(Effect.logWarning(`${http.method} answered ${status}: ${found.value.message}`), response)
 }
 
-const handle = (desk: Desk) => (http: HttpRequest): Effect.Effect<HttpResponse> =>
+const handle = (desk: Desk) => (http: HttpRequest): Effect.Effect<HttpResponse, never, Scope.Scope> =>
   Effect.clockWith((clock) => {
     const exchange = desk.book.open(http, desk.nextId(), clock)
-    const work = Effect.suspend(() => {
+    const work = admit(desk.rooms.allowances.requests, Effect.suspend(() => {
       const request = readRequest(http, desk.domains)
       return request instanceof S3Error ? Effect.fail(request) : prepare(desk, exchange, request, clock.currentTimeMillisUnsafe())
-    })
+    }))
     const answered = Effect.matchCauseEffect(work, {
       onSuccess: (reply) => Effect.succeed(finish(desk, exchange, reply)),
       onFailure: (cause) => explain(desk, exchange, http, cause)
@@ -156,7 +160,7 @@ const handle = (desk: Desk) => (http: HttpRequest): Effect.Effect<HttpResponse> 
   })
 
 /** The handler over the store's services. Making it starts the CRC64 engine, once. */
-export const makeS3Handler = (options: S3Options): Effect.Effect<S3Handler, never, Namespace | Put | Get | Entropy> =>
+export const makeS3Handler = (options: S3Options): Effect.Effect<S3Handler, never, Namespace | Put | Get | Entropy | Allowances> =>
   Effect.gen(function*() {
     const entropy = yield* Entropy
     const always = options.md5EtagBytesMax >= objectBytesMax
@@ -165,6 +169,7 @@ export const makeS3Handler = (options: S3Options): Effect.Effect<S3Handler, neve
       put: yield* Put,
       get: yield* Get,
       entropy,
+      allowances: yield* Allowances,
       crc64: options.crc64 ?? (yield* makeCrc64),
       region: options.region ?? "us-east-1",
       alwaysMd5: always,
