@@ -115,12 +115,13 @@ export class Allowance {
   }
 
   readonly #patience = Effect.fnUntraced(function*(this: Allowance, urgent: boolean): Effect.fn.Return<never, Overloaded> {
-    const { stallMsMax, waitMsMax } = this.bounds
-    for (let waitedMs = 0; urgent || waitedMs < waitMsMax;) {
+    const { stallMsMax } = this.bounds
+    const waitMsMax = urgent ? Number.POSITIVE_INFINITY : this.bounds.waitMsMax
+    for (let leftMs = waitMsMax; leftMs > 0;) {
       const before = this.#returns
-      const sleepMs = urgent ? stallMsMax : Math.min(stallMsMax, waitMsMax - waitedMs)
+      const sleepMs = Math.min(stallMsMax, leftMs)
       yield* Effect.sleep(sleepMs)
-      waitedMs += sleepMs
+      leftMs -= sleepMs
       if (this.#returns === before) return yield* this.#refuse(`nothing was given back for ${sleepMs} ms`)
     }
     return yield* this.#refuse(`no turn came in ${waitMsMax} ms`)
