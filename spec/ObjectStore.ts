@@ -30,6 +30,8 @@ interface Upload {
 
 interface Bucket {
   readonly name: string
+  /** The commit that made it: a name may come to mean another bucket. */
+  readonly born: number
   readonly versioning: Versioning
   /** What S3 lists, newest first by key. */
   readonly versions: ReadonlyMap<string, ReadonlyArray<Version>>
@@ -86,6 +88,7 @@ export class ObjectStore {
   /** The store after each commit; the first is the empty one. */
   readonly commits: Array<Buckets> = [new Map()]
   readonly uploads = new Map<string, Upload>()
+  oldestReadable = 0
   readonly #completed = new Map<string, { readonly upload: Upload; readonly parts: string; readonly outcome: Outcome }>()
 
   get head(): number {
@@ -93,8 +96,8 @@ export class ObjectStore {
   }
 
   createBucket(name: string): Outcome {
-    return this.#commit(name, (bucket) => (bucket === undefined
-      ? [done, { name, versioning: "Unversioned", versions: new Map() }]
+    return this.#commit(name, (bucket, born) => (bucket === undefined
+      ? [done, { name, born, versioning: "Unversioned", versions: new Map() }]
       : [refuse("BucketAlreadyOwnedByYou"), bucket]))
   }
 
@@ -108,6 +111,39 @@ export class ObjectStore {
 
   setVersioning(name: string, versioning: "Enabled" | "Suspended"): Outcome {
     return this.#change(name, (bucket) => [done, { ...bucket, versioning }])
+  }
+
+  /** The versions of then, whole: nothing else of the bucket goes back. */
+  rollback(name: string, to: number): Outcome {
+    return this.#change(name, (bucket, sequence) => {
+      const refusal = this.#judgeCommit(to, sequence)
+      if (refusal !== undefined) return [refuse(refusal), bucket]
+      const then = this.#at(to).get(name)
+      return then?.born === bucket.born ? [done, { ...bucket, versions: then.versions }] : [refuse("BucketBornLater"), bucket]
+    })
+  }
+
+  /** A copy of what the source was at a commit, a source that is gone now too. */
+  branch(name: string, source: string, from: number): Outcome {
+    return this.#commit(name, (bucket, sequence) => {
+      const refusal = this.#judgeCommit(from, sequence)
+      if (refusal !== undefined) return [refuse(refusal), bucket]
+      const then = this.#at(from).get(source)
+      if (then === undefined) return [refuse("NoSuchBucket"), bucket]
+      return bucket === undefined ? [done, { ...then, name, born: sequence }] : [refuse("BucketAlreadyOwnedByYou"), bucket]
+    })
+  }
+
+  /** What is before it can neither be read nor gone back to. */
+  raiseHorizon(oldestReadable: number): Outcome {
+    this.other()
+    this.oldestReadable = Math.max(this.oldestReadable, Math.min(oldestReadable, this.head))
+    return done
+  }
+
+  #judgeCommit(asked: number, sequence: number): string | undefined {
+    if (asked >= sequence) return "CommitInFuture"
+    return asked < this.oldestReadable ? "CommitBeforeHorizon" : undefined
   }
 
   put(name: string, key: string, etag: string, body: string, condition: Condition = {}): Outcome {

@@ -118,8 +118,8 @@ export const commitMovesMax = 1024
 export const copiesMax = 16
 /** Intervals of one bucket's lineage (R5). */
 export const lineageIntervalsMax = 64
-/** Versions that one row of history may be hidden and shown again. */
-export const versionHidesMax = 64
+/** Times that one row may be hidden, by branches or after rollbacks: what a byte counts. */
+export const versionHidesMax = 255
 /** Proposals that wait for the journal; more wait outside. */
 export const proposalsQueuedMax = 4096
 /** Entries and bytes of one append to the journal. */

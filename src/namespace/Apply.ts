@@ -12,6 +12,7 @@ import { Chunks } from "./ApplyChunks.ts"
 import { type ApplyContext, type Commit, refused } from "./ApplyCommit.ts"
 import { abortUpload, completeUpload, createUpload, dropParts, putPart } from "./ApplyUploads.ts"
 import { addVersion, deleteTarget, judge } from "./ApplyVersions.ts"
+import { branch, rollback } from "./ApplyHistory.ts"
 import { Draft } from "./Draft.ts"
 import type { Entry } from "./Entry.ts"
 import type { Answer, Change } from "./Model.ts"
@@ -53,6 +54,8 @@ const step = (commit: Commit, change: Change): Answer => {
     case "ChunksHealed":
       commit.chunks.heal(change.arrivals, change.blocks)
       return { _tag: "Done" }
+    case "Branch":
+      return branch(commit, change)
     default: {
       const { tenant, vault, sequence } = commit.entry
       const view = viewAt(commit.draft, tenant, change.bucket, sequence, sequence)
@@ -63,7 +66,7 @@ const step = (commit: Commit, change: Change): Answer => {
   }
 }
 
-type InBucket = Exclude<Change, { readonly _tag: "CreateBucket" | "DropParts" | "StagePage" | "BlockSealed" | "RaiseHorizon" | "ChunksHealed" }>
+type InBucket = Exclude<Change, { readonly _tag: "CreateBucket" | "DropParts" | "StagePage" | "BlockSealed" | "RaiseHorizon" | "ChunksHealed" | "Branch" }>
 
 const stepInBucket = (commit: Commit, view: View, change: InBucket): Answer => {
   switch (change._tag) {
@@ -71,6 +74,8 @@ const stepInBucket = (commit: Commit, view: View, change: InBucket): Answer => {
       return deleteBucket(commit, view)
     case "SetVersioning":
       return setVersioning(commit, view, change)
+    case "Rollback":
+      return rollback(commit, view, change)
     case "PutObject":
       return putObject(commit, view, change)
     case "DeleteObjects":
@@ -95,7 +100,9 @@ const putObject = (commit: Commit, view: View, change: Extract<Change, { readonl
   if (refusal !== undefined) return refused(refusal)
   chunks.arrive(content.arrivals, content.blocks)
   if (!chunks.reference(content.manifest)) return refused("ChunkMissing")
-  const versionId = addVersion(commit, view, key, { kind: "Object", attributes, content }, 0)
+  const added = addVersion(commit, view, key, { kind: "Object", attributes, content }, 0)
+  if (typeof added === "string") return refused(added)
+  const { versionId } = added
   const { etag, checksum } = content
   return { _tag: "Stored", versionId, etag, ...(checksum === undefined ? {} : { checksum }) }
 }

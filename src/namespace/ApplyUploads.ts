@@ -51,7 +51,9 @@ export const completeUpload = (commit: Commit, view: View, change: Of<"CompleteU
   chunks.arrive(content.arrivals, content.blocks)
   if (!chunks.reference(content.manifest)) return refused("ChunkMissing")
   const { attributes } = uploadRow.decode(row)
-  const versionId = addVersion(commit, view, key, { kind: "Object", attributes, content, parts: objectParts }, 0)
+  const added = addVersion(commit, view, key, { kind: "Object", attributes, content, parts: objectParts }, 0)
+  if (typeof added === "string") return refused(added)
+  const { versionId } = added
   const { etag, checksum } = content
   const ended: EndedUploadRow = {
     tenant: entry.tenant, vault: entry.vault, bucket: view.bucket, key,

@@ -3,12 +3,15 @@
  * rows. A row never loses its bytes here: what S3 no longer lists is hidden from a commit on, and history reads it.
  */
 import { assert } from "../base/assert.ts"
+import { versionHidesMax } from "../base/limits.ts"
 import type { Commit } from "./ApplyCommit.ts"
+import { noteChange } from "./ApplyHistory.ts"
 import type { Attributes, Content, DeleteOutcome, DeleteTarget, Manifest, ObjectPart, Refusal, WriteCondition } from "./Model.ts"
-import { currentOf, type Found, nullVersionOf, versionOf, type View } from "./QueryView.ts"
+import { oldestReadable } from "./Query.ts"
+import { currentOf, type Found, isReachable, nullVersionOf, versionOf, type View } from "./QueryView.ts"
 import { childKey, nullVersionKey, versionIdOf, versionKey } from "./Rows.ts"
 import { childRow, nullVersionRow } from "./RowsValue.ts"
-import { encodeVersionRow } from "./RowsVersion.ts"
+import { encodeVersionRow, type Hide } from "./RowsVersion.ts"
 import { encodeVertex, type Vertex, vertexFormat, vertexHead } from "./Vertex.ts"
 
 /** What a new version says of itself; the rest is known only in apply. */
@@ -35,8 +38,13 @@ export const judge = (condition: WriteCondition | undefined, current: Found | un
   return undefined
 }
 
-/** Adds a version as the bucket's versioning says, and answers with its id; undefined where versioning never was on. */
-export const addVersion = (commit: Commit, view: View, key: string, made: NewVersion, ordinal: number): string | undefined => {
+/** The id of a version that was added; undefined where versioning never was on. */
+export interface Added {
+  readonly versionId: string | undefined
+}
+
+/** Adds a version as the bucket's versioning says. Refused, it has changed nothing. */
+export const addVersion = (commit: Commit, view: View, key: string, made: NewVersion, ordinal: number): Added | Refusal => {
   const { draft, entry } = commit
   const { versioning } = view.config
   const nullVersion = versioning !== "Enabled"
@@ -44,7 +52,8 @@ export const addVersion = (commit: Commit, view: View, key: string, made: NewVer
   if (nullVersion) {
     // At most one null version is listed: the new one takes the place of the old.
     const old = versioning === "Unversioned" ? parent : nullVersionOf(draft, view, key)
-    if (old !== undefined) hide(commit, view, key, old)
+    const refusal = old === undefined ? undefined : hide(commit, view, key, old)
+    if (refusal !== undefined) return refusal
   }
   const { sizeBytes, etag, etagIsMd5, checksum, manifest } = made.content
   const vertex: Vertex = {
@@ -62,19 +71,30 @@ export const addVersion = (commit: Commit, view: View, key: string, made: NewVer
   )
   if (parent !== undefined) draft.put(childKey(view.bucket, parent.row.hash, entry.sequence, ordinal), childRow.encode({ key }))
   if (versioning === "Suspended") draft.put(nullVersionKey(view.bucket, key), nullVersionRow.encode({ sequence: entry.sequence, ordinal }))
-  if (versioning === "Unversioned") return undefined
-  return nullVersion ? "null" : versionIdOf(entry.sequence, ordinal)
+  noteChange(commit, view)
+  if (versioning === "Unversioned") return { versionId: undefined }
+  return { versionId: nullVersion ? "null" : versionIdOf(entry.sequence, ordinal) }
 }
 
-/** From this commit on, S3 no longer lists the row in what reads through the bucket. */
-const hide = (commit: Commit, view: View, key: string, found: Found): void => {
+/** From this commit on, S3 no longer lists the row in what reads through the bucket. Refused, it has changed nothing. */
+const hide = (commit: Commit, view: View, key: string, found: Found): Refusal | undefined => {
   const { draft, entry } = commit
-  const row = encodeVersionRow({ ...copyOf(found), hides: [...found.row.hides, { bucket: view.bucket, sequence: entry.sequence }] })
+  const old = found.row.hides.length < versionHidesMax ? found.row.hides : hidesThatMatter(commit, found.row.hides)
+  if (old.length >= versionHidesMax) return "TooManyHides"
+  const row = encodeVersionRow({ ...copyOf(found), hides: [...old, { bucket: view.bucket, sequence: entry.sequence }] })
   // A row of another bucket of the lineage stays where that bucket lists it.
   const rows = found.source === view.bucket ? "hidden" : found.rows
   if (rows !== found.rows) draft.remove(versionKey(found.rows, found.source, key, found.sequence, found.ordinal))
   draft.put(versionKey(rows, found.source, key, found.sequence, found.ordinal), row)
   if (found.row.nullVersion && draft.get(nullVersionKey(view.bucket, key)) !== undefined) draft.remove(nullVersionKey(view.bucket, key))
+  noteChange(commit, view)
+  return undefined
+}
+
+/** Without those of buckets that no read can reach any more. */
+const hidesThatMatter = ({ draft }: Commit, hides: ReadonlyArray<Hide>): ReadonlyArray<Hide> => {
+  const horizon = oldestReadable(draft)
+  return hides.filter(({ bucket }) => isReachable(draft, bucket, horizon))
 }
 
 const copyOf = ({ row }: Found) => ({ nullVersion: row.nullVersion, deleteMarker: row.deleteMarker, hash: row.hash, vertex: row.vertex })
@@ -94,10 +114,12 @@ export const deleteTarget = (commit: Commit, view: View, target: DeleteTarget, o
   const refusal = judge(condition, current)
   if (refusal !== undefined) return { key, deleteMarker: false, refusal }
   if (view.config.versioning === "Unversioned") {
-    if (current !== undefined) hide(commit, view, key, current)
-    return { key, deleteMarker: false }
+    const full = current === undefined ? undefined : hide(commit, view, key, current)
+    return { key, deleteMarker: false, ...(full === undefined ? {} : { refusal: full }) }
   }
-  const deleteMarkerVersionId = addVersion(commit, view, key, marker, ordinal)
+  const added = addVersion(commit, view, key, marker, ordinal)
+  if (typeof added === "string") return { key, deleteMarker: false, refusal: added }
+  const { versionId: deleteMarkerVersionId } = added
   assert(deleteMarkerVersionId !== undefined, "a versioned bucket gives its markers ids")
   return { key, deleteMarker: true, deleteMarkerVersionId }
 }
@@ -108,7 +130,8 @@ const deleteVersion = (commit: Commit, view: View, { key, condition }: DeleteTar
   const refusal = judge(condition, found)
   if (refusal !== undefined) return { key, versionId, deleteMarker: false, refusal }
   if (found === undefined) return { key, versionId, deleteMarker: false }
-  hide(commit, view, key, found)
+  const full = hide(commit, view, key, found)
+  if (full !== undefined) return { key, versionId, deleteMarker: false, refusal: full }
   return found.row.deleteMarker
     ? { key, versionId, deleteMarker: true, deleteMarkerVersionId: versionId }
     : { key, versionId, deleteMarker: false }

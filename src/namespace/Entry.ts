@@ -56,7 +56,9 @@ const change = union<Change>({
   StagePage: [10, struct({ page: chunkId, level: manifestLevel, entries: manifestEntries, arrivals: chunkArrivals, blocks: blockArrivals })],
   BlockSealed: [11, struct({ block: blockArrival, moves: list(move, commitMovesMax) })],
   RaiseHorizon: [12, struct({ oldestReadable: sequence })],
-  ChunksHealed: [13, struct({ arrivals: chunkArrivals, blocks: blockArrivals })]
+  ChunksHealed: [13, struct({ arrivals: chunkArrivals, blocks: blockArrivals })],
+  Rollback: [14, struct({ bucket, to: sequence })],
+  Branch: [15, struct<Fields<"Branch">>({ bucket, source: bucketName, id: bucketId, owner: principal, from: sequence })]
 })
 
 const codec = struct<Entry>({

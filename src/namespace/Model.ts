@@ -142,6 +142,10 @@ export type Change =
   | { readonly _tag: "ChunksHealed"; readonly arrivals: ReadonlyArray<ChunkArrival>; readonly blocks: ReadonlyArray<BlockArrival> }
   /** History before this sequence can no longer be read; never goes back (R5). */
   | { readonly _tag: "RaiseHorizon"; readonly oldestReadable: Sequence }
+  /** What the bucket shows is again what it showed at commit `to` (R5); rolled back to the commit before this one, it is undone. */
+  | { readonly _tag: "Rollback"; readonly bucket: string; readonly to: Sequence }
+  /** A new bucket that shows what `source` showed at commit `from`; from here on each goes its own way (R5). */
+  | { readonly _tag: "Branch"; readonly bucket: string; readonly source: string; readonly id: BucketId; readonly owner: string; readonly from: Sequence }
 
 export interface DeleteOutcome {
   readonly key: string
@@ -167,6 +171,13 @@ export type Refusal =
   | "PreconditionFailed" | "ChunkMissing"
   /** The version asked for is a delete marker (405 by version id, 404 as current). */
   | "DeleteMarker"
+  /** A rollback or branch to a commit at which the bucket of today was not there yet. */
+  | "BucketBornLater"
+  | "CommitInFuture" | "CommitBeforeHorizon"
+  /** One more interval than a bucket may have: it was rolled back, or branched from branches, too often. */
+  | "LineageTooLong"
+  /** The version to be hidden is hidden in as many branches as a row can say. */
+  | "TooManyHides"
 
 export interface BucketInfo {
   readonly id: BucketId

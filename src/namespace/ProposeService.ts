@@ -281,6 +281,8 @@ const sealedOf = (sealer: ValueSealer, entry: Entry): Uint8Array | Exit.Exit<nev
 
 const exitOf = ({ sequence, time, change }: Entry, answer: Answer): Exit.Exit<Committed, Refused> => {
   if (answer._tag !== "Refused") return Exit.succeed({ sequence, time, answer })
-  const bucket = "bucket" in change ? change.bucket : ""
+  // A branch's new name is at fault only where it is taken.
+  const ofSource = change._tag === "Branch" && answer.refusal !== "BucketAlreadyOwnedByYou"
+  const bucket = ofSource ? change.source : "bucket" in change ? change.bucket : ""
   return Exit.fail(new Refused({ refusal: answer.refusal, bucket, sequence, ...("key" in change ? { key: change.key } : {}) }))
 }

@@ -10,7 +10,7 @@ import type { BucketId, Sequence, TenantId } from "../base/ids.ts"
 import type { RowKey, StateReader } from "./State.ts"
 import {
   afterPrefix, bucketConfigKey, bucketConfigPrefix, bucketNameKey, bucketNamePrefix, descendingAt, endOfName, escapeText,
-  nullVersionKey, parseVersionId, pastName, versionKey, versionPrefixLength, versionsPrefix, versionTail, type VersionTable
+  lineageUsersPrefix, nullVersionKey, parseVersionId, pastName, versionKey, versionPrefixLength, versionsPrefix, versionTail, type VersionTable
 } from "./Rows.ts"
 import { type BucketConfigRow, bucketConfigRow, bucketNameRow, type LineageInterval, nullVersionRow } from "./RowsValue.ts"
 import { decodeVersionRow, type VersionRow } from "./RowsVersion.ts"
@@ -50,6 +50,24 @@ export const bucketConfigAt = (reader: StateReader, bucket: BucketId, at: Sequen
   const row = first(reader.scan(bucketConfigKey(bucket, at), afterPrefix(bucketConfigPrefix(bucket))))
   assert(row !== undefined, `bucket ${bucket} has a name and no configuration at commit ${at}`)
   return bucketConfigRow.decode(row[1])
+}
+
+/** Whether any commit from `horizon` on can be read through the bucket: by its name, or by the lineage of another. */
+export const isReachable = (reader: StateReader, bucket: BucketId, horizon: Sequence): boolean => {
+  const users = lineageUsersPrefix(bucket)
+  if (first(reader.scan(users, afterPrefix(users))) !== undefined) return true
+  const prefix = bucketConfigPrefix(bucket)
+  const newest = first(reader.scan(prefix, afterPrefix(prefix)))
+  // A bucket that has left no configuration was dropped for good.
+  if (newest === undefined) return false
+  const { tenant, name } = bucketConfigRow.decode(newest[1])
+  const names = bucketNamePrefix(tenant, name)
+  for (const [key, value] of reader.scan(names, afterPrefix(names))) {
+    if (bucketNameRow.decode(value).bucket === bucket) return true
+    // What the name meant before this commit cannot be read.
+    if (descendingAt(key, key.length - 8) <= horizon) return false
+  }
+  return false
 }
 
 /**

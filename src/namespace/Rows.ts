@@ -14,7 +14,7 @@ import { ordinalMax } from "./Vertex.ts"
 /** First byte of a row's key. Numbers are never reused. */
 export const table = {
   horizon: "\x01", totals: "\x02", commit: "\x03", bucketName: "\x10", bucketConfig: "\x11", version: "\x12", hidden: "\x13",
-  nullVersion: "\x14", child: "\x15", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33"
+  nullVersion: "\x14", child: "\x15", lineageUser: "\x16", lastChange: "\x18", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33"
 } as const
 
 /** Text that is its own escaped form: ASCII without NUL, as most names are. */
@@ -85,6 +85,11 @@ export const bucketNameKey = (tenant: TenantId, name: string, sequence: Sequence
 
 export const bucketConfigPrefix = (bucket: BucketId): RowKey => table.bucketConfig + id(bucket)
 export const bucketConfigKey = (bucket: BucketId, sequence: Sequence): RowKey => bucketConfigPrefix(bucket) + descending(sequence)
+
+/** Buckets other than the source itself whose lineage may show rows of it. */
+export const lineageUsersPrefix = (source: BucketId): RowKey => table.lineageUser + id(source)
+export const lineageUserKey = (source: BucketId, user: BucketId): RowKey => lineageUsersPrefix(source) + id(user)
+export const lastChangeKey = (bucket: BucketId): RowKey => table.lastChange + id(bucket)
 
 /** Bytes of a version row's key before the name, and after it: end of name, sequence, ordinal. */
 export const versionPrefixLength = 17

@@ -101,6 +101,15 @@ export const bucketConfigRow = remembered(row<BucketConfigRow>("bucket config ro
   lineage: list(struct<LineageInterval>({ source: bucketId, from: sequence, to: optional(sequence) }), lineageIntervalsMax)
 })))
 
+/** That a bucket's lineage may show rows of a source; both are in the row's key. */
+export const lineageUserRow = row<object>("lineage user row", struct({}))
+
+/** The newest commit that may have changed what a bucket of several intervals shows. */
+export interface LastChangeRow {
+  readonly sequence: Sequence
+}
+export const lastChangeRow = row<LastChangeRow>("last change row", struct({ sequence }))
+
 /** Which listed version of a key is the null version, once its bucket has been versioned. */
 export interface NullVersionRow {
   readonly sequence: Sequence

@@ -7,7 +7,7 @@ import type { Answer, ObjectVersion, VersionQuery } from "../../src/namespace/Mo
 import { bucketsAt } from "../../src/namespace/Query.ts"
 import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
 import { listUploads } from "../../src/namespace/QueryUploads.ts"
-import { currentOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
+import { currentOf, type Found, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
 import { byBytes, type Condition, ObjectStore, type Outcome, type Target, type Version } from "../../spec/ObjectStore.ts"
 import { attributes, bucketIdOf, contentOf, Machine, tenant, uploadIdOf } from "./store.ts"
 
@@ -15,10 +15,10 @@ const keys = [
   "a", "a/", "a/b", "a/b/c", "a//", "a0", "../x", "/lead", "b", "\0", "a\0", "a\0b", "a\u0001", "é", "😀", "😀/x", "\u{10000}", "\ue000", "\uffff",
   "\ufeffbom", "x".repeat(1024)
 ] as const
-const buckets = ["one", "two"] as const
+const buckets = ["one", "two", "three"] as const
 
 const key = fc.oneof({ weight: 3, arbitrary: fc.constantFrom("a", "a/b", "b") }, { weight: 2, arbitrary: fc.constantFrom(...keys) })
-const bucket = fc.oneof({ weight: 5, arbitrary: fc.constant(buckets[0]) }, { weight: 1, arbitrary: fc.constant(buckets[1]) })
+const bucket = fc.oneof({ weight: 5, arbitrary: fc.constant(buckets[0]) }, { weight: 2, arbitrary: fc.constantFrom(buckets[1], buckets[2]) })
 const etag = fc.constantFrom("*", "etag-v1", "etag-v2")
 const condition: fc.Arbitrary<Condition> = fc.oneof(
   { weight: 3, arbitrary: fc.constant({}) },
@@ -31,6 +31,9 @@ const upload = fc.nat(2)
 const partList = fc.array(fc.record({ number: fc.integer({ min: 1, max: 4 }), text: fc.constantFrom("p", "q") }), { maxLength: 4 })
 
 type Op =
+  | { readonly _tag: "rollback"; readonly bucket: string; readonly back: number }
+  | { readonly _tag: "branch"; readonly bucket: string; readonly source: string; readonly back: number }
+  | { readonly _tag: "horizon"; readonly back: number }
   | { readonly _tag: "create" | "drop"; readonly bucket: string }
   | { readonly _tag: "versioning"; readonly bucket: string; readonly status: "Enabled" | "Suspended" }
   | { readonly _tag: "put"; readonly bucket: string; readonly key: string; readonly text: string; readonly condition: Condition }
@@ -39,6 +42,13 @@ type Op =
   | { readonly _tag: "part"; readonly bucket: string; readonly key: string; readonly upload: number; readonly number: number; readonly text: string; readonly big: boolean }
   | { readonly _tag: "complete"; readonly bucket: string; readonly key: string; readonly upload: number
       readonly parts: ReadonlyArray<{ readonly number: number; readonly text: string }>; readonly condition: Condition; readonly sorted: boolean }
+
+/** Rollback and branch: `back` commits from the newest, below 0 into the future. */
+const historical: fc.Arbitrary<Op> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ _tag: fc.constant("rollback" as const), bucket, back: fc.integer({ min: -1, max: 12 }) }) },
+  { weight: 3, arbitrary: fc.record({ _tag: fc.constant("branch" as const), bucket, source: bucket, back: fc.integer({ min: -1, max: 12 }) }) },
+  { weight: 1, arbitrary: fc.record({ _tag: fc.constant("horizon" as const), back: fc.integer({ min: 0, max: 20 }) }) }
+)
 
 /** One key, its versions and markers: what the general commands reach too seldom. */
 const versioned: fc.Arbitrary<Op> = fc.oneof(
@@ -53,6 +63,7 @@ const versioned: fc.Arbitrary<Op> = fc.oneof(
 const uploadKeyed = fc.constantFrom("a", "a/b", "😀")
 const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ _tag: fc.constantFrom("create" as const, "drop" as const), bucket }) },
+  { weight: 2, arbitrary: historical },
   { weight: 2, arbitrary: fc.record({ _tag: fc.constant("versioning" as const), bucket, status: fc.constantFrom("Enabled" as const, "Suspended" as const) }) },
   { weight: 8, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket, key, text: fc.constantFrom("v1", "v2", "v3"), condition }) },
   { weight: 6, arbitrary: fc.record({ _tag: fc.constant("delete" as const), bucket, targets: fc.array(target, { minLength: 1, maxLength: 3 }) }) },
@@ -101,6 +112,20 @@ class Pair {
         return [machine.run({ _tag: "DeleteBucket", bucket: op.bucket }), model.deleteBucket(op.bucket)]
       case "versioning":
         return [machine.run({ _tag: "SetVersioning", bucket: op.bucket, status: op.status }), model.setVersioning(op.bucket, op.status)]
+      case "rollback": {
+        const to = Math.max(0, model.head - op.back)
+        return [machine.run({ _tag: "Rollback", bucket: op.bucket, to }), model.rollback(op.bucket, to)]
+      }
+      case "branch": {
+        this.created += 1
+        const from = Math.max(0, model.head - op.back)
+        const change = { _tag: "Branch", bucket: op.bucket, source: op.source, id: bucketIdOf(this.created), owner: "root", from } as const
+        return [machine.run(change), model.branch(op.bucket, op.source, from)]
+      }
+      case "horizon": {
+        const oldestReadable = Math.max(0, model.head - op.back)
+        return [machine.run({ _tag: "RaiseHorizon", oldestReadable }), model.raiseHorizon(oldestReadable)]
+      }
       case "put": {
         const change = { _tag: "PutObject", bucket: op.bucket, key: op.key, attributes, content: contentOf(op.text), condition: op.condition } as const
         return [machine.run(change), model.put(op.bucket, op.key, `etag-${op.text}`, op.text, op.condition)]
@@ -188,6 +213,21 @@ class Pair {
     deepStrictEqual({ items: page.versions.map((version) => ({ ...shown(version), isLatest: version.isLatest })), prefixes: page.commonPrefixes, more: page.next !== undefined }, { items, prefixes: model.prefixes, more: model.more })
   }
 
+  /** Everything that a bucket shows at a commit: what S3 lists, and each version by its id. */
+  checkWhole(bucket: string, at: number): void {
+    const view = this.view(bucket, at)
+    deepStrictEqual(view !== undefined, this.model.buckets(at).some(({ name }) => name === bucket))
+    if (view === undefined) return
+    this.#checkVersions(bucket, view, { prefix: "", delimiter: "", after: "", limit: 1000 }, at)
+    for (const key of ["a", "a/b", "b"]) {
+      const listed = this.model.listVersions(bucket, { prefix: key, delimiter: "", after: "", limit: 1000 }, undefined, at).items
+      for (const versionId of ["null", undefined, ...listed.map((it) => it.versionId)]) {
+        const found: Found | undefined = versionId === undefined ? currentOf(this.machine.rows, view, key) : versionOf(this.machine.rows, view, key, versionId)
+        deepStrictEqual(found === undefined ? undefined : shown(objectVersion(key, found, true, undefined)), shownModel(this.model.object(bucket, key, versionId, at)))
+      }
+    }
+  }
+
   /** All pages of a listing, each of one or two names, are the listing. */
   checkPages(bucket: string, delimiter: string, limit: number): void {
     const view = this.view(bucket, this.model.head)
@@ -241,8 +281,11 @@ const shownModel = (version: Version | undefined) => version === undefined ? und
   key: version.key, versionId: version.versionId, sequence: version.sequence, deleteMarker: version.deleteMarker, etag: version.etag, body: version.body
 }
 
+/** OUROBOROS_SEEDS=n: n runs of each, where that is more. */
+const runs = (least: number): number => Math.max(least, Number(process.env["OUROBOROS_SEEDS"] ?? 0))
+
 describe("namespace against the reference", () => {
-  it("namespace: one key through every turn of versioning", { timeout: 60_000 }, () => {
+  it("namespace: one key through every turn of versioning", { timeout: 600_000 }, () => {
     const reads = fc.array(fc.record({ at: fc.nat(1000), pick, from: pick }), { minLength: 10, maxLength: 10 })
     fc.assert(
       fc.property(fc.array(versioned, { minLength: 10, maxLength: 40 }), reads, (ops, places) => {
@@ -254,11 +297,37 @@ describe("namespace against the reference", () => {
         }
         for (const each of places) pair.check({ bucket: "one", key: "a", query: { prefix: "", delimiter: "", after: "a", limit: 2 }, ...each })
       }),
-      { numRuns: 80 }
+      { numRuns: runs(80) }
     )
   })
 
-  it("namespace: any commands, then any reads at any commit, are the reference's", { timeout: 60_000 }, () => {
+  it("namespace: rollbacks and branches among versions and markers: all buckets, at every commit, are the reference's", { timeout: 600_000 }, () => {
+    const few = fc.oneof(fc.constantFrom("a"), fc.constantFrom("a", "a/b", "b"))
+    const written: fc.Arbitrary<Op> = fc.oneof(
+      { weight: 2, arbitrary: fc.record({ _tag: fc.constant("versioning" as const), bucket, status: fc.constantFrom("Enabled" as const, "Suspended" as const) }) },
+      { weight: 5, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket, key: few, text: fc.constantFrom("v1", "v2", "v3"), condition }) },
+      { weight: 4, arbitrary: fc.record({ _tag: fc.constant("delete" as const), bucket, targets: fc.array(fc.record({ key: few, pick, condition: fc.constant({}) }), { minLength: 1, maxLength: 3 }) }) },
+      { weight: 1, arbitrary: fc.record({ _tag: fc.constantFrom("create" as const, "drop" as const), bucket }) },
+      { weight: 4, arbitrary: historical }
+    )
+    fc.assert(
+      fc.property(fc.array(written, { minLength: 10, maxLength: 50 }), fc.integer({ min: 1, max: 3 }), (ops, limit) => {
+        const pair = new Pair()
+        pair.step({ _tag: "create", bucket: "one" })
+        for (const each of ops) {
+          pair.step(each)
+          for (const name of buckets) pair.checkWhole(name, pair.model.head)
+        }
+        for (const name of buckets) {
+          for (let at = 0; at <= pair.model.head; at += 1) pair.checkWhole(name, at)
+          pair.checkPages(name, "/", limit)
+        }
+      }),
+      { numRuns: runs(150) }
+    )
+  })
+
+  it("namespace: any commands, then any reads at any commit, are the reference's", { timeout: 600_000 }, () => {
     fc.assert(
       fc.property(fc.array(op, { maxLength: 40 }), fc.array(read, { minLength: 5, maxLength: 15 }), fc.integer({ min: 1, max: 3 }), (ops, reads, limit) => {
         const pair = new Pair()
@@ -267,7 +336,7 @@ describe("namespace against the reference", () => {
         for (const each of reads) pair.check(each)
         for (const delimiter of ["", "/", "\0"]) pair.checkPages(buckets[0], delimiter, limit)
       }),
-      { numRuns: 250 }
+      { numRuns: runs(250) }
     )
   })
 })

@@ -6,7 +6,7 @@ import { encodeEntry, entryFormat } from "../../src/namespace/Entry.ts"
 import { encodePage } from "../../src/namespace/Manifest.ts"
 import type { Attributes, BlockArrival, Change, Checksum, ChunkArrival, Content, Manifest } from "../../src/namespace/Model.ts"
 import {
-  blockRow, bucketConfigRow, bucketNameRow, chunkRow, commitRow, endedUploadRow, horizonRow, journaledRow, nullVersionRow, partRow,
+  blockRow, bucketConfigRow, bucketNameRow, chunkRow, commitRow, endedUploadRow, horizonRow, journaledRow, lastChangeRow, lineageUserRow, nullVersionRow, partRow,
   type RowFormat, stagedPageRow, childRow, totalsRow, uploadRow
 } from "../../src/namespace/RowsValue.ts"
 import { encodeVersionRow } from "../../src/namespace/RowsVersion.ts"
@@ -45,7 +45,9 @@ export const changes: ReadonlyArray<Change> = [
   { _tag: "StagePage", page: chunkIdOf(3), level: 1, entries: chunks.entries, arrivals: [arrival(3)], blocks: [] },
   { _tag: "BlockSealed", block: blockArrival, moves: [{ chunk: chunkIdOf(1), from: arrival(1).place, to: inBlock.place }] },
   { _tag: "RaiseHorizon", oldestReadable: 12 },
-  { _tag: "ChunksHealed", arrivals: [arrival(1), inBlock], blocks: [blockArrival] }
+  { _tag: "ChunksHealed", arrivals: [arrival(1), inBlock], blocks: [blockArrival] },
+  { _tag: "Rollback", bucket, to: 70_000 },
+  { _tag: "Branch", bucket: "photos-2", source: bucket, id: bucketIdOf(2), owner: "root", from: 12 }
 ]
 
 export const vertex: Vertex = {
@@ -86,6 +88,8 @@ export const rows = {
   endedUpload: sample(endedUploadRow, { tenant, vault, bucket: bucketIdOf(1), key, completed: { parts: [1, 2], versionId: "null", etag: "e-2", checksum: composite } }),
   horizon: sample(horizonRow, { oldestReadable: 70_000 }),
   journaled: sample(journaledRow, { vault, chunk: chunkIdOf(1) }),
+  lastChange: sample(lastChangeRow, { sequence: 70_000 }),
+  lineageUser: sample(lineageUserRow, {}),
   nullVersion: sample(nullVersionRow, { sequence: 258, ordinal: 2 }),
   part: sample(partRow, { tenant, vault, sizeBytes: 10, etag: "e", etagIsMd5: false, modified: time, checksum: full, manifest: pages }),
   stagedPage: sample(stagedPageRow, { level: 1, entries: chunks.entries }),

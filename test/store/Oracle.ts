@@ -61,6 +61,10 @@ export const signatureOf = (change: Change): string | undefined => {
       return `CompleteUpload ${change.bucket} ${change.key} ${change.upload} ${jsonOf(change.parts)}`
     case "AbortUpload":
       return `AbortUpload ${change.bucket} ${change.key} ${change.upload}`
+    case "Rollback":
+      return `Rollback ${change.bucket} ${change.to}`
+    case "Branch":
+      return `Branch ${change.bucket} ${change.id} ${change.source} ${change.from}`
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed":
       return undefined
   }
@@ -74,7 +78,6 @@ export class Oracle {
   readonly interesting: Array<number> = [0]
   /** How often each change was asked for and is not applied yet. */
   readonly #asked = new Map<string, number>()
-  oldestReadable = 0
   /** Commits by what they change, and those that were refused. */
   readonly counts = new Map<string, number>()
   /** Thrown inside the store it would be the store's defect: kept, and thrown by whoever drives. */
@@ -82,6 +85,10 @@ export class Oracle {
 
   get head(): number {
     return this.model.head
+  }
+
+  get oldestReadable(): number {
+    return this.model.oldestReadable
   }
 
   ask(signature: string): void {
@@ -153,9 +160,11 @@ export class Oracle {
       case "AbortUpload":
         return model.abort(change.bucket, change.key, change.upload)
       case "RaiseHorizon":
-        this.oldestReadable = Math.max(this.oldestReadable, change.oldestReadable)
-        model.other()
-        return { done: true }
+        return model.raiseHorizon(change.oldestReadable)
+      case "Rollback":
+        return model.rollback(change.bucket, change.to)
+      case "Branch":
+        return model.branch(change.bucket, change.source, change.from)
       case "DropParts": case "StagePage": case "BlockSealed": case "ChunksHealed":
         model.other()
         return { done: true }

@@ -57,6 +57,7 @@ const TABLE = {
   ServiceUnavailable: [503, "Service is unable to handle request."],
   SignatureDoesNotMatch: [403, "The request signature we calculated does not match the signature you provided. Check your key and signing method."],
   SlowDown: [503, "Please reduce your request rate."],
+  TooManyHides: [409, "The version to be hidden is hidden in as many branches and after as many rollbacks as can be recorded: delete branches that are no longer needed."],
   XAmzContentSHA256Mismatch: [400, "The provided 'x-amz-content-sha256' header does not match what was computed."]
 } as const satisfies Record<string, readonly [number, string]>
 
@@ -108,6 +109,16 @@ export const codeOfRefusal = (refusal: Refusal): S3Code => {
       return "SlowDown"
     case "DeleteMarker":
       return "MethodNotAllowed"
+    case "CommitInFuture":
+      return "AsOfInFuture"
+    case "CommitBeforeHorizon":
+      return "AsOfBeforeHorizon"
+    // Of rollback and branch, which S3 has no requests for.
+    case "BucketBornLater":
+    case "LineageTooLong":
+      return "InvalidRequest"
+    case "TooManyHides":
+      return "TooManyHides"
     default:
       return unreachable(refusal)
   }
