@@ -8,10 +8,10 @@ import type { Change } from "./Model.ts"
 /** Whether a change makes the store grow by what a client asked to keep. */
 export const takesSpace = (change: Change): boolean => {
   switch (change._tag) {
-    case "CreateBucket": case "PutObject": case "CreateUpload": case "PutPart": case "CompleteUpload": case "StagePage":
+    case "CreateBucket": case "PutObject": case "CreateUpload": case "PutPart": case "CompleteUpload": case "StagePage": case "Branch":
       return true
     case "DeleteBucket": case "SetVersioning": case "DeleteObjects": case "AbortUpload": case "DropParts": case "BlockSealed":
-    case "RaiseHorizon": case "ChunksHealed":
+    case "RaiseHorizon": case "ChunksHealed": case "Rollback":
       return false
     default:
       return unreachable(change)
