@@ -24,6 +24,20 @@ import type { BlockFiles } from "./BlockFilesService.ts"
 
 export type BlockError = BlockDamaged | BlockMissing | DiskError
 
+/** All of a block as the disk has it: its directory, and what is wrong with its regions, one at most for each. */
+export interface BlockInspected {
+  readonly directory: BlockDirectory
+  readonly damages: ReadonlyArray<BlockDamaged>
+}
+
+/**
+ * Judges regions that were read from the disk, one after another in `bytes` (the first at `offset` of the file): what is
+ * wrong with each, or undefined. It may take the bytes: they are nobody's afterwards.
+ */
+export type RegionsJudge = (
+  regions: ReadonlyArray<Region>, bytes: Uint8Array, offset: number
+) => Effect.Effect<ReadonlyArray<string | undefined>>
+
 /** One sealed chunk to be read: where its row says it lies, and the hash that its bytes must have. */
 export interface RegionRead {
   readonly block: BlockId
@@ -64,7 +78,12 @@ export interface BlocksService {
   ) => Effect.Effect<ReadonlyArray<Uint8Array | BlockError>>
   /** Header, directory and footer of a block, verified. */
   readonly directory: (block: BlockId) => Effect.Effect<BlockDirectory, BlockError>
-  /** Reads all of a block and names every region that is damaged; fails where not even the directory can be read. */
+  /**
+   * Reads all of a block from the disk, past the page cache, and names every region that is damaged; fails where not
+   * even the directory can be read. Regions are judged by their hash, unless `judge` knows more.
+   */
+  readonly inspect: (block: BlockId, judge?: RegionsJudge) => Effect.Effect<BlockInspected, BlockError>
+  /** What is damaged in a block, by `inspect`. */
   readonly verify: (block: BlockId) => Effect.Effect<ReadonlyArray<BlockDamaged>, BlockError>
   /** Blocks that have a file. */
   readonly list: Effect.Effect<ReadonlyArray<BlockId>, DiskError>
@@ -97,7 +116,8 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
         write: (block, chunks) => writeBlock(disk, options, folders, block, chunks),
         read: (places, verifiedBy = "Blocks") => readRegions(open, places, verifiedBy),
         directory: (block) => inBlock(block, open.use(block, (file) => readDirectory(file, options, block))),
-        verify: (block) => inBlock(block, open.use(block, (file) => verifyFile(file, options, block))),
+        inspect: (block, judge) => inspectBlock(disk, options, block, judge),
+        verify: (block) => Effect.map(inspectBlock(disk, options, block), ({ damages }) => damages),
         list: listBlocks(disk),
         remove: (block) => Effect.andThen(open.drop(block), removeBlock(disk, block))
       }
@@ -174,14 +194,21 @@ const padded = (chunks: ReadonlyArray<BlockChunk>): ReadonlyArray<Uint8Array> =>
 
 const zeros = new Uint8Array(regionAlignmentBytes)
 
-const readBack = (disk: DiskService, options: BlockOptions, block: BlockId, frameHash: Hash) =>
-  Effect.scoped(Effect.gen(function*() {
-    const file = yield* disk.open(pathOf(block), "read")
+/** From the disk: what the page cache still shows says nothing of a write that the disk lost, or put elsewhere. */
+const readBack = Effect.fnUntraced(function*(disk: DiskService, options: BlockOptions, block: BlockId, frameHash: Hash) {
+  const { damages, directory } = yield* inspectBlock(disk, options, block)
+  if (directory.hash !== frameHash) return yield* new BlockDamaged({ block, what: "read back, it is another block" })
+  if (damages[0] !== undefined) return yield* damages[0]
+})
+
+const inspectBlock = (
+  disk: DiskService, options: BlockOptions, block: BlockId, judge: RegionsJudge = byHash
+): Effect.Effect<BlockInspected, BlockError> =>
+  inBlock(block, Effect.scoped(Effect.gen(function*() {
+    const file = yield* disk.open(pathOf(block), "read", { direct: true })
     const directory = yield* readDirectory(file, options, block)
-    if (directory.hash !== frameHash) return yield* new BlockDamaged({ block, what: "read back, it is another block" })
-    const damages = yield* verifyRegions(file, directory)
-    if (damages[0] !== undefined) return yield* damages[0]
-  }))
+    return { directory, damages: yield* inspectRegions(file, directory, judge) }
+  })))
 
 const readDirectory = Effect.fnUntraced(function*(file: DiskFile, options: BlockOptions, block: BlockId) {
   const fileBytes = yield* file.size
@@ -200,12 +227,8 @@ const readDirectory = Effect.fnUntraced(function*(file: DiskFile, options: Block
   return directory
 })
 
-const verifyFile = Effect.fnUntraced(function*(file: DiskFile, options: BlockOptions, block: BlockId) {
-  return yield* verifyRegions(file, yield* readDirectory(file, options, block))
-})
-
 /** All regions of a block and the padding after each, in runs of bounded size. */
-const verifyRegions = Effect.fnUntraced(function*(file: DiskFile, directory: BlockDirectory) {
+const inspectRegions = Effect.fnUntraced(function*(file: DiskFile, directory: BlockDirectory, judge: RegionsJudge) {
   const damages: Array<BlockDamaged> = []
   // With its padding a region ends where the next one starts.
   const extents = directory.regions.map((region) => ({
@@ -213,18 +236,30 @@ const verifyRegions = Effect.fnUntraced(function*(file: DiskFile, directory: Blo
   }))
   for (const run of coalesce(extents, 0, blockReadRunBytesMax)) {
     const bytes = yield* file.read(run.offset, run.lengthBytes)
-    for (const index of run.members) {
-      const region = directory.regions[index]!
-      const start = region.offset - run.offset
-      const sealed = bytes.subarray(start, start + region.lengthBytes)
-      const padding = bytes.subarray(start + region.lengthBytes, start + extents[index]!.lengthBytes)
-      const what = sealedFault(sealed, region) ?? (padding.some((byte) => byte !== 0) ? `the padding after ${region.offset} is not zero` : undefined)
+    const regions = run.members.map((index) => directory.regions[index]!)
+    // Before the judge takes the bytes.
+    const padding = regions.map((region, at) => paddingFault(bytes, region, extents[run.members[at]!]!.lengthBytes, run.offset))
+    const judged = bytes.length < run.lengthBytes ? yield* byHash(regions, bytes, run.offset) : yield* judge(regions, bytes, run.offset)
+    for (const [at, region] of regions.entries()) {
+      const what = judged[at] ?? padding[at]
       if (what !== undefined) damages.push(new BlockDamaged({ block: directory.block, what, chunk: region.chunk }))
     }
     release(bytes)
   }
   return damages
 })
+
+const byHash: RegionsJudge = (regions, bytes, offset) =>
+  Effect.sync(() => regions.map((region) => {
+    const start = region.offset - offset
+    return sealedFault(bytes.subarray(start, start + region.lengthBytes), region)
+  }))
+
+const paddingFault = (bytes: Uint8Array, region: Region, extentBytes: number, offset: number): string | undefined => {
+  const start = region.offset - offset
+  const padding = bytes.subarray(start + region.lengthBytes, start + extentBytes)
+  return padding.some((byte) => byte !== 0) ? `the padding after the region at ${region.offset} is not zero` : undefined
+}
 
 const sealedFault = (sealed: Uint8Array, region: Omit<RegionRead, "block">): string | undefined => {
   if (sealed.length !== region.lengthBytes) return `the region at ${region.offset} ends after ${sealed.length} of ${region.lengthBytes} bytes`
