@@ -22,6 +22,10 @@ export class CheckpointChain {
     this.#deltasMax = deltasMax
   }
 
+  files(): ReadonlyArray<File & { readonly sizeBytes: number }> {
+    return this.#files
+  }
+
   /** Replaces what had this kind and generation. */
   add(file: File, sizeBytes: number): void {
     this.drop([file])

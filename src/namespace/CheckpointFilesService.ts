@@ -22,7 +22,8 @@ export interface CheckpointFiles {
   readonly write: (file: CheckpointFile, rows: Iterable<RowChange>, claim: CheckpointClaim) => Effect.Effect<number, StateError>
   readonly size: (file: CheckpointFile) => Effect.Effect<number, StateError>
   readonly trailer: (file: CheckpointFile) => Effect.Effect<Trailer, StateError>
-  /** Reads the whole file: every byte is verified. */
+  readonly path: (file: CheckpointFile) => string
+  /** Reads the whole file from the disk: every byte is verified. */
   readonly verify: (file: CheckpointFile) => Effect.Effect<Trailer, StateError>
   readonly reader: (file: CheckpointFile) => Effect.Effect<CheckpointReader, StateError, Scope.Scope>
   readonly remove: (files: ReadonlyArray<CheckpointFile>) => Effect.Effect<void, StateError>
@@ -88,6 +89,8 @@ function* sectionsOf(rows: Iterable<RowChange>): Generator<{ readonly bytes: Uin
 
 export const makeCheckpointFiles = (disk: DiskService, sealer: ValueSealer, folder: string): CheckpointFiles => {
   const pathOf = (file: CheckpointFile): string => `${folder}/${checkpointName(file.kind, file.generation)}`
+  // What the page cache still shows says nothing of what the disk has.
+  const atRest: DiskService = { ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) }
   const list = Effect.gen(function*() {
     yield* disk.makeFolder(folder)
     // The folder's own name, too, is durable only once its parent is synced.
@@ -109,7 +112,7 @@ export const makeCheckpointFiles = (disk: DiskService, sealer: ValueSealer, fold
     // An earlier attempt may have left one; what it holds is not to be trusted.
     yield* disk.remove(temporary).pipe(Effect.catch((error) => (error.code === "NotFound" ? Effect.void : Effect.fail(diskError(error)))))
     const { sizeBytes, trailer } = yield* writeAll(disk, sealer, file, temporary, rows, claim)
-    const found = yield* readThrough(disk, sealer, file, temporary).pipe(Effect.mapError(naming(temporary)))
+    const found = yield* readThrough(atRest, sealer, file, temporary).pipe(Effect.mapError(naming(temporary)))
     if (!equalBytes(encodeTrailer(found), encodeTrailer(trailer))) {
       return yield* Effect.fail(naming(temporary)(new StateError({ reason: "Damaged", detail: "read back, it is not what was written" })))
     }
@@ -128,11 +131,12 @@ export const makeCheckpointFiles = (disk: DiskService, sealer: ValueSealer, fold
   })
   return {
     list,
+    path: pathOf,
     write,
     reader,
     size: (file) => Effect.scoped(Effect.flatMap(disk.open(pathOf(file), "read"), (handle) => handle.size)).pipe(Effect.mapError(diskError)),
     trailer: (file) => readTrailer(disk, sealer, file, pathOf(file)).pipe(Effect.mapError(naming(pathOf(file)))),
-    verify: (file) => readThrough(disk, sealer, file, pathOf(file)).pipe(Effect.mapError(naming(pathOf(file)))),
+    verify: (file) => readThrough(atRest, sealer, file, pathOf(file)).pipe(Effect.mapError(naming(pathOf(file)))),
     remove: (files) => each(files, (path) => disk.remove(path)),
     setAside: (files) => each(files, (path) => disk.rename(path, `${path}.damaged`))
   }

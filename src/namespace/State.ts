@@ -2,7 +2,7 @@
  * State: the rows of the replicated machine, in one ordered table of bytes. It sits between the machine (which reads
  * rows and returns changed ones) and the index (a Merkle tree of sealed nodes) with its overlay of recent changes.
  */
-import { Context, Data, type Effect } from "effect"
+import { Context, Data, type Effect, type Scope } from "effect"
 import type { ByteString } from "../base/bytes.ts"
 import type { Sequence } from "../base/ids.ts"
 import type { HybridTime } from "../base/time.ts"
@@ -52,6 +52,33 @@ export class StateError extends Data.TaggedError("StateError")<{
   }
 }
 
+/** What one step of a walk through the index found. */
+export interface NodesInspected {
+  /** Nodes read, and what they hold. */
+  readonly nodes: number
+  readonly bytes: number
+  /** Where the walk goes on; undefined at its end. */
+  readonly next: RowKey | undefined
+  readonly damage: StateError | undefined
+}
+
+/** A checkpoint file that is kept. */
+export interface CheckpointKept {
+  readonly path: string
+  readonly sizeBytes: number
+}
+
+/** Looks at what the state has at rest, for scrub and verification: never at what memory still holds of it. */
+export interface StateInspection {
+  /** A walk through all nodes of the index as they lie there: call it with "" and then with `next`, until there is none. */
+  readonly nodes: () => (from: RowKey) => NodesInspected
+  readonly checkpoints: () => ReadonlyArray<CheckpointKept>
+  /** Reads a file from the disk, every byte verified; what is wrong with it, unless it is no longer kept. A new base is due then. */
+  readonly checkpoint: (path: string) => Effect.Effect<StateError | undefined>
+  /** `seen` hears of every write until the scope closes. */
+  readonly observe: (seen: (changes: ReadonlyArray<RowChange>) => void) => Effect.Effect<void, never, Scope.Scope>
+}
+
 export interface StateService {
   /** Reads see every write at once. A node of the tree that fails its check is a StateError defect unless healed. */
   readonly reader: StateReader
@@ -68,6 +95,7 @@ export interface StateService {
   /** Keyed hash of the root: equal states have equal roots, however they came about. Of the last checkpoint. */
   readonly root: () => string
   readonly status: () => { readonly checkpoints: number; readonly rebuilt: boolean; readonly nodes: number }
+  readonly inspection: StateInspection
 }
 
 export class State extends Context.Service<State, StateService>()("ouroborosdb/namespace/State") {}

@@ -21,6 +21,7 @@ import { CheckpointChain } from "./CheckpointChain.ts"
 import { type Progress, recover, rootOf } from "./CheckpointRecoveryService.ts"
 import { mergeLayers, Overlay } from "./Overlay.ts"
 import { type RowChange, type RowKey, type Stamp, State, StateError, type StateReader, type StateService, type ValueSealer } from "./State.ts"
+import { makeInspection, type StateObserver } from "./StateInspectService.ts"
 import { getRow, scanRows } from "./Tree.ts"
 import { NodeSink } from "./TreeBuilder.ts"
 import { foldTree } from "./TreeFold.ts"
@@ -251,11 +252,16 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
     attempted: 0
   }
   const { guard, mark } = yield* marker(index)
+  const observers = new Set<StateObserver>()
   const lock = yield* Semaphore.make(1)
   const parts: Parts = { live, store, index, files, chain, sealer }
   const service: StateService = {
     reader: readerOf(live, store, guard),
-    write: (changes, stamp) => write(live, changes, stamp),
+    write: (changes, stamp) => {
+      write(live, changes, stamp)
+      for (const seen of observers) seen(changes)
+    },
+    inspection: makeInspection({ store, files, chain, observers, mark, tree: () => live.head.tree }),
     stamp: () => live.stamp,
     overlay: () => {
       // What a running checkpoint takes along is not due again; what a failed one left is.

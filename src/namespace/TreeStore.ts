@@ -25,6 +25,8 @@ export interface TreeStore {
   readonly hasher: NodeHasher
   /** The node behind a pointer; throws StateError Index where it is missing, does not open, or is another. */
   readonly load: (pointer: Pointer) => TreeNode
+  /** As load, past the cache: what lies in the index now. */
+  readonly loadAnew: (pointer: Pointer) => TreeNode
   readonly seal: (
     address: NodeAddress, level: number, keys: ReadonlyArray<RowKey>, payloads: ReadonlyArray<Payload>, sizeBytes: number
   ) => { readonly pointer: Pointer; readonly node: SealedNode }
@@ -95,9 +97,15 @@ export const makeTreeStore = (options: TreeStoreOptions): TreeStore => {
   const scratch = Buffer.allocUnsafeSlow(2 * nodeBytesCut)
   const cache = new NodeCache(options.cacheBytesMax ?? nodeCacheBytesMax)
 
-  const load = (pointer: Pointer): TreeNode => {
-    const cached = cache.get(pointer.address)
-    if (cached !== undefined) return cached
+  const load = (pointer: Pointer): TreeNode => cache.get(pointer.address) ?? readIn(pointer)
+
+  const readIn = (pointer: Pointer): TreeNode => {
+    const node = loadAnew(pointer)
+    cache.add(pointer.address, node)
+    return node
+  }
+
+  const loadAnew = (pointer: Pointer): TreeNode => {
     const refuse = (why: string): StateError =>
       new StateError({ reason: "Index", detail: `node ${nameOf(pointer.address)}: ${why}; the index is rebuilt at the next start` })
     const key = fromByteString(pointer.address)
@@ -108,13 +116,13 @@ export const makeTreeStore = (options: TreeStoreOptions): TreeStore => {
     const node = decodeNode(bytes)
     if (node instanceof StateError) throw refuse(node.detail)
     if (!equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw refuse("its hash is not the one its parent carries")
-    cache.add(pointer.address, node)
     return node
   }
 
   return {
     hasher,
     load,
+    loadAnew,
     seal: (address, level, keys, payloads, sizeBytes) => {
       const bytes = encodeNode(level, keys, payloads, sizeBytes, scratch)
       assert(bytes.length <= nodeBytesMax, "a node has at most nodeBytesMax bytes")

@@ -1,6 +1,7 @@
 /** Kernels: the table by whose names a compute lane finds what it shall run. */
 import { cutKernel } from "../chunker/CutKernel.ts"
 import type { AnyKernel } from "../ports/Compute.ts"
+import { checkKernel } from "../sealer/CheckKernel.ts"
 import { nameKernel, openKernel, sealKernel } from "../sealer/SealKernel.ts"
 
-export const kernels: ReadonlyArray<AnyKernel> = [cutKernel, nameKernel, sealKernel, openKernel]
+export const kernels: ReadonlyArray<AnyKernel> = [cutKernel, nameKernel, sealKernel, openKernel, checkKernel]

@@ -38,7 +38,7 @@ export interface ReplayedRecord {
 const diskFailed = (segment: number, offset: number) => (error: DiskError): WalError =>
   new WalError({ reason: "Disk", segment, offset, detail: error.message })
 
-const survey = Effect.fnUntraced(function*(files: WalFiles, segment: number) {
+export const survey = Effect.fnUntraced(function*(files: WalFiles, segment: number) {
   const { bytes, sizeBytes } = yield* files.reading(segment, (file) =>
     Effect.all({ bytes: file.read(0, segmentHeaderBytes), sizeBytes: file.size })
   ).pipe(Effect.mapError(diskFailed(segment, 0)))
@@ -51,7 +51,7 @@ const survey = Effect.fnUntraced(function*(files: WalFiles, segment: number) {
 type ScanEnd = Extract<ScanCommand, { readonly _tag: "End" | "TornTail" }>
 
 /** Walks a segment; `visit` gets every accepted batch in order. Ends with End or TornTail, or fails. */
-const scanSegment = Effect.fnUntraced(function*<E>(
+export const scanSegment = Effect.fnUntraced(function*<E>(
   files: WalFiles,
   segment: LogSegment,
   visit: (batch: AcceptedBatch) => Effect.Effect<void, E>

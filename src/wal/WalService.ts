@@ -15,6 +15,7 @@ import { WalError } from "./WalError.ts"
 import { makeWalFiles } from "./WalFilesService.ts"
 import type { WalObserver, WalPump } from "./WalPumpService.ts"
 import { makeWalPump } from "./WalPumpService.ts"
+import { makeWalInspect, type WalInspect } from "./WalInspectService.ts"
 import { makeWalReader } from "./WalReaderService.ts"
 import type { WalConsumer, WalPlace, WalPosition, WalRecord } from "./WalRecord.ts"
 import { comparePlaces } from "./WalRecord.ts"
@@ -79,6 +80,8 @@ export interface WalInterface {
   readonly holdsAll: (upTo: WalPlace) => boolean
   /** Less than the reserve is free, or nothing at all: only what gives space back should be appended (R11). */
   readonly spaceLow: () => boolean
+  /** Reads all that is durable from the disk again and names what is not as it was written. */
+  readonly inspect: WalInspect
   readonly status: () => WalStatus
 }
 
@@ -151,6 +154,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
     head: () => state.durable,
     holdsAll: (upTo) => log.last.batch > 0 && missing(log, undefined) === undefined && comparePlaces(upTo, log.end) <= 0,
     spaceLow: space.low,
+    inspect: makeWalInspect(disk, folder, state, storeId),
     status: () => statusOf(state, log.tornTail)
   })
 

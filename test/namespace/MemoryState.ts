@@ -68,6 +68,10 @@ export const memoryState = (rows = new MemoryRows(), start: Stamp = emptyStamp):
       return generations[0]
     }),
     root: () => "",
-    status: () => ({ checkpoints, rebuilt: false, nodes: 0 })
+    status: () => ({ checkpoints, rebuilt: false, nodes: 0 }),
+    inspection: {
+      nodes: () => () => ({ nodes: 0, bytes: 0, next: undefined, damage: undefined }),
+      checkpoints: () => [], checkpoint: () => Effect.succeed(undefined), observe: () => Effect.void
+    }
   }
 }
