@@ -19,6 +19,8 @@ export interface GetService {
    * body holds and what fetches for it end with the scope.
    */
   readonly open: (version: ObjectVersion, start?: number, end?: number) => Effect.Effect<Body, ReadError | Overloaded, Scope.Scope>
+  /** The same of a version whose bytes ride in its row: there at once, nothing to be streamed. Undefined for others. */
+  readonly inline: (version: ObjectVersion, start: number, end: number) => Uint8Array | undefined
   /** All chunk entries of a manifest, pages resolved: for joining parts. */
   readonly entries: (manifest: Manifest) => Effect.Effect<ReadonlyArray<ManifestEntry>, ReadError | Overloaded>
 }
@@ -29,14 +31,21 @@ export class Get extends Context.Service<Get, GetService>()("ouroborosdb/Get") {
     const { reads } = yield* Allowances
     return {
       open: Effect.fn("Get.open")((version: ObjectVersion, start = 0, end = version.sizeBytes) => open(fetch, reads, version, start, end)),
+      inline,
       entries: (manifest) => Effect.scoped(allEntries(fetch, reads, manifest))
     }
   }))
 }
 
-const open = Effect.fnUntraced(function*(fetch: FetchService, reads: Allowance, version: ObjectVersion, start: number, end: number) {
+const inline = (version: ObjectVersion, start: number, end: number): Uint8Array | undefined => {
   assert(0 <= start && start <= end && end <= version.sizeBytes, `a range of the object, not [${start}, ${end}) of ${version.sizeBytes}`)
-  if (version.manifest._tag === "Inline") return inlineBody(copyOf(version.manifest.bytes.subarray(start, end)))
+  return version.manifest._tag === "Inline" ? copyOf(version.manifest.bytes.subarray(start, end)) : undefined
+}
+
+const open = Effect.fnUntraced(function*(fetch: FetchService, reads: Allowance, version: ObjectVersion, start: number, end: number) {
+  const bytes = inline(version, start, end)
+  if (bytes !== undefined) return inlineBody(bytes)
+  assert(version.manifest._tag !== "Inline", "inline bytes are answered above")
   const source: Source = {
     fetch, reads, cursor: makeCursor(fetch, version.manifest, start, end), share: yield* shareOf(reads), scope: yield* Effect.scope
   }

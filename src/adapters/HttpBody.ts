@@ -8,6 +8,8 @@ import type { Passage } from "../ports/HttpListener.ts"
 export interface RequestBody extends Body {
   /** The client waits for "100 Continue", and nobody pulled yet. */
   readonly unasked: () => boolean
+  /** All of it is here: nothing that is still on its way stands between an answer and the next request. */
+  readonly isRead: () => boolean
 }
 
 /** Announced length: undefined when chunked. A request with neither header has no body. */
@@ -58,12 +60,14 @@ export const requestBody = (
     request.on("readable", onReadable).on("end", onReadable).on("close", onReadable).on("error", onReadable)
     return Effect.sync(release)
   })
-  return { sizeBytes: announced(request), next, unasked: () => unasked }
+  const sizeBytes = announced(request)
+  // A request without a body is handled before its parser says that it is complete.
+  return { sizeBytes, next, unasked: () => unasked, isRead: () => request.complete || sizeBytes === 0 }
 }
 
 /** True where the rest of an unread body is too much to read only to keep the connection. */
-export const restIsLarge = (request: IncomingMessage): boolean =>
-  !request.complete && (announced(request) ?? Number.POSITIVE_INFINITY) > httpDrainBytesMax
+export const restIsLarge = (body: RequestBody): boolean =>
+  !body.isRead() && (body.sizeBytes ?? Number.POSITIVE_INFINITY) > httpDrainBytesMax
 
 /** Reads and throws away what is left, up to a bound; then the client has had its chance to read the answer. */
 export const drain = (request: IncomingMessage): Effect.Effect<void> =>

@@ -146,7 +146,7 @@ const send = (
   passage: Passage
 ): Effect.Effect<void> => {
   const headers = reply.headers.flat()
-  const closes = body.unasked() || restIsLarge(request) || !server.listening
+  const closes = body.unasked() || restIsLarge(body) || !server.listening
   if (closes) headers.push("connection", "close")
   const content = reply.body
   const sizeBytes = content instanceof Uint8Array ? content.length : content === undefined ? 0 : content.sizeBytes
@@ -157,7 +157,7 @@ const send = (
   response.writeHead(reply.status, headers)
   const bytes = bodiless || content === undefined ? undefined : content
   // The common case, without another Effect: the request is read, the answer is bytes.
-  if ((request.complete || body.unasked()) && (bytes === undefined || bytes instanceof Uint8Array)) {
+  if ((body.isRead() || body.unasked()) && (bytes === undefined || bytes instanceof Uint8Array)) {
     response.end(bytes)
     passage.sentBytes = bytes?.length ?? 0
     passage.isWhole = true
@@ -171,8 +171,8 @@ const send = (
     else if (!(yield* stream(response, bytes, passage))) return
     passage.isWhole = true
     // Node ends the connection with the response; a client that still sends would be reset before it has read.
-    if (!request.complete && !body.unasked()) yield* drain(request)
-    if (request.complete || body.unasked()) response.end()
+    if (!body.isRead() && !body.unasked()) yield* drain(request)
+    if (body.isRead() || body.unasked()) response.end()
     else response.end(() => request.socket.destroy())
   })
   return passage.follower === undefined ? rest : Effect.annotateLogs(rest, passage.follower.annotations)

@@ -143,6 +143,8 @@ export const nodeItemsMax = 128
 export const nodeBytesCut = 32 * KiB
 export const nodeBytesMax = nodeBytesCut + 2 * (stateKeyBytesMax + stateValueBytesMax) + 4 * KiB
 export const nodeLevelsMax = 16
+/** Views of buckets as they are now, kept until the next commit. */
+export const viewsRememberedMax = 256
 /** Opened nodes kept in memory. */
 export const nodeCacheBytesMax = 64 * MiB
 /** Nodes that one transaction of the index takes, in bytes. */

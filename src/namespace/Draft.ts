@@ -39,6 +39,12 @@ export class Draft implements StateReader {
     return keys.map((key, index) => (this.#changes.has(key) ? this.#changes.get(key) : rows[index]))
   }
 
+  first(from: RowKey, to: RowKey): readonly [RowKey, Uint8Array] | undefined {
+    if (this.#place(from) === this.#place(to)) return this.#state.first(from, to)
+    for (const row of this.scan(from, to)) return row
+    return undefined
+  }
+
   scan(from: RowKey, to: RowKey, reverse = false): Iterable<readonly [RowKey, Uint8Array]> {
     const changed = this.#keys.slice(this.#place(from), this.#place(to)).map((key): RowChange => [key, this.#changes.get(key)])
     if (changed.length === 0) return this.#state.scan(from, to, reverse)

@@ -39,6 +39,11 @@ export class Overlay {
     this.#bytes += sizeOf(key, value)
   }
 
+  /** The first row or removal at or after `key`. */
+  atOrAfter(key: RowKey): readonly [RowKey, Uint8Array | null] | undefined {
+    return this.#rows.getPairOrNextHigher(key)
+  }
+
   /** In order; must not be changed while this is read. */
   *changes(): Generator<RowChange> {
     for (const [key, value] of this.#rows.entries()) yield [key, value ?? undefined]

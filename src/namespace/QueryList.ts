@@ -17,7 +17,7 @@ export const objectVersion = (
   key: string, found: Found, isLatest: boolean, hidden: Sequence | undefined, decoded?: Vertex
 ): ObjectVersion => {
   const { row, sequence, ordinal } = found
-  const head = vertexHead(row.vertex)
+  const head = decoded ?? vertexHead(row.vertex)
   let whole = decoded
   const vertex = (): Vertex => (whole ??= decodeVertexTrusted(row.vertex))
   const version = {

@@ -42,12 +42,12 @@ const first = (rows: Iterable<readonly [RowKey, Uint8Array]>): readonly [RowKey,
 
 /** The bucket that `name` meant at commit `at`. */
 export const bucketIdAt = (reader: StateReader, tenant: TenantId, name: string, at: Sequence): BucketId | undefined => {
-  const row = first(reader.scan(bucketNameKey(tenant, name, at), afterPrefix(bucketNamePrefix(tenant, name))))
+  const row = reader.first(bucketNameKey(tenant, name, at), afterPrefix(bucketNamePrefix(tenant, name)))
   return row === undefined ? undefined : bucketNameRow.decode(row[1]).bucket
 }
 
 export const bucketConfigAt = (reader: StateReader, bucket: BucketId, at: Sequence): BucketConfigRow => {
-  const row = first(reader.scan(bucketConfigKey(bucket, at), afterPrefix(bucketConfigPrefix(bucket))))
+  const row = reader.first(bucketConfigKey(bucket, at), afterPrefix(bucketConfigPrefix(bucket)))
   assert(row !== undefined, `bucket ${bucket} has a name and no configuration at commit ${at}`)
   return bucketConfigRow.decode(row[1])
 }
@@ -142,6 +142,16 @@ export function* versionsOf(reader: StateReader, view: View, key: string): Gener
 
 /** The newest visible version of a key: what S3 calls current. */
 export const currentOf = (reader: StateReader, view: View, key: string): Found | undefined => {
+  const only = view.sources.length === 1 ? view.sources[0] : undefined
+  if (only !== undefined) {
+    // The common case at the cost of a point read: the newest row of the only table is the one.
+    const { bucket, rows } = only
+    const prefix = versionsPrefix(rows, bucket) + escapeText(key)
+    const row = reader.first(prefix + versionTail(view.at, ordinalMax), prefix + pastName)
+    if (row === undefined) return undefined
+    const found = foundOf(bucket, rows, row[0], row[1])
+    if (isVisible(view, found)) return found
+  }
   for (const found of versionsOf(reader, view, key)) if (hiddenAt(view, found.row) === undefined) return found
   return undefined
 }

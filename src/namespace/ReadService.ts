@@ -6,6 +6,7 @@
 import { Clock, DateTime, Effect } from "effect"
 import { assert } from "../base/assert.ts"
 import type { Sequence, TenantId, VaultId } from "../base/ids.ts"
+import { viewsRememberedMax } from "../base/limits.ts"
 import { millisOf } from "../base/time.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
 import type { AsOf, ObjectVersion, Refusal } from "./Model.ts"
@@ -15,7 +16,7 @@ import { listObjects, listVersions, objectVersion } from "./QueryList.ts"
 import { endedUploads, listParts, listUploads, uploadOf } from "./QueryUploads.ts"
 import { currentOf, type Found, versionOf, type View, viewAt } from "./QueryView.ts"
 import type { StateService } from "./State.ts"
-import { decodeVertex } from "./Vertex.ts"
+import { decodeVertexTrusted } from "./Vertex.ts"
 
 export interface Reading extends ApplyContext {
   readonly state: StateService
@@ -60,8 +61,27 @@ interface Look {
   ) => Effect.Effect<A, Refused | AsOfRefused>
 }
 
-const makeLook = ({ state, tenant }: Reading): Look => {
+/**
+ * Views of the newest commit, by bucket: most reads are of it, and one request may read twice. None outlives its commit.
+ */
+const makeNewestViews = ({ state, tenant }: Reading) => {
+  const views = new Map<string, View | undefined>()
+  let of = -1
+  return (bucket: string): View | undefined => {
+    const { sequence } = state.stamp()
+    if (of !== sequence || views.size >= viewsRememberedMax) views.clear()
+    of = sequence
+    if (views.has(bucket)) return views.get(bucket)
+    const view = viewAt(state.reader, tenant, bucket, sequence, sequence)
+    views.set(bucket, view)
+    return view
+  }
+}
+
+const makeLook = (reading: Reading): Look => {
+  const { state, tenant } = reading
   const { reader } = state
+  const newest = makeNewestViews(reading)
   const head = (): Sequence => state.stamp().sequence
   const refusedAsOf: Look["refusedAsOf"] = (reason, asked) =>
     new AsOfRefused({ reason, asked, oldestReadable: oldestReadable(reader), head: head() })
@@ -73,7 +93,7 @@ const makeLook = ({ state, tenant }: Reading): Look => {
     Effect.suspend((): Effect.Effect<A, Refused | AsOfRefused> => {
       const problem = unreadable(at)
       if (problem !== undefined) return Effect.fail(problem)
-      const view = viewAt(reader, tenant, bucket, at, head(), history)
+      const view = at === head() && !history ? newest(bucket) : viewAt(reader, tenant, bucket, at, head(), history)
       return view === undefined ? refused("NoSuchBucket", bucket, at) : read(view)
     })
   return { head, unreadable, refusedAsOf, inBucket }
@@ -149,7 +169,8 @@ const readsOfUploads = (
 const verified = ({ vertexHash, vault }: Reading, key: string, found: Found, isLatest: boolean): ObjectVersion => {
   const { hash, vertex } = found.row
   assert(vertexHash(vault, vertex) === hash, `vertex ${hash} of a row is not what its hash says: the state is damaged`)
-  const whole = decodeVertex(vertex)
+  // The hash vouches for the form of the bytes.
+  const whole = decodeVertexTrusted(vertex)
   assert(whole.key === key && whole.sequence === found.sequence, `vertex ${hash} lies in another version's row`)
   return objectVersion(key, found, isLatest, undefined, whole)
 }

@@ -17,6 +17,8 @@ export type RowChange = readonly [key: RowKey, value: Uint8Array | undefined]
 export interface StateReader {
   readonly get: (key: RowKey) => Uint8Array | undefined
   readonly getMany: (keys: ReadonlyArray<RowKey>) => ReadonlyArray<Uint8Array | undefined>
+  /** The first row with from <= key < to: what a scan gives first, at the cost of a point read. */
+  readonly first: (from: RowKey, to: RowKey) => readonly [RowKey, Uint8Array] | undefined
   /** Rows with from <= key < to, in order, read lazily; from the last one down where `reverse`. */
   readonly scan: (from: RowKey, to: RowKey, reverse?: boolean) => Iterable<readonly [RowKey, Uint8Array]>
 }

@@ -22,7 +22,7 @@ import { type Progress, recover, rootOf } from "./CheckpointRecoveryService.ts"
 import { mergeLayers, Overlay } from "./Overlay.ts"
 import { type RowChange, type RowKey, type Stamp, State, StateError, type StateReader, type StateService, type ValueSealer } from "./State.ts"
 import { makeInspection, type StateObserver } from "./StateInspectService.ts"
-import { getRow, scanRows } from "./Tree.ts"
+import { getRow, rowAtOrAfter, scanRows } from "./Tree.ts"
 import { NodeSink } from "./TreeBuilder.ts"
 import { foldTree } from "./TreeFold.ts"
 import { type NodeAddress, nodeAddress } from "./TreeNode.ts"
@@ -100,7 +100,23 @@ const readerOf = (live: Live, store: TreeStore, guard: Guard): StateReader => {
       }
     }
   }
-  return { get, getMany: (keys) => keys.map(get), scan }
+  const first = (from: RowKey, to: RowKey): readonly [RowKey, Uint8Array] | undefined => {
+    for (let low = from; ;) {
+      // The higher layer's row counts where two have the key, so a lower one must be before it.
+      let best: readonly [RowKey, Uint8Array | null] | undefined = live.active.atOrAfter(low)
+      const frozen = live.frozen?.atOrAfter(low)
+      if (frozen !== undefined && (best === undefined || frozen[0] < best[0])) best = frozen
+      // A row right at `low`, as a point read has it, spares the tree.
+      if (best === undefined || best[0] !== low) {
+        const stored = guard(() => rowAtOrAfter(store, live.head.tree, low))
+        if (stored !== undefined && (best === undefined || stored[0] < best[0])) best = stored
+      }
+      if (best === undefined || best[0] >= to) return undefined
+      if (best[1] !== null) return [best[0], best[1]]
+      low = `${best[0]}\0`
+    }
+  }
+  return { get, getMany: (keys) => keys.map(get), first, scan }
 }
 
 const write = (live: Live, changes: ReadonlyArray<RowChange>, stamp: Stamp): void => {

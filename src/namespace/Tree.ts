@@ -26,6 +26,19 @@ export const getRow = (store: TreeStore, tree: Tree, key: RowKey): Uint8Array | 
   }
 }
 
+/** The first row at or after `from`. */
+export const rowAtOrAfter = (store: TreeStore, tree: Tree, from: RowKey): readonly [RowKey, Uint8Array] | undefined => {
+  if (tree.root === undefined) return undefined
+  let node = store.load(tree.root)
+  for (;;) {
+    // A node is under its last key: where that is at or after `from`, so is a row below.
+    const index = node.indexOf(from)
+    if (index === node.count) return undefined
+    if (node.level === 0) return [node.key(index), node.value(index)]
+    node = store.load(node.child(index))
+  }
+}
+
 /** Leaves that may hold rows with from <= key < to, in order or from the last down, loaded as they are asked for. */
 function* leaves(store: TreeStore, node: TreeNode, from: RowKey, to: RowKey, reverse: boolean): Generator<TreeNode> {
   if (node.level === 0) {

@@ -54,6 +54,10 @@ class Rows implements StateReader {
   getMany(keys: ReadonlyArray<RowKey>): ReadonlyArray<Uint8Array | undefined> {
     return keys.map((key) => this.get(key))
   }
+  first(from: RowKey, to: RowKey): readonly [RowKey, Uint8Array] | undefined {
+    for (const row of this.scan(from, to)) return row
+    return undefined
+  }
   *scan(from: RowKey, to: RowKey, reverse = false): Iterable<readonly [RowKey, Uint8Array]> {
     const keys = this.keys.slice(this.at(from), this.at(to))
     for (const key of reverse ? keys.reverse() : keys) yield [key, this.values.get(key) ?? new Uint8Array(0)]
@@ -227,6 +231,7 @@ const get: typeof Get.Service = {
       })
       return Effect.succeed({ sizeBytes: end - start, next } satisfies Body)
     }),
+  inline: () => undefined,
   entries: () => Effect.succeed([])
 }
 

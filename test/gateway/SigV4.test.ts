@@ -1,6 +1,7 @@
 /** The examples that AWS publishes ("Signature Calculations for the Authorization Header", "… Query Parameters"). */
+import { createHmac } from "node:crypto"
 import { describe, expect, it } from "vitest"
-import { algorithm, emptySha256, presignTarget, sha256Hex, signRequest, uriEncode, canonicalQuery } from "../../src/gateway/s3/SigV4.ts"
+import { algorithm, emptySha256, presignTarget, sha256Hex, signerOf, signRequest, uriEncode, canonicalQuery } from "../../src/gateway/s3/SigV4.ts"
 import { accessKey, secretKey } from "./sign.ts"
 
 const signer = { accessKey, secretKey, region: "us-east-1" }
@@ -34,6 +35,15 @@ describe("sigv4: AWS's published examples", () => {
 })
 
 describe("sigv4: canonical forms", () => {
+  it("a key that signs often signs as HMAC does, whatever the lengths of key and text", () => {
+    for (const keyBytes of [0, 1, 32, 63, 64]) {
+      const key = Uint8Array.from({ length: keyBytes }, (_, index) => 7 * index + keyBytes)
+      const sign = signerOf(key)
+      for (const text of ["", "a", "\u00ff".repeat(63), "b".repeat(64), "c".repeat(200)]) {
+        expect(sign(text)).toBe(createHmac("sha256", key).update(text, "latin1").digest("hex"))
+      }
+    }
+  })
   it("everything but unreserved characters is encoded, byte by byte", () => {
     expect(uriEncode("a b+c/d~e!'()*é😀")).toBe("a%20b%2Bc%2Fd~e%21%27%28%29%2A%C3%A9%F0%9F%98%80")
     expect(uriEncode("../a//b/.", true)).toBe("../a//b/.")

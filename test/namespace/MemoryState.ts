@@ -18,6 +18,10 @@ export class MemoryRows implements StateReader {
     return keys.map((key) => this.rows.get(key))
   }
 
+  first(from: RowKey, to: RowKey): readonly [RowKey, Uint8Array] | undefined {
+    for (const row of this.scan(from, to)) return row
+    return undefined
+  }
   *scan(from: RowKey, to: RowKey, reverse = false): Generator<readonly [RowKey, Uint8Array]> {
     if (reverse) {
       for (const [key, value] of this.rows.entriesReversed(to)) {

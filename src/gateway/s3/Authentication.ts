@@ -6,7 +6,7 @@ import { clockSkewMsMax, presignedSecondsMax, signingKeysMax } from "../../base/
 import { formatIso, parseAmzDate, parseHttpDate, formatAmzDate } from "./HttpDate.ts"
 import { S3Error, s3Error } from "./S3Error.ts"
 import type { S3Request } from "./S3Request.ts"
-import { algorithm, canonicalQuery, canonicalRequest, equalSignatures, signature, signingKey, stringToSign, unsignedPayload, uriEncode } from "./SigV4.ts"
+import { algorithm, canonicalQuery, canonicalRequest, equalSignatures, signerOf, signingKey, stringToSign, unsignedPayload, uriEncode } from "./SigV4.ts"
 
 /** What the signatures of a streaming upload's chunks are chained from. */
 export interface ChunkSigning {
@@ -31,10 +31,17 @@ export interface Identity {
 
 export type Credentials = (accessKey: string) => { readonly secretKey: string; readonly principal: string } | undefined
 
+interface DerivedKey {
+  readonly secret: string
+  readonly key: Uint8Array
+  /** Hex signature of a text under the key. */
+  readonly sign: (text: string) => string
+}
+
 /** Derived keys by access key, date and region: deriving one costs four HMACs. */
 export interface Authenticator {
   readonly credentials: Credentials
-  readonly keys: Map<string, { readonly secret: string; readonly key: Uint8Array }>
+  readonly keys: Map<string, DerivedKey>
 }
 
 export const makeAuthenticator = (credentials: Credentials): Authenticator => ({ credentials, keys: new Map() })
@@ -140,14 +147,15 @@ const unsignedHeaders = (request: S3Request, signed: ReadonlyArray<string>): Rea
   return missing
 }
 
-const derivedKey = (authenticator: Authenticator, claim: Claim, secret: string): Uint8Array => {
+const derivedKey = (authenticator: Authenticator, claim: Claim, secret: string): DerivedKey => {
   const name = `${claim.accessKey}/${claim.scope}`
   const known = authenticator.keys.get(name)
-  if (known !== undefined && known.secret === secret) return known.key
+  if (known !== undefined && known.secret === secret) return known
   const key = signingKey(secret, claim.date, claim.region, "s3")
   if (authenticator.keys.size >= signingKeysMax) authenticator.keys.clear()
-  authenticator.keys.set(name, { secret, key })
-  return key
+  const derived = { secret, key, sign: signerOf(key) }
+  authenticator.keys.set(name, derived)
+  return derived
 }
 
 const mismatch = (claim: Claim, text: string, canonical: string): S3Error =>
@@ -157,15 +165,15 @@ const mismatch = (claim: Claim, text: string, canonical: string): S3Error =>
   })
 
 /** Undefined where the signature holds. A path signed exactly as sent is accepted beside the canonical encoding of it. */
-const verify = (request: S3Request, claim: Claim, key: Uint8Array): S3Error | undefined => {
+const verify = (request: S3Request, claim: Claim, { sign }: DerivedKey): S3Error | undefined => {
   const query = canonicalQuery(request.pairs, claim.presigned ? "X-Amz-Signature" : undefined)
   const at = (path: string): string =>
     canonicalRequest({ method: request.method, path, query, headers: request.headers, signedHeaders: claim.signedHeaders, payloadHash: claim.payloadHash })
   const path = uriEncode(request.path, true)
   const canonical = at(path)
   const text = stringToSign(claim.amzDate, claim.scope, canonical)
-  if (equalSignatures(signature(key, text), claim.signature)) return undefined
-  if (request.rawPath !== path && equalSignatures(signature(key, stringToSign(claim.amzDate, claim.scope, at(request.rawPath))), claim.signature)) {
+  if (equalSignatures(sign(text), claim.signature)) return undefined
+  if (request.rawPath !== path && equalSignatures(sign(stringToSign(claim.amzDate, claim.scope, at(request.rawPath))), claim.signature)) {
     return undefined
   }
   return mismatch(claim, text, canonical)
@@ -221,10 +229,10 @@ export const authenticate = (authenticator: Authenticator, request: S3Request, n
   }
   const credential = authenticator.credentials(claim.accessKey)
   if (credential === undefined) return new S3Error({ code: "InvalidAccessKeyId", extra: [["AWSAccessKeyId", claim.accessKey]] })
-  const key = derivedKey(authenticator, claim, credential.secretKey)
-  const failed = verify(request, claim, key)
+  const derived = derivedKey(authenticator, claim, credential.secretKey)
+  const failed = verify(request, claim, derived)
   if (failed !== undefined) return failed
-  const payload = payloadOf(claim, key)
+  const payload = payloadOf(claim, derived.key)
   if (payload instanceof S3Error) return payload
   return { accessKey: claim.accessKey, principal: credential.principal, presigned: claim.presigned, payload }
 }

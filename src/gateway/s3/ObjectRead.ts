@@ -1,5 +1,5 @@
 /** ObjectRead: GET and HEAD of an object. It sits between the router and namespace (the version), get (its bytes). */
-import { Clock, Effect, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import { millisOf } from "../../base/time.ts"
 import type { ObjectVersion } from "../../namespace/Model.ts"
 import { type ByteRange, contentRange, parseRange } from "./ByteRange.ts"
@@ -7,7 +7,7 @@ import { checksumHeaders } from "./Checksums.ts"
 import { judgeRead, parseEtags } from "./Conditions.ts"
 import { formatHttpDate, parseHttpDate } from "./HttpDate.ts"
 import { readOverrides, writeAttributes } from "./ObjectAttributes.ts"
-import { type Call, type Header, type Operation, orFail, pointOf, type Reply, type Rooms, versionIdOf } from "./Operation.ts"
+import { type Call, type Header, type Operation, pointOf, type Reply, type Rooms, versionIdOf } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import { partNumberMax } from "../../base/limits.ts"
 
@@ -108,21 +108,40 @@ export const findVersion = (rooms: Rooms, call: Call, at: number): Effect.Effect
     version.deleteMarker ? Effect.fail(markerError(call, version, versionId !== undefined, at)) : Effect.succeed(version))
 }
 
-const read = Effect.fnUntraced(function*(rooms: Rooms, call: Call, withBody: boolean): Effect.fn.Return<Reply, OperationError, Scope.Scope> {
-  const at = yield* pointOf(rooms, call)
-  const version = yield* findVersion(rooms, call, at)
-  const named = yield* versionHeaders(rooms, call.bucket, version, at)
+/** The answer to a read of a version. Its body is opened last, once nothing is left that could refuse. */
+const answer = (rooms: Rooms, call: Call, found: Found, withBody: boolean, nowMs: number): Effect.Effect<Reply, OperationError, Scope.Scope> => {
+  const { at, named, version } = found
   const headers = describe(version, named)
-  const verdict = judgeRead(call.request, version, yield* Clock.currentTimeMillis)
-  if (verdict === "NotModified") return { status: 304, headers, body: undefined, commit: at }
-  if (verdict instanceof S3Error) return yield* verdict
-  const overrides = yield* orFail(readOverrides(call.request))
-  const selection = yield* orFail(select(call, version, at))
+  const verdict = judgeRead(call.request, version, nowMs)
+  if (verdict === "NotModified") return Effect.succeed({ status: 304, headers, body: undefined, commit: at })
+  if (verdict instanceof S3Error) return Effect.fail(verdict)
+  const overrides = readOverrides(call.request)
+  if (overrides instanceof S3Error) return Effect.fail(overrides)
+  const selection = select(call, version, at)
+  if (selection instanceof S3Error) return Effect.fail(selection)
   const { end, start } = selection.range
   headers.push(["content-length", String(end - start)], ...selection.headers, ...writeAttributes(version.attributes, overrides), ...checksumsOf(call, version, selection))
-  const body = withBody && end > start ? yield* rooms.get.open(version, start, end) : undefined
-  return { status: selection.status, headers, body, commit: at }
+  const replied = (body: Reply["body"]): Reply => ({ status: selection.status, headers, body, commit: at })
+  if (!withBody || end === start) return Effect.succeed(replied(undefined))
+  const bytes = rooms.get.inline(version, start, end)
+  return bytes === undefined ? Effect.map(rooms.get.open(version, start, end), replied) : Effect.succeed(replied(bytes))
+}
+
+interface Found {
+  readonly at: number
+  readonly version: ObjectVersion
+  readonly named: ReadonlyArray<Header>
+}
+
+const find = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Return<Found, OperationError> {
+  const at = yield* pointOf(rooms, call)
+  const version = yield* findVersion(rooms, call, at)
+  return { at, version, named: yield* versionHeaders(rooms, call.bucket, version, at) }
 })
+
+const read = (rooms: Rooms, call: Call, withBody: boolean): Effect.Effect<Reply, OperationError, Scope.Scope> =>
+  Effect.flatMap(find(rooms, call), (found) =>
+    Effect.clockWith((clock) => answer(rooms, call, found, withBody, clock.currentTimeMillisUnsafe())))
 
 export const getObject: Operation = (rooms, call) => read(rooms, call, true)
 export const headObject: Operation = (rooms, call) => read(rooms, call, false)

@@ -3,6 +3,7 @@
  * that signs. Source: Amazon S3 API reference, "Authenticating Requests (AWS Signature Version 4)".
  */
 import { createHmac, hash, timingSafeEqual } from "node:crypto"
+import { assert } from "../../base/assert.ts"
 import { formatAmzDate } from "./HttpDate.ts"
 import { parseQuery, percentDecode, type QueryPairs } from "./S3Request.ts"
 
@@ -63,6 +64,29 @@ export const signingKey = (secret: string, date: string, region: string, service
   hmac(hmac(hmac(hmac(Buffer.from(`AWS4${secret}`, "utf8"), date), region), service), "aws4_request")
 
 export const signature = (key: Uint8Array, text: string): string => hmac(key, text).toString("hex")
+
+const blockBytes = 64
+
+/**
+ * `signature` for a key that signs often. HMAC (RFC 2104) by two one-shot hashes: Node's streaming Hmac makes a native
+ * object each time, which costs more than the hashing.
+ */
+export const signerOf = (key: Uint8Array): ((text: string) => string) => {
+  assert(key.length <= blockBytes, `a key of at most ${blockBytes} bytes`)
+  const inner = Buffer.alloc(blockBytes)
+  const outer = Buffer.alloc(blockBytes + 32)
+  for (let index = 0; index < blockBytes; index += 1) {
+    inner[index] = 0x36 ^ (key[index] ?? 0)
+    outer[index] = 0x5c ^ (key[index] ?? 0)
+  }
+  return (text) => {
+    const message = Buffer.allocUnsafe(blockBytes + text.length)
+    inner.copy(message)
+    message.write(text, blockBytes, "latin1")
+    outer.set(hash("sha256", message, "buffer"), blockBytes)
+    return hash("sha256", outer, "hex")
+  }
+}
 
 /** In a time that does not depend on where they differ. */
 export const equalSignatures = (a: string, b: string): boolean =>

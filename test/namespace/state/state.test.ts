@@ -37,6 +37,14 @@ describe("state", () => {
           expect(rowsOf(state)).toEqual(rowsOfModel(models[round + 1]!))
           expect([...state.reader.scan("c", "v", true)].map(([key]) => key))
             .toEqual(rowsOfModel(models[round + 1]!).map(([key]) => key).filter((key) => key >= "c" && key < "v").reverse())
+          for (const [key] of batches[round]!) {
+            for (const from of [key, `${key}\0`]) {
+              for (const to of [key, `${key}\0`, `${key}~`, "v", "\u0100"]) {
+                const [row] = state.reader.scan(from, to)
+                expect(state.reader.first(from, to)).toEqual(row)
+              }
+            }
+          }
           // The journal is needed from the generation before.
           expect(yield* state.checkpoint).toEqual(stampOf(round))
           expect(yield* state.checkpoint).toEqual(stampOf(round))
