@@ -223,3 +223,16 @@ export const httpCloseMsMax = 10_000
 export const computeLanesMax = 8
 /** A lane's young objects: they are few, and buffers that hang on them wait until this much has gathered. */
 export const computeLaneYoungMiB = 8
+
+/** Doctor: synced writes that it times, the time they may take, and what it calls too little or too much. */
+export const doctorSyncs = 33
+export const doctorSyncMsMax = 2_000
+/** A sync that is faster than this reached no disk; one that is slower makes every small write slow. */
+export const syncMicrosMin = 15
+export const syncMicrosSlow = 20_000
+export const openFilesWanted = 4096
+export const memoryBytesWanted = 1 * GiB
+export const freeFilesWanted = 10_000
+export const certificateDaysWanted = 14
+/** Tells a clock that is wrong from one that was read a moment earlier. */
+export const clockSlackMs = 2_000

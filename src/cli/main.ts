@@ -4,6 +4,7 @@ import { Cause, Effect, Exit, Layer } from "effect"
 import { Command } from "effect/cli"
 import { clientLayer, environment, packageVersion, runMain, writeError } from "../node/process.ts"
 import { copyCommand } from "./commands/copy.ts"
+import { doctorCommand } from "./commands/doctor.ts"
 import { maintainCommands } from "./commands/maintain.ts"
 import { catCommand, listCommand, makeBucketCommand, removeBucketCommand, removeCommand } from "./commands/objects.ts"
 import { serveCommand } from "./commands/serve.ts"
@@ -13,7 +14,7 @@ import { exitCodeOf } from "./Failure.ts"
 const ouroboros = Command.make("ouroboros").pipe(
   Command.withDescription("A self-hosted object store that keeps every version of everything"),
   Command.withSubcommands([
-    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, ...maintainCommands
+    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, doctorCommand, ...maintainCommands
   ])
 )
 

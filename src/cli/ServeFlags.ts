@@ -1,0 +1,35 @@
+/** ServeFlags: the flags of a node, and the settings that come of them, the environment and the configuration file. */
+import { Effect, FileSystem } from "effect"
+import { Flag } from "effect/cli"
+import { resolveSettings, SettingsError } from "../node/Settings.ts"
+import { Environment } from "./Environment.ts"
+
+const text = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.withDescription(description), Flag.withDefault(""))
+
+const given = (flag: string): string | undefined => (flag === "" ? undefined : flag)
+
+export const serveFlags = {
+  data: text("data", "data folder (default ./ouroboros-data)"),
+  s3: text("s3", "HOST:PORT of S3 (default 127.0.0.1:9000)"),
+  admin: text("admin", "HOST:PORT of health and administration (default 127.0.0.1:9001)"),
+  config: text("config", "configuration file, JSON"),
+  domain: text("domain", "name under which buckets are sub-domains (default localhost)"),
+  tlsCert: text("tls-cert", "certificate chain, PEM; read again on SIGHUP"),
+  tlsKey: text("tls-key", "private key, PEM; read again on SIGHUP")
+}
+
+export const settingsOf = Effect.fnUntraced(function* (flags: { readonly [Name in keyof typeof serveFlags]: string }) {
+  const files = yield* FileSystem.FileSystem
+  const path = given(flags.config)
+  const file = path === undefined ? undefined : {
+    path,
+    text: yield* files.readFileString(path).pipe(
+      Effect.mapError((error) => new SettingsError({ where: `--config ${path}`, detail: error.message }))
+    )
+  }
+  return yield* resolveSettings({
+    data: given(flags.data), s3: given(flags.s3), admin: given(flags.admin), domain: given(flags.domain),
+    tlsCert: given(flags.tlsCert), tlsKey: given(flags.tlsKey)
+  }, yield* Environment, file)
+})
