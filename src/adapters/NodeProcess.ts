@@ -27,6 +27,14 @@ const stderr = 2
 /** At once and whole: the process may end next. */
 export const writeError = (text: string): Effect.Effect<void> => Effect.sync(() => void writeSync(stderr, text))
 
+/** What reads our standard error: a terminal wants words, and colours unless NO_COLOR (https://no-color.org) says otherwise. */
+export const errorTerminal = {
+  isTerminal: process.stderr.isTTY,
+  isColoured: process.stderr.isTTY && (process.env["NO_COLOR"] ?? "") === ""
+}
+
+export const writeLog = (line: string): void => void process.stderr.write(`${line}\n`)
+
 /** Who waits for a request to stop; while somebody does, a signal asks instead of interrupting. */
 const stopWaiters = new Set<() => void>()
 let stopRequested = false
@@ -39,14 +47,16 @@ export const signalsLayer: Layer.Layer<Signals> = Layer.succeed(Signals, {
     return Effect.sync(() => void stopWaiters.delete(waiter))
   }),
   onReload: (action) =>
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        const listener = (): void => void Effect.runFork(action)
-        process.on("SIGHUP", listener)
-        return listener
-      }),
-      (listener) => Effect.sync(() => void process.off("SIGHUP", listener))
-    ).pipe(Effect.asVoid)
+    Effect.flatMap(Effect.context(), (context) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          // In the context of who asked: its log is where the action's lines go.
+          const listener = (): void => void Effect.runForkWith(context)(action)
+          process.on("SIGHUP", listener)
+          return listener
+        }),
+        (listener) => Effect.sync(() => void process.off("SIGHUP", listener))
+      )).pipe(Effect.asVoid)
 })
 
 /** Runs the program to its end; a signal stops a server cleanly and interrupts any other command. */
@@ -63,6 +73,8 @@ export const runMain = <A, E>(program: Effect.Effect<A, E>, exitCodeOf: (exit: E
   process.on("SIGTERM", onSignal)
   // A reader of our output that went away (`| head`) ends the command, quietly.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1))
+  // Nobody reads the log any more, and there is nobody left to tell.
+  process.stderr.on("error", () => undefined)
   // Standard output may be a socket (whoever spawned us from Node), whose writes end later: leaving at once would cut them.
   fiber.addObserver((exit) => process.stdout.write("", () => process.exit(exitCodeOf(exit))))
 }

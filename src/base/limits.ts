@@ -173,6 +173,11 @@ export const headerBytesMax = 64 * KiB
 
 /** Admin. */
 export const adminBodyBytesMax = 64 * KiB
+/** Pause between two small writes that tell whether the data folder takes any, and how long one may take. */
+export const healthProbeMs = 15_000
+export const healthProbeLateMs = 30_000
+/** How finely delays of the event loop are measured. */
+export const eventLoopResolutionMs = 20
 /** Lines of /metrics, histograms counted once: labels come from small fixed sets. */
 export const metersSeriesMax = 4096
 /** One chunk header or trailer line of a streaming upload, and all its trailers together. */

@@ -1,6 +1,6 @@
 /** ServeFlags: the flags of a node, and the settings that come of them, the environment and the configuration file. */
-import { Effect, FileSystem } from "effect"
-import { Flag } from "effect/cli"
+import { Effect, FileSystem, Option } from "effect"
+import { Flag, GlobalFlag } from "effect/cli"
 import { resolveSettings, SettingsError } from "../node/Settings.ts"
 import { Environment } from "./Environment.ts"
 
@@ -16,7 +16,8 @@ export const serveFlags = {
   config: text("config", "configuration file, JSON"),
   domain: text("domain", "name under which buckets are sub-domains (default localhost)"),
   tlsCert: text("tls-cert", "certificate chain, PEM; read again on SIGHUP"),
-  tlsKey: text("tls-key", "private key, PEM; read again on SIGHUP")
+  tlsKey: text("tls-key", "private key, PEM; read again on SIGHUP"),
+  logFormat: text("log-format", "pretty, json, or auto (default): pretty on a terminal, JSON otherwise")
 }
 
 export const settingsOf = Effect.fnUntraced(function* (flags: { readonly [Name in keyof typeof serveFlags]: string }) {
@@ -30,6 +31,8 @@ export const settingsOf = Effect.fnUntraced(function* (flags: { readonly [Name i
   }
   return yield* resolveSettings({
     data: given(flags.data), s3: given(flags.s3), admin: given(flags.admin), domain: given(flags.domain),
-    tlsCert: given(flags.tlsCert), tlsKey: given(flags.tlsKey)
+    tlsCert: given(flags.tlsCert), tlsKey: given(flags.tlsKey),
+    // Every command has it; where it is not given, environment and file count.
+    logLevel: Option.getOrUndefined(yield* GlobalFlag.LogLevel), logFormat: given(flags.logFormat)
   }, yield* Environment, file)
 })

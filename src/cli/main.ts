@@ -2,7 +2,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer } from "effect"
 import { Command } from "effect/cli"
-import { clientLayer, environment, packageVersion, runMain, writeError } from "../node/process.ts"
+import { clientLayer, environment, packageVersion, runMain, withCommandLog, writeError } from "../node/process.ts"
 import { copyCommand } from "./commands/copy.ts"
 import { doctorCommand } from "./commands/doctor.ts"
 import { maintainCommands } from "./commands/maintain.ts"
@@ -33,5 +33,5 @@ const program = Command.run(ouroboros, { version: packageVersion }).pipe(
   Effect.tapCause((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.void : writeError(explain(cause))))
 )
 
-runMain(program, (exit) =>
+runMain(withCommandLog(program), (exit) =>
   Exit.isSuccess(exit) ? 0 : Cause.hasInterruptsOnly(exit.cause) ? 130 : exitCodeOf(Cause.squash(exit.cause)))

@@ -97,6 +97,8 @@ export class Exchange implements Follower {
   status = statusGone
   /** Why it failed; undefined where it did not. */
   category: ErrorCategory | undefined
+  /** The code that the answer gives, where it is an error. */
+  code: string | undefined
   readonly #book: RequestBook
   readonly #request: HttpRequest
   readonly #clock: Clock.Clock
@@ -143,7 +145,7 @@ export class Exchange implements Follower {
     const { slowMs, logsAll } = this.#book.options
     const end = isGone ? ", and the client went away" : ""
     const about = {
-      ...this.annotations, status: this.status, receivedBytes: passage.receivedBytes, sentBytes: passage.sentBytes,
+      ...this.annotations, status: this.status, ...(this.code === undefined ? {} : { code: this.code }), receivedBytes: passage.receivedBytes, sentBytes: passage.sentBytes,
       totalMs: rounded(totalMs), serverMs: rounded(serverMs), remote: this.#request.remote,
       // Names of buckets and keys are sealed at rest: they are in the log only where somebody asked for every request.
       ...(logsAll ? { method: this.#request.method, target: redactTarget(this.#request.target) } : {})

@@ -2,20 +2,29 @@
  * Node: one running store: folder, keys, rooms, listeners. It starts in the order in which a mistake is cheapest:
  * marker, vault key, credentials, the admin address (which answers 503), recovery, and S3 last.
  */
-import { Clock, Context, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer, LogLevel, References } from "effect"
+import { expose } from "../base/Exposition.ts"
+import { HealthBoard } from "../base/HealthBoard.ts"
 import type { Sequence } from "../base/ids.ts"
+import { Meters } from "../base/Meters.ts"
 import { makeAdminHandler, type NodeControl } from "../gateway/admin/AdminHandler.ts"
+import { RequestBook } from "../gateway/RequestBook.ts"
+import { requestIds } from "../gateway/RequestIds.ts"
 import { makeS3Handler } from "../gateway/s3/S3Handler.ts"
 import type { AsOf } from "../namespace/Model.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
 import type { Disk } from "../ports/Disk.ts"
-import type { Entropy } from "../ports/Entropy.ts"
+import { Entropy } from "../ports/Entropy.ts"
+import { Health } from "../ports/Health.ts"
 import { HttpListener, type Listener, type ListenOptions } from "../ports/HttpListener.ts"
+import { Metrics } from "../ports/Metrics.ts"
 import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
 import { markFolder, openFolder } from "./Folder.ts"
-import { indexLayer, platformLayer, readTlsFiles } from "./layers.ts"
+import { indexLayer, meterMachine, platformLayer, readTlsFiles } from "./layers.ts"
+import { checkRooms, watchFolder } from "./NodeHealth.ts"
+import { meterRooms } from "./NodeMeters.ts"
 import type { HostPort, Settings, SettingsError } from "./Settings.ts"
 import { statusOf } from "./Status.ts"
 import { storeLayer } from "./StoreLayer.ts"
@@ -65,6 +74,8 @@ type RoomServices = Rooms extends Context.Context<infer Services> ? Services : n
 /** What the admin address may do. Requests that come before the rooms are up are answered by the phase. */
 const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credentials, folder }: Identity, settings: Settings, rooms: () => Rooms | undefined) {
   const ports = yield* Effect.context<Disk | Entropy>()
+  const meters = yield* Metrics
+  const board = yield* Health
   const within = <A, E>(effect: Effect.Effect<A, E, RoomServices>): Effect.Effect<A, E> => Effect.suspend(() => {
     const up = rooms()
     return up === undefined ? Effect.die("asked before the rooms are up: the phase guards this") : Effect.provide(effect, up)
@@ -76,6 +87,9 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
     phase: () => phase.current,
     accessKey: credentials.accessKey,
     secretKey: credentials.secretKey,
+    health: () => board.report(),
+    metrics: () => expose(meters),
+    metricsPublic: settings.metricsPublic,
     status: within(statusOf(settings, folder, () => (phase.underKeyFile ? [keyFileWarning] : []))),
     history: (bucket, query, asOf) => at(asOf, (namespace, sequence) => namespace.history(bucket, query, sequence)),
     children: (bucket, vertex, asOf) => at(asOf, (namespace, sequence) => namespace.children(bucket, vertex, sequence)),
@@ -99,6 +113,7 @@ const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Cr
   const handler = yield* makeS3Handler({
     domain: settings.domain,
     md5EtagBytesMax: settings.md5EtagBytesMax,
+    slowMs: settings.slowRequestMs,
     credentials: (accessKey) =>
       accessKey === credentials.accessKey ? { secretKey: credentials.secretKey, principal: "root" } : undefined
   }).pipe(Effect.provide(rooms))
@@ -114,15 +129,28 @@ const reload = (settings: Settings, listener: Listener | undefined): Effect.Effe
   )
 }
 
-/** Runs until the scope closes: S3 stops first, with its requests finished; then the rooms; then the admin address. */
-export const startNode = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean }) {
+/** Admin's own requests are counted and logged as S3's are. */
+const serveAdmin = Effect.fnUntraced(function* (settings: Settings, control: NodeControl) {
+  const http = yield* HttpListener
+  const book = new RequestBook({
+    meters: yield* Metrics, listener: "admin", slowMs: settings.slowRequestMs,
+    logsAll: !LogLevel.isGreaterThan(yield* References.MinimumLogLevel, "Debug")
+  })
+  return yield* http.listen(settings.admin, makeAdminHandler(control, book, requestIds(yield* Entropy)))
+})
+
+const start = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean }) {
   const identity = yield* openIdentity(settings)
   const phase: Phase = { current: "Starting", underKeyFile: identity.vault.underKeyFile }
   let rooms: Rooms | undefined = undefined
-  const http = yield* HttpListener
+  const meters = yield* Metrics
+  const board = yield* Health
+  meters.gauge("ouroboros_ready", "1 while S3 is served.", () => (phase.current === "Ready" ? 1 : 0))
+  yield* watchFolder(board, meters)
   const control = yield* makeControl(phase, identity, settings, () => rooms)
-  const admin = yield* http.listen(settings.admin, makeAdminHandler(control))
+  const admin = yield* serveAdmin(settings, control)
   const built = yield* buildRooms(settings, identity)
+  yield* Effect.provide(Effect.andThen(meterRooms(meters), checkRooms(board)), built)
   rooms = built
   const listener = options.serveS3 ? yield* serveS3(settings, identity.credentials, built) : undefined
   phase.current = "Ready"
@@ -139,8 +167,21 @@ export const startNode = Effect.fnUntraced(function* (settings: Settings, option
   return node
 })
 
+/**
+ * Runs until the scope closes: S3 stops first, with its requests finished; then the rooms; then the admin address. Its
+ * meters and its health board are its own.
+ */
+export const startNode = (settings: Settings, options: { readonly serveS3: boolean }, meters: Meters = new Meters()) =>
+  start(settings, options).pipe(
+    Effect.provideService(Metrics, meters),
+    Effect.provideService(Health, new HealthBoard())
+  )
+
 /** The same on this machine's adapters, which live as long as the scope: provided, they would end with the start. */
-export const startNodeHere = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean }) {
+export const startNodeHere = Effect.fnUntraced(function* (
+  settings: Settings, options: { readonly serveS3: boolean }, meters: Meters = new Meters()
+) {
+  yield* meterMachine(meters)
   const platform = yield* Layer.build(platformLayer(settings))
-  return yield* Effect.provide(startNode(settings, options), platform)
+  return yield* Effect.provide(startNode(settings, options, meters), platform)
 })

@@ -2,9 +2,10 @@
  * Settings: what a node is told to be. Sits between the command line and start-up: flags beat the environment, which
  * beats the configuration file, which beats the defaults.
  */
-import { Data, Effect, Schema } from "effect"
+import { Data, Effect, type LogLevel, Schema } from "effect"
 import {
-  blockSizeBytesTarget, chunkSizeBytesAverage, chunkSizeBytesMax, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax, walReserveFileBytes
+  blockSizeBytesTarget, chunkSizeBytesAverage, chunkSizeBytesMax, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax, slowRequestMsDefault,
+  walReserveFileBytes
 } from "../base/limits.ts"
 import { type ChunkerOptions, checkChunkerOptions } from "../chunker/ChunkerOptions.ts"
 
@@ -45,7 +46,16 @@ export interface Settings {
   readonly checkpointRows: number
   /** Room held on the disk for deletions, given back when somebody else has filled it; 0: none. */
   readonly reserveFileBytes: number
+  /** /metrics without credentials, for whoever reaches the admin address. */
+  readonly metricsPublic: boolean
+  /** A request on which the node itself spends this long is named in the log. */
+  readonly slowRequestMs: number
+  readonly logLevel: LogLevel.LogLevel
+  readonly logFormat: LogFormat
 }
+
+/** auto: pretty on a terminal, JSON otherwise. */
+export type LogFormat = "auto" | "pretty" | "json"
 
 const positive = Schema.Number.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)))
 
@@ -66,7 +76,11 @@ const File = Schema.Struct({
   settleBytes: Schema.optionalKey(positive),
   settleAgeMs: Schema.optionalKey(positive),
   checkpointRows: Schema.optionalKey(positive),
-  reserveFileBytes: Schema.optionalKey(positive)
+  reserveFileBytes: Schema.optionalKey(positive),
+  metricsPublic: Schema.optionalKey(Schema.Boolean),
+  slowRequestMs: Schema.optionalKey(positive),
+  logLevel: Schema.optionalKey(Schema.String),
+  logFormat: Schema.optionalKey(Schema.String)
 })
 type File = typeof File.Type
 
@@ -77,6 +91,9 @@ export interface Flags {
   readonly domain?: string | undefined
   readonly tlsCert?: string | undefined
   readonly tlsKey?: string | undefined
+  /** As the command's own --log-level has parsed it. */
+  readonly logLevel?: LogLevel.LogLevel | undefined
+  readonly logFormat?: string | undefined
 }
 
 const decodeFile = Schema.decodeUnknownEffect(File, { onExcessProperty: "error", errors: "all" })
@@ -118,6 +135,28 @@ const pickAddress = (name: "s3" | "admin", flag: string | undefined, env: string
   const where = flag !== undefined ? `--${name}` : env !== undefined && env !== "" ? `OUROBOROS_${name.toUpperCase()}` : `${path ?? "defaults"}: ${name}`
   return parseHostPort(pick(flag, env, file, defaults[name]), where)
 }
+
+/** The words of --log-level. */
+const logLevels: Readonly<Record<string, LogLevel.LogLevel>> = {
+  all: "All", trace: "Trace", debug: "Debug", info: "Info", warn: "Warn", warning: "Warn", error: "Error", fatal: "Fatal", none: "None"
+}
+const logFormats: Readonly<Record<string, LogFormat>> = { auto: "auto", pretty: "pretty", json: "json" }
+
+const oneOf = <A>(table: Readonly<Record<string, A>>, text: string, where: string): Effect.Effect<A, SettingsError> => {
+  const value = Object.hasOwn(table, text.toLowerCase()) ? table[text.toLowerCase()] : undefined
+  return value === undefined
+    ? Effect.fail(new SettingsError({ where, detail: `"${text}" is none of ${Object.keys(table).join(", ")}` }))
+    : Effect.succeed(value)
+}
+
+const logOf = Effect.fnUntraced(function* (flags: Flags, env: Readonly<Record<string, string | undefined>>, config: File) {
+  const level = pick(undefined, env["OUROBOROS_LOG_LEVEL"], config.logLevel, "info")
+  const format = pick(flags.logFormat, env["OUROBOROS_LOG_FORMAT"], config.logFormat, "auto")
+  return {
+    logLevel: flags.logLevel ?? (yield* oneOf(logLevels, level, "OUROBOROS_LOG_LEVEL, logLevel")),
+    logFormat: yield* oneOf(logFormats, format, "--log-format, OUROBOROS_LOG_FORMAT, logFormat")
+  }
+})
 
 const md5Max = (choice: File["md5Etags"]): number =>
   choice === "always" ? Number.MAX_SAFE_INTEGER : typeof choice === "number" ? choice : md5EtagBytesMaxDefault
@@ -174,6 +213,9 @@ export const resolveSettings = Effect.fnUntraced(function* (
     settleBytes: config.settleBytes ?? blockSizeBytesTarget,
     settleAgeMs: config.settleAgeMs ?? settleAgeMsMax,
     checkpointRows: config.checkpointRows ?? overlayRowsMax,
-    reserveFileBytes: config.reserveFileBytes ?? walReserveFileBytes
+    reserveFileBytes: config.reserveFileBytes ?? walReserveFileBytes,
+    metricsPublic: config.metricsPublic ?? true,
+    slowRequestMs: config.slowRequestMs ?? slowRequestMsDefault,
+    ...(yield* logOf(flags, env, config))
   }
 })

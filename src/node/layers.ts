@@ -1,12 +1,14 @@
 /** layers: the adapters of this machine under the ports, for one data folder. */
 import { Effect, Layer } from "effect"
-import { readTextFile } from "../adapters/NodeProcess.ts"
+import { packageVersion, readTextFile } from "../adapters/NodeProcess.ts"
 import * as Lmdb from "../adapters/Lmdb.ts"
 import * as NodeDisk from "../adapters/NodeDisk.ts"
 import * as NodeEntropy from "../adapters/NodeEntropy.ts"
 import * as NodeHttp from "../adapters/NodeHttp.ts"
+import { meterProcess } from "../adapters/ProcessMeters.ts"
 import * as WorkerCompute from "../adapters/WorkerCompute.ts"
 import { computeLanesMax } from "../base/limits.ts"
+import type { Meters } from "../base/Meters.ts"
 import { KeyValue } from "../ports/KeyValue.ts"
 import { FolderRefused, markerFile } from "./Folder.ts"
 import { type Settings, SettingsError } from "./Settings.ts"
@@ -37,3 +39,6 @@ export const readTlsFiles = (tls: NonNullable<Settings["tls"]>) =>
 
 const pem = (where: string, path: string) =>
   Effect.mapError(readTextFile(path), (error) => new SettingsError({ where, detail: error.message }))
+
+/** What this process uses, until the scope closes. */
+export const meterMachine = (meters: Meters) => meterProcess(meters, packageVersion)

@@ -1,7 +1,10 @@
 /** serve: a node in the foreground: started, announced in plain words, stopped cleanly on request. */
 import { Effect } from "effect"
+import { Meters } from "../base/Meters.ts"
 import { Signals } from "../ports/Signals.ts"
 import { formatAddress } from "./address.ts"
+import { withLog } from "./Log.ts"
+import { Hidden } from "./LogFormat.ts"
 import { type RunningNode, startNodeHere } from "./Node.ts"
 import type { Settings } from "./Settings.ts"
 
@@ -28,17 +31,28 @@ const announce = (node: RunningNode, settings: Settings): ReadonlyArray<string> 
 
 /** Until SIGTERM or SIGINT; then requests in flight finish within a bound, and the journal is closed. */
 export const serve = (settings: Settings, say: (line: string) => Effect.Effect<void>) =>
+  Effect.suspend(() => {
+    const meters = new Meters()
+    const hidden = new Hidden()
+    for (const secret of [settings.secretKey, settings.passphrase]) hidden.add(secret)
+    return withLog(run(settings, say, meters, hidden), { level: settings.logLevel, format: settings.logFormat, meters, hidden })
+  })
+
+const run = (settings: Settings, say: (line: string) => Effect.Effect<void>, meters: Meters, hidden: Hidden) =>
   Effect.scoped(Effect.gen(function* () {
     const signals = yield* Signals
-    const node = yield* startNodeHere(settings, { serveS3: true }).pipe(
+    const node = yield* startNodeHere(settings, { serveS3: true }, meters).pipe(
       // A request to stop during a long recovery need not wait for its end.
       Effect.map((started): RunningNode | undefined => started),
       Effect.raceFirst(Effect.as(signals.stop, undefined))
     )
     if (node === undefined) return
+    hidden.add(node.credentials.secretKey)
     yield* signals.onReload(node.reloadTls)
     for (const line of announce(node, settings)) yield* say(line)
+    yield* Effect.logInfo("the node is ready")
     yield* signals.stop
     node.stopping()
+    yield* Effect.logInfo("the node stops")
     yield* say("stopping: finishing requests in flight")
   })).pipe(Effect.andThen(say("stopped")))

@@ -3,7 +3,9 @@
  * the listener and the node's own controls.
  */
 import { createHash, timingSafeEqual } from "node:crypto"
-import { Effect } from "effect"
+import { Cause, Effect, References } from "effect"
+import { type NamedFinding, worst } from "../../base/HealthBoard.ts"
+import { expositionContentType } from "../../base/Exposition.ts"
 import { fromBase64, fromUtf8, toUtf8 } from "../../base/bytes.ts"
 import { adminBodyBytesMax } from "../../base/limits.ts"
 import type { AsOfRefused, Refused, Unavailable } from "../../namespace/Namespace.ts"
@@ -11,6 +13,7 @@ import type { VertexHash } from "../../base/ids.ts"
 import type { ChildVersion, VersionPage, VersionQuery } from "../../namespace/Model.ts"
 import type { Body } from "../../ports/Body.ts"
 import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
+import type { Exchange, RequestBook } from "../RequestBook.ts"
 import { historyJson, parseAsOf } from "./HistoryJson.ts"
 import type { AsOf } from "../../namespace/Model.ts"
 
@@ -19,6 +22,12 @@ export interface NodeControl {
   readonly phase: () => "Starting" | "Ready" | "Stopping"
   readonly accessKey: string
   readonly secretKey: string
+  /** Every check of the node's health board. */
+  readonly health: () => ReadonlyArray<NamedFinding>
+  /** All meters, as Prometheus reads them. */
+  readonly metrics: () => string
+  /** /metrics is for anyone who reaches the admin address; else for the root credentials. */
+  readonly metricsPublic: boolean
   readonly status: Effect.Effect<unknown>
   readonly history: (
     bucket: string, query: VersionQuery, asOf: AsOf | undefined
@@ -51,10 +60,29 @@ const authorized = (request: HttpRequest, control: NodeControl): boolean => {
 
 const health = (path: string, control: NodeControl): HttpResponse | undefined => {
   if (path === "/health/live") return json(200, { status: "live" })
-  if (path !== "/health/ready") return undefined
-  const phase = control.phase()
-  return phase === "Ready" ? json(200, { status: "ready" }) : json(503, { status: phase.toLowerCase() }, [["retry-after", "1"]])
+  return path === "/health/ready" ? ready(control) : undefined
 }
+
+/**
+ * 200 while requests are served: "ready", or "degraded" where an operator should look (a full disk still serves reads).
+ * 503 while starting, stopping, or failing.
+ */
+const ready = (control: NodeControl): HttpResponse => {
+  const phase = control.phase()
+  const recovery: NamedFinding = phase === "Starting"
+    ? { name: "recovery", soundness: "failed", detail: "under way" }
+    : { name: "recovery", soundness: "ok", detail: "done" }
+  const findings = [recovery, ...control.health()]
+  const soundness = worst(findings)
+  const status = phase !== "Ready" ? phase.toLowerCase() : soundness === "ok" ? "ready" : soundness === "degraded" ? "degraded" : "failing"
+  const checks = findings.map(({ name, soundness: how, detail }) => ({ name, ok: how === "ok", detail }))
+  const serves = status === "ready" || status === "degraded"
+  return json(serves ? 200 : 503, { status, checks }, serves ? [] : [["retry-after", "1"]])
+}
+
+const metricsOf = (control: NodeControl): HttpResponse => ({
+  status: 200, headers: [["content-type", expositionContentType], ["cache-control", "no-store"]], body: toUtf8(control.metrics())
+})
 
 const readJson = Effect.fnUntraced(function* (body: Body) {
   const parts: Array<Uint8Array> = []
@@ -128,7 +156,7 @@ const changePassphrase = Effect.fnUntraced(function* (request: HttpRequest, cont
   return yield* done(control.changePassphrase(passphrase ?? undefined))
 })
 
-const route = (request: HttpRequest, path: string, query: URLSearchParams, control: NodeControl): Effect.Effect<HttpResponse> => {
+const route = (request: HttpRequest, path: string, query: URLSearchParams, control: NodeControl): Effect.Effect<HttpResponse> | undefined => {
   switch (`${request.method} ${path}`) {
     case "GET /v1/status":
       return Effect.map(control.status, (status) => json(200, status))
@@ -145,20 +173,66 @@ const route = (request: HttpRequest, path: string, query: URLSearchParams, contr
     case "POST /v1/checkpoint":
       return done(control.checkpoint)
     default:
-      return Effect.succeed(json(404, { error: `nothing at ${request.method} ${path}` }))
+      return undefined
   }
 }
 
-export const makeAdminHandler = (control: NodeControl) => (request: HttpRequest): Effect.Effect<HttpResponse> => {
+const noMatch = (request: HttpRequest, path: string): HttpResponse => json(404, { error: `nothing at ${request.method} ${path}` })
+
+const unauthorized = (): HttpResponse =>
+  json(401, { error: "the root credentials are needed (HTTP Basic: access key, secret key)" }, [
+    ["www-authenticate", "Basic realm=\"ouroboros admin\""]
+  ])
+
+const answer = (request: HttpRequest, control: NodeControl, exchange: Exchange): Effect.Effect<HttpResponse> => {
   const mark = request.target.indexOf("?")
   const path = mark < 0 ? request.target : request.target.slice(0, mark)
-  const answer = request.method === "GET" || request.method === "HEAD" ? health(path, control) : undefined
-  if (answer !== undefined) return Effect.succeed(answer)
-  if (!authorized(request, control)) {
-    return Effect.succeed(json(401, { error: "the root credentials are needed (HTTP Basic: access key, secret key)" }, [
-      ["www-authenticate", "Basic realm=\"ouroboros admin\""]
-    ]))
+  const reads = request.method === "GET" || request.method === "HEAD"
+  const about = reads ? health(path, control) : undefined
+  if (about !== undefined) {
+    exchange.named(`GET ${path}`)
+    return Effect.succeed(about)
   }
+  const isMetrics = reads && path === "/metrics"
+  if (isMetrics) exchange.named("GET /metrics")
+  if (isMetrics && control.metricsPublic) return Effect.succeed(metricsOf(control))
+  if (!authorized(request, control)) return Effect.succeed(unauthorized())
+  if (isMetrics) return Effect.succeed(metricsOf(control))
   if (control.phase() !== "Ready") return Effect.succeed(json(503, { error: "the node is not ready" }, [["retry-after", "1"]]))
-  return route(request, path, new URLSearchParams(mark < 0 ? "" : request.target.slice(mark + 1)), control)
+  const found = route(request, path, new URLSearchParams(mark < 0 ? "" : request.target.slice(mark + 1)), control)
+  if (found === undefined) return Effect.succeed(noMatch(request, path))
+  exchange.named(`${request.method} ${path}`)
+  if (reads) return found
+  // What an operator changes, or takes out, is in the log.
+  return Effect.tap(found, ({ status }) => Effect.logInfo(`admin: ${request.method} ${path} from ${request.remote} answered ${status}`))
 }
+
+const defect = (request: HttpRequest, exchange: Exchange, cause: Cause.Cause<never>): Effect.Effect<HttpResponse> => {
+  if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
+  exchange.category = "defect"
+  return Effect.as(
+    Effect.logError(`admin: ${request.method} ${exchange.operation} failed by a defect`, cause),
+    json(500, { error: `internal error; the log has more under request ${exchange.requestId}` })
+  )
+}
+
+const categoryOfStatus = (status: number): Exchange["category"] =>
+  status < 400 ? undefined : status === 401 ? "denied" : status === 404 ? "missing" : status === 409 ? "conflict" : status >= 500 ? "unavailable" : "client"
+
+/** Every answer carries `x-request-id`, which the log lines of its request have too. Never fails. */
+export const makeAdminHandler = (control: NodeControl, book: RequestBook, nextId: () => string) => (request: HttpRequest): Effect.Effect<HttpResponse> =>
+  Effect.clockWith((clock) => {
+    const exchange = book.open(request, nextId(), clock)
+    return Effect.suspend(() => answer(request, control, exchange)).pipe(
+      Effect.catchCause((cause) => defect(request, exchange, cause)),
+      Effect.map((response): HttpResponse => {
+        exchange.category ??= isHealth(exchange) ? undefined : categoryOfStatus(response.status)
+        exchange.answered(response.status)
+        return { ...response, headers: [...response.headers, ["x-request-id", exchange.requestId]] }
+      }),
+      Effect.provideService(References.CurrentLogAnnotations, exchange.annotations)
+    )
+  })
+
+/** "Not ready" is an answer there, not an error. */
+const isHealth = ({ operation }: Exchange): boolean => operation.startsWith("GET /health/")

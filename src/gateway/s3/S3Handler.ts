@@ -5,17 +5,18 @@
  */
 import { Cause, Effect, LogLevel, Option, References, type Scope } from "effect"
 import { Allowances } from "../../allowance.ts"
-import { toBase64, toHex } from "../../base/bytes.ts"
+import { toBase64 } from "../../base/bytes.ts"
 import { objectBytesMax, slowRequestMsDefault } from "../../base/limits.ts"
 import { Get } from "../../get.ts"
 import { Namespace } from "../../namespace/Namespace.ts"
-import { Entropy, type EntropyService } from "../../ports/Entropy.ts"
+import { Entropy } from "../../ports/Entropy.ts"
 import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
 import { Metrics } from "../../ports/Metrics.ts"
 import { Put } from "../../put.ts"
 import { categoryOf } from "../ErrorCategory.ts"
 import { type Exchange, RequestBook } from "../RequestBook.ts"
 import { admit } from "./Admission.ts"
+import { requestIds } from "../RequestIds.ts"
 import { asOfHeader, commitHeader, parseAsOf } from "./AsOfHeader.ts"
 import { authenticate, type Credentials, makeAuthenticator } from "./Authentication.ts"
 import { type Crc64, makeCrc64 } from "./Checksums.ts"
@@ -48,22 +49,6 @@ export interface S3Options {
 export type S3Handler = (request: HttpRequest) => Effect.Effect<HttpResponse, never, Scope.Scope>
 
 const server: Header = ["server", "OuroborosDB"]
-const REQUEST_ID_BYTES = 8
-const POOL_BYTES = 512 * REQUEST_ID_BYTES
-
-/** 16 upper-case hex digits each, drawn from Entropy in batches. */
-const requestIds = (entropy: EntropyService): (() => string) => {
-  let pool = new Uint8Array(0)
-  let at = 0
-  return () => {
-    if (at >= pool.length) {
-      pool = Uint8Array.from(entropy.bytes(POOL_BYTES))
-      at = 0
-    }
-    at += REQUEST_ID_BYTES
-    return toHex(pool.subarray(at - REQUEST_ID_BYTES, at)).toUpperCase()
-  }
-}
 
 interface Desk {
   readonly rooms: Rooms
@@ -93,6 +78,7 @@ const refuse = (desk: Desk, exchange: Exchange, http: HttpRequest, error: S3Erro
   const headers = commonHeaders(desk, requestId, error.commit ?? desk.rooms.namespace.head().sequence)
   if (error.headers !== undefined) headers.push(...error.headers)
   const status = statusOf(error.code)
+  exchange.code = error.code
   exchange.answered(status)
   // A HEAD has no body to say why; its status must do, and our own header helps.
   if (http.method === "HEAD") return { status, headers: [...headers, ["x-ouroboros-error", error.code]], body: undefined }

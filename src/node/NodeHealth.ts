@@ -1,0 +1,111 @@
+/**
+ * NodeHealth: the checks that every node has: its folder takes writes, its disk has room, its journal runs, its queues
+ * move. Sits between the rooms, the Disk port and the HealthBoard. What a check needs the disk for is looked at on a
+ * schedule, never by a request.
+ */
+import { Clock, Effect, type Scope } from "effect"
+import { degraded, failed, type Finding, type HealthBoard, sound } from "../base/HealthBoard.ts"
+import { healthProbeLateMs, healthProbeMs, overlayRowsStop, walQueueBytesMax, walReserveBytes } from "../base/limits.ts"
+import type { Meters } from "../base/Meters.ts"
+import { State, type StateService } from "../namespace/State.ts"
+import { Disk, type DiskService } from "../ports/Disk.ts"
+import { Retention, type RetentionService } from "../retention.ts"
+import { Settle, type SettleService } from "../settle.ts"
+import { Wal, type WalInterface } from "../wal/WalService.ts"
+
+/** Written, synced and removed again; what a crash leaves of it goes with the next probe. */
+export const probeFile = "probe"
+
+interface Probe {
+  freeBytes: number | undefined
+  /** Of the last probe that ended. */
+  problem: string | undefined
+  /** Of a probe that has not ended. */
+  sinceMs: number | undefined
+}
+
+/** From now on, and until the scope closes, the folder is probed every healthProbeMs; returns after the first probe. */
+export const watchFolder = (board: HealthBoard, meters: Meters): Effect.Effect<void, never, Disk | Scope.Scope> =>
+  Effect.gen(function* () {
+    const disk = yield* Disk
+    const clock = yield* Clock.Clock
+    const probe: Probe = { freeBytes: undefined, problem: undefined, sinceMs: undefined }
+    yield* probeOnce(disk, clock, probe)
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(healthProbeMs), probeOnce(disk, clock, probe))))
+    board.check("folder", () => folderFinding(probe, clock.currentTimeMillisUnsafe()))
+    board.check("disk space", () => spaceFinding(probe.freeBytes))
+    meters.gauge("ouroboros_disk_free_bytes", "Free space of the data folder's file system.", () => probe.freeBytes)
+  })
+
+const probeOnce = (disk: DiskService, clock: Clock.Clock, probe: Probe): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    probe.sinceMs = clock.currentTimeMillisUnsafe()
+    probe.freeBytes = yield* disk.freeBytes
+    yield* disk.remove(probeFile).pipe(Effect.catchIf((error) => error.code === "NotFound", () => Effect.void))
+    yield* Effect.scoped(Effect.flatMap(disk.open(probeFile, "create"), (file) => Effect.andThen(file.write(0, [new Uint8Array([1])]), file.sync)))
+    yield* disk.remove(probeFile)
+  }).pipe(
+    Effect.matchEffect({
+      onSuccess: () => Effect.sync(() => { probe.problem = undefined }),
+      onFailure: (error) => {
+        // A full disk is another check's word.
+        const problem = error.code === "NoSpace" ? undefined : error.message
+        const isNew = problem !== undefined && probe.problem === undefined
+        probe.problem = problem
+        return isNew ? Effect.logError(`the data folder takes no writes: ${problem}`) : Effect.void
+      }
+    }),
+    Effect.ensuring(Effect.sync(() => { probe.sinceMs = undefined }))
+  )
+
+const folderFinding = ({ problem, sinceMs }: Probe, nowMs: number): Finding => {
+  if (problem !== undefined) return failed(`takes no writes: ${problem}`)
+  const lateMs = sinceMs === undefined ? 0 : nowMs - sinceMs
+  return lateMs > healthProbeLateMs ? failed(`a small write has not ended for ${Math.round(lateMs / 1000)} s`) : sound("takes writes")
+}
+
+const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`
+
+const spaceFinding = (freeBytes: number | undefined): Finding => {
+  if (freeBytes === undefined) return degraded("free space is not known")
+  return freeBytes < walReserveBytes
+    ? degraded(`${mebibytes(freeBytes)} are free, below the reserve of ${mebibytes(walReserveBytes)}: new data is refused, reads and deletes are served`)
+    : sound(`${mebibytes(freeBytes)} are free`)
+}
+
+/** Posted once the rooms are up. */
+export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal | State | Settle | Retention> =>
+  Effect.gen(function* () {
+    const wal = yield* Wal
+    const state = yield* State
+    const settle = yield* Settle
+    const retention = yield* Retention
+    board.check("journal", () => journalFinding(wal))
+    board.check("queues", () => queueFinding(wal, state))
+    board.check("sealing", () => settleFinding(settle))
+    board.check("history", () => historyFinding(retention))
+  })
+
+const journalFinding = (wal: WalInterface): Finding => {
+  const { phase, failure } = wal.status()
+  return phase === "Failed" ? failed(`takes no writes: ${failure ?? "unknown"}; restart the node`) : sound(`takes writes (${phase})`)
+}
+
+const queueFinding = (wal: WalInterface, state: StateService): Finding => {
+  const { queuedBytes } = wal.status()
+  const { rows } = state.overlay()
+  const detail = `${mebibytes(queuedBytes)} of ${mebibytes(walQueueBytesMax)} wait for the journal, ${rows} of ${overlayRowsStop} rows for a checkpoint`
+  return queuedBytes >= walQueueBytesMax || rows >= overlayRowsStop ? degraded(`${detail}: writes wait`) : sound(detail)
+}
+
+const settleFinding = (settle: SettleService): Finding => {
+  const { damaged, lastError } = settle.status()
+  if (lastError !== undefined) return degraded(`fails and is tried again: ${lastError}`)
+  return damaged.length > 0 ? degraded(`${damaged.length} chunks in the journal are damaged and not sealed`) : sound("moves")
+}
+
+const historyFinding = (retention: RetentionService): Finding => {
+  const { suspended, lastError } = retention.status()
+  const why = suspended ?? lastError
+  return why === undefined ? sound("the horizon moves") : degraded(`kept beyond its days: ${why}`)
+}
