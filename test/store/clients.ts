@@ -14,7 +14,7 @@ import type { Random } from "../../sim/Random.ts"
 import type { Outcome } from "../../spec/ObjectStore.ts"
 import type { Blob } from "./bodies.ts"
 import { claim, jsonOf, plain, signatureOf } from "./Oracle.ts"
-import { bucketNames, checkListings, checkObject, keyNames, orFaulty } from "./reads.ts"
+import { branchName, bucketNames, checkListings, checkObject, keyNames, orFaulty } from "./reads.ts"
 import type { World } from "./world.ts"
 
 interface Client {
@@ -213,9 +213,22 @@ const housework = ({ world, random }: Client) =>
 const pause = ({ random }: Client) =>
   Effect.suspend(() => random.chance(0.5) ? Effect.yieldNow : Effect.sleep(random.chance(0.1) ? random.below(4000) : random.below(100)))
 
+/** Back to some commit, mostly one that differs from its neighbours; or a branch of it, by whatever name is free. */
+const goBack = (client: Client, bucket: string) => {
+  const { world: { oracle }, random } = client
+  const to = random.chance(0.8) ? random.pick(oracle.interesting.slice(-30)) : random.below(oracle.head + 3)
+  if (random.chance(0.6)) return propose(client, { _tag: "Rollback", bucket, to })
+  const there = new Set(oracle.model.buckets(oracle.head).map(({ name }) => name))
+  const free = branchNames.find((name) => !there.has(name)) ?? bucket
+  return propose(client, { _tag: "Branch", bucket: free, source: bucket, id: idOf<BucketId>(random.bytes(16)), owner: "root", from: to })
+}
+
+const branchNames = [bucketNames[1], branchName]
+
 const step = (client: Client) => {
   const { random, world } = client
-  const bucket = random.chance(0.8) ? bucketNames[0] : bucketNames[1]
+  const bucket = random.chance(0.8) ? bucketNames[0] : world.historical && random.chance(0.5) ? branchName : bucketNames[1]
+  if (world.historical && random.chance(0.06)) return goBack(client, bucket)
   const key = random.chance(0.5) ? keyNames[0] : random.pick(keyNames)
   const there = world.oracle.model.buckets(world.oracle.head).some(({ name }) => name === bucket)
   const draw = random.below(100)

@@ -16,6 +16,8 @@ import { Broken, claim, jsonOf } from "./Oracle.ts"
 import type { World } from "./world.ts"
 
 export const bucketNames = ["one", "two"] as const
+/** Only branches have it. */
+export const branchName = "three"
 export const keyNames = ["a", "a/b", "a/c", "b", "😀", "../x", "z\u0001"] as const
 
 const readAll = (body: Body) =>
@@ -179,9 +181,10 @@ export const checkAll = (world: World, random: Random, points: number) =>
     claim(damaged.length === 0, `no chunk is damaged: ${damaged.join()}`)
     const drawn = Array.from({ length: points }, () => random.pick(oracle.interesting))
     const seen = new Set<string>()
+    const names = world.historical ? [...bucketNames, branchName] : bucketNames
     for (const at of new Set([sequence, ...drawn])) {
       yield* checkBuckets(world, at)
-      for (const bucket of bucketNames) {
+      for (const bucket of names) {
         const versions = yield* checkListings(world, bucket, at, random.pick([1000, 3]), random.pick(["", "/"]))
         const fresh = versions.filter((version) => !seen.has(version.vertex))
         if (at === sequence) yield* checkChunks(versions)
@@ -194,5 +197,5 @@ export const checkAll = (world: World, random: Random, points: number) =>
         }
       }
     }
-    for (const bucket of bucketNames) yield* checkUploads(world, bucket)
+    for (const bucket of names) yield* checkUploads(world, bucket)
   })
