@@ -116,6 +116,8 @@ export const commitBlocksMax = 64
 export const commitMovesMax = 1024
 /** Copies of one chunk that its row records. */
 export const copiesMax = 16
+/** Keys that one page of a diff reads: what is done at once, before other work. */
+export const diffNamesMax = 5000
 /** Intervals of one bucket's lineage (R5). */
 export const lineageIntervalsMax = 64
 /** Times that one row may be hidden, by branches or after rollbacks: what a byte counts. */

@@ -247,6 +247,32 @@ export interface VersionPage {
   readonly next?: { readonly key: string; readonly versionId?: string }
 }
 
+export interface DiffQuery {
+  readonly prefix: string
+  /** Strictly after this key; "" for the start. */
+  readonly after: string
+  readonly limit: number
+}
+
+/** A key that two views show differently; a delete marker shows nothing. */
+export type DiffEntry =
+  | { readonly _tag: "Added"; readonly key: string; readonly to: ObjectVersion }
+  | { readonly _tag: "Removed"; readonly key: string; readonly from: ObjectVersion }
+  /** Another version, though its bytes may be the same. */
+  | { readonly _tag: "Changed"; readonly key: string; readonly from: ObjectVersion; readonly to: ObjectVersion; readonly sameBytes: boolean }
+
+/** May be empty and have a next one: a page reads a bounded number of keys. */
+export interface DiffPage {
+  readonly entries: ReadonlyArray<DiffEntry>
+  readonly next?: string
+}
+
+/** A bucket at a commit. */
+export interface BucketAt {
+  readonly bucket: string
+  readonly at: Sequence
+}
+
 export interface UploadInfo {
   readonly upload: UploadId
   readonly key: string

@@ -70,6 +70,8 @@ export interface NamespaceService {
   readonly listVersions: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
   /** Every version of a key (or of all keys) with those S3 no longer lists: what `log` shows, newest first by key. */
   readonly history: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
+  /** What changed between two commits of a bucket, or between two buckets, by key. A bucket that is not there at one of them shows nothing. */
+  readonly diff: (from: Model.BucketAt, to: Model.BucketAt, query: Model.DiffQuery) => Read<Model.DiffPage>
   /** The versions written over this one, oldest first: what follows it in the graph of versions. */
   readonly children: (bucket: string, parent: VertexHash, at: Sequence) => Read<ReadonlyArray<Model.ChildVersion>>
   readonly upload: (bucket: string, key: string, upload: UploadId) => Read<Model.UploadInfo>

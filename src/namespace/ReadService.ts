@@ -9,9 +9,10 @@ import type { Sequence, TenantId, VaultId } from "../base/ids.ts"
 import { viewsRememberedMax } from "../base/limits.ts"
 import { millisOf } from "../base/time.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
-import type { AsOf, ObjectVersion, Refusal } from "./Model.ts"
+import type { AsOf, BucketAt, DiffPage, DiffQuery, ObjectVersion, Refusal } from "./Model.ts"
 import { AsOfRefused, type NamespaceService, Refused } from "./Namespace.ts"
 import { blockOf, bucketInfo, bucketsAt, childrenOf, chunksOf, journaledBytes, journaledChunks, oldestReadable, sequenceAt } from "./Query.ts"
+import { diffOf, nothingOf } from "./QueryDiff.ts"
 import { listObjects, listVersions, objectVersion } from "./QueryList.ts"
 import { endedUploads, listParts, listUploads, uploadOf } from "./QueryUploads.ts"
 import { currentOf, type Found, versionOf, type View, viewAt } from "./QueryView.ts"
@@ -124,10 +125,12 @@ const resolve = ({ state, settledAt }: Reading, look: Look, asOf: AsOf | undefin
 const timeText = (ms: number): string => (Math.abs(ms) <= 8.64e15 ? DateTime.formatIso(DateTime.makeUnsafe(ms)) : `${ms} ms`)
 
 const readsOfBuckets = (
-  options: Reading, { inBucket }: Look
-): Pick<Reads, "bucket" | "object" | "children" | "listObjects" | "listVersions" | "history"> => {
+  options: Reading, look: Look
+): Pick<Reads, "bucket" | "object" | "children" | "listObjects" | "listVersions" | "history" | "diff"> => {
   const { reader } = options.state
+  const { inBucket } = look
   return {
+    diff: (from, to, query) => Effect.suspend(() => diff(options, look, from, to, query)),
     bucket: (name, at) => inBucket(name, at, (view) => Effect.succeed(bucketInfo(view))),
     object: (bucket, key, versionId, at) =>
       inBucket(bucket, at, (view) => {
@@ -141,6 +144,16 @@ const readsOfBuckets = (
     children: (bucket, parent, at) => inBucket(bucket, at, (view) => Effect.succeed(childrenOf(reader, view, parent))),
     history: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listVersions(reader, view, query, true)), true)
   }
+}
+
+const diff = ({ state: { reader }, tenant }: Reading, { head, unreadable }: Look, from: BucketAt, to: BucketAt, query: DiffQuery): Effect.Effect<DiffPage, Refused | AsOfRefused> => {
+  const problem = unreadable(from.at) ?? unreadable(to.at)
+  if (problem !== undefined) return Effect.fail(problem)
+  const before = viewAt(reader, tenant, from.bucket, from.at, head())
+  const after = viewAt(reader, tenant, to.bucket, to.at, head())
+  const some = after ?? before
+  if (some === undefined) return refused("NoSuchBucket", to.bucket, to.at)
+  return Effect.succeed(diffOf(reader, before ?? nothingOf(some), after ?? nothingOf(some), query))
 }
 
 /** Uploads have no history: they are read as they are now. */

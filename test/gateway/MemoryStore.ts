@@ -14,6 +14,7 @@ import { apply } from "../../src/namespace/Apply.ts"
 import type { AsOf, ChunkArrival, Content, ManifestEntry, ObjectVersion, PartInfo } from "../../src/namespace/Model.ts"
 import { AsOfRefused, type Committed, Namespace, type NamespaceService, Refused } from "../../src/namespace/Namespace.ts"
 import { bucketInfo, bucketsAt, childrenOf, commitTime, oldestReadable, sequenceAt } from "../../src/namespace/Query.ts"
+import { diffOf } from "../../src/namespace/QueryDiff.ts"
 import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
 import { listParts, listUploads, uploadOf } from "../../src/namespace/QueryUploads.ts"
 import { currentOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
@@ -106,6 +107,10 @@ const makeNamespace = (rows: Rows): NamespaceService => {
     resolve,
     buckets: (at) => Effect.sync(() => bucketsAt(rows, defaultTenant, at)),
     bucket: (name, at) => seen(name, at, bucketInfo),
+    diff: (from, to, query) => seen(from.bucket, from.at, (before) => {
+      const after = viewAt(rows, defaultTenant, to.bucket, to.at, head)
+      return after === undefined ? undefined : diffOf(rows, before, after, query)
+    }),
     object: (bucket, key, versionId, at) => seen(bucket, at, (view) => {
       const found = versionId === undefined ? currentOf(rows, view, key) : versionOf(rows, view, key, versionId)
       if (found === undefined) return undefined

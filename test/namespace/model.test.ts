@@ -3,8 +3,9 @@ import fc from "fast-check"
 import { deepStrictEqual, ok } from "node:assert"
 import { describe, it } from "vitest"
 import { partBytesMin } from "../../src/base/limits.ts"
-import type { Answer, ObjectVersion, VersionQuery } from "../../src/namespace/Model.ts"
+import type { Answer, BucketAt, DiffEntry, DiffPage, ObjectVersion, VersionQuery } from "../../src/namespace/Model.ts"
 import { bucketsAt } from "../../src/namespace/Query.ts"
+import { diffOf, nothingOf } from "../../src/namespace/QueryDiff.ts"
 import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
 import { listUploads } from "../../src/namespace/QueryUploads.ts"
 import { currentOf, type Found, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
@@ -228,6 +229,33 @@ class Pair {
     }
   }
 
+  /** A diff, page by page, is what is left of two listings when what both have is taken away. */
+  checkDiff(from: BucketAt, to: BucketAt, prefix: string, limit: number): void {
+    const some = this.view(to.bucket, to.at) ?? this.view(from.bucket, from.at)
+    if (some === undefined) return
+    const before = this.view(from.bucket, from.at) ?? nothingOf(some)
+    const after = this.view(to.bucket, to.at) ?? nothingOf(some)
+    const entries: Array<DiffEntry> = []
+    for (let next: string | undefined = ""; next !== undefined;) {
+      const page: DiffPage = diffOf(this.machine.rows, before, after, { prefix, after: next, limit })
+      entries.push(...page.entries)
+      ok(page.entries.length <= limit && page.next !== next, "a page is bounded, and goes on")
+      next = page.next
+    }
+    const listed = ({ bucket, at }: BucketAt) =>
+      new Map(this.model.listObjects(bucket, { prefix, delimiter: "", after: "", limit: 1000 }, at).items.map((it) => [it.key, it]))
+    const [old, now] = [listed(from), listed(to)]
+    const expected = [...new Set([...old.keys(), ...now.keys()])].sort(byBytes).flatMap((key) => {
+      const pair = [old.get(key), now.get(key)] as const
+      return pair[0]?.sequence === pair[1]?.sequence ? [] : [{ key, from: shownModel(pair[0]), to: shownModel(pair[1]), same: pair[0]?.body === pair[1]?.body }]
+    })
+    deepStrictEqual(entries.map((entry) => ({
+      key: entry.key,
+      from: entry._tag === "Added" ? undefined : shown(entry.from), to: entry._tag === "Removed" ? undefined : shown(entry.to),
+      same: entry._tag === "Changed" && entry.sameBytes
+    })), expected)
+  }
+
   /** All pages of a listing, each of one or two names, are the listing. */
   checkPages(bucket: string, delimiter: string, limit: number): void {
     const view = this.view(bucket, this.model.head)
@@ -310,8 +338,9 @@ describe("namespace against the reference", () => {
       { weight: 1, arbitrary: fc.record({ _tag: fc.constantFrom("create" as const, "drop" as const), bucket }) },
       { weight: 4, arbitrary: historical }
     )
+    const diffed = fc.array(fc.tuple(bucket, fc.nat(100), fc.option(bucket, { nil: undefined }), fc.nat(100)), { minLength: 20, maxLength: 20 })
     fc.assert(
-      fc.property(fc.array(written, { minLength: 10, maxLength: 50 }), fc.integer({ min: 1, max: 3 }), (ops, limit) => {
+      fc.property(fc.array(written, { minLength: 10, maxLength: 50 }), fc.integer({ min: 1, max: 3 }), diffed, (ops, limit, diffs) => {
         const pair = new Pair()
         pair.step({ _tag: "create", bucket: "one" })
         for (const each of ops) {
@@ -321,6 +350,10 @@ describe("namespace against the reference", () => {
         for (const name of buckets) {
           for (let at = 0; at <= pair.model.head; at += 1) pair.checkWhole(name, at)
           pair.checkPages(name, "/", limit)
+        }
+        for (const [bucket, back, other, forth] of diffs) {
+          const at = (drawn: number): number => drawn % (pair.model.head + 1)
+          pair.checkDiff({ bucket, at: at(back) }, { bucket: other ?? bucket, at: at(forth) }, limit === 1 ? "a" : "", limit)
         }
       }),
       { numRuns: runs(150) }
