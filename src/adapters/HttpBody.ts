@@ -16,6 +16,52 @@ export interface RequestBody extends Body {
 const announced = (request: IncomingMessage): number | undefined =>
   request.headers["transfer-encoding"] === undefined ? Number(request.headers["content-length"] ?? 0) : undefined
 
+/**
+ * What arrived and was not pulled yet. Pieces are taken as they come from the socket: asking a stream for all that it
+ * has would copy them together first.
+ */
+class Arrivals {
+  readonly #request: IncomingMessage
+  readonly #passage: Passage
+  #pieces: Array<Uint8Array> = []
+  #bytes = 0
+  #attached = false
+  /** Called once something changed. */
+  onChange: (() => void) | undefined
+
+  constructor(request: IncomingMessage, passage: Passage) {
+    this.#request = request
+    this.#passage = passage
+  }
+
+  /** The next piece, the end, why there is none; or nothing, yet. */
+  poll(): Effect.Effect<Uint8Array | undefined, BodyError> | undefined {
+    const request = this.#request
+    const piece = this.#pieces.shift()
+    if (piece !== undefined) {
+      this.#bytes -= piece.length
+      this.#passage.receivedBytes += piece.length
+      if (this.#bytes < request.readableHighWaterMark && request.isPaused()) request.resume()
+      return Effect.succeed(piece)
+    }
+    if (request.readableEnded) return Effect.succeed(undefined)
+    if (request.destroyed) return Effect.fail(new BodyError({ reason: "Aborted", detail: "the client went away" }))
+    if (!this.#attached) this.#attach()
+    return undefined
+  }
+
+  #attach(): void {
+    this.#attached = true
+    const changed = (): void => this.onChange?.()
+    this.#request.on("data", (piece: Buffer) => {
+      this.#pieces.push(piece)
+      this.#bytes += piece.length
+      if (this.#bytes >= this.#request.readableHighWaterMark) this.#request.pause()
+      changed()
+    }).on("end", changed).on("close", changed).on("error", changed)
+  }
+}
+
 export const requestBody = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -24,40 +70,30 @@ export const requestBody = (
   stallMs: number = httpStallMsMax
 ): RequestBody => {
   let unasked = expectsContinue
+  const arrivals = new Arrivals(request, passage)
   const next = Effect.callback<Uint8Array | undefined, BodyError>((resume) => {
     if (unasked) {
       unasked = false
       response.writeContinue()
     }
+    const answer = arrivals.poll()
+    if (answer !== undefined) return resume(answer)
+    const sinceMs = performance.now()
     const release = (): void => {
       clearTimeout(timer)
       passage.waitedMs += performance.now() - sinceMs
-      request.off("readable", onReadable).off("end", onReadable).off("close", onReadable).off("error", onReadable)
+      arrivals.onChange = undefined
     }
-    const poll = (): Effect.Effect<Uint8Array | undefined, BodyError> | undefined => {
-      const bytes = request.destroyed && !request.complete ? null : (request.read() as Buffer | null)
-      if (bytes !== null && bytes.length > 0) {
-        passage.receivedBytes += bytes.length
-        return Effect.succeed(bytes)
-      }
-      if (request.readableEnded) return Effect.succeed(undefined)
-      if (request.destroyed) return Effect.fail(new BodyError({ reason: "Aborted", detail: "the client went away" }))
-      return undefined
-    }
-    const onReadable = (): void => {
-      const answer = poll()
-      if (answer === undefined) return
-      release()
-      resume(answer)
-    }
-    const answer = poll()
-    if (answer !== undefined) return resume(answer)
-    const sinceMs = performance.now()
     const timer = setTimeout(() => {
       release()
       resume(Effect.fail(new BodyError({ reason: "Stalled", detail: `nothing arrived for ${stallMs} ms` })))
     }, stallMs)
-    request.on("readable", onReadable).on("end", onReadable).on("close", onReadable).on("error", onReadable)
+    arrivals.onChange = () => {
+      const answer = arrivals.poll()
+      if (answer === undefined) return
+      release()
+      resume(answer)
+    }
     return Effect.sync(release)
   })
   const sizeBytes = announced(request)
@@ -79,6 +115,8 @@ export const drain = (request: IncomingMessage): Effect.Effect<void> =>
       seen += bytes.length
       if (seen > httpDrainBytesMax) done()
     }
+    // Who pulled before pulls no more: nothing is kept for it.
+    request.removeAllListeners("data")
     const done = (): void => {
       clearTimeout(timer)
       request.off("data", onData).off("end", done).off("close", done).pause()
