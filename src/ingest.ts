@@ -12,26 +12,26 @@
 import { Effect, Fiber } from "effect"
 import { type AllowancesService, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
-import { copyOf, release } from "./base/bytes.ts"
+import { isShared, release } from "./base/bytes.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
   blockSizeBytesTarget, commitMovesMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
-  manifestPageEntriesMax, smallBodyBytesMax, unitBuffersKeptMax, unitBytes, uploadBytesMax
+  manifestPageEntriesMax, sealedSlotExtraBytes, smallBodyBytesMax, unitBytes, unitSlotsKeptMax, uploadBytesMax
 } from "./base/limits.ts"
+import { PageSlots } from "./base/PageSlots.ts"
 import type { BlockError, BlocksService } from "./block/BlockService.ts"
 import { hasRoom } from "./block/Block.ts"
 import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
-import { cutKernel } from "./chunker/CutKernel.ts"
 import type { FetchService } from "./fetch.ts"
 import type { BlockArrival, Change, ChunkArrival, CopyPlace, ManifestEntry } from "./namespace/Model.ts"
 import { type Committed, type NamespaceService, type Refused, Unavailable } from "./namespace/Namespace.ts"
 import type { PinsService } from "./pins.ts"
-import type { Body, BodyError } from "./ports/Body.ts"
 import type { ComputeError, ComputeService, Kernel } from "./ports/Compute.ts"
 import type { EntropyService } from "./ports/Entropy.ts"
 import type { SealedChunk } from "./sealer/SealedChunk.ts"
-import { nameKernel, sealKernel } from "./sealer/SealKernel.ts"
+import { sealKernel } from "./sealer/SealKernel.ts"
 import type { Vault } from "./sealer/Vault.ts"
+import { cutAndNameKernel, type Unit } from "./units.ts"
 import type { WalError } from "./wal/WalError.ts"
 import type { WalInterface } from "./wal/WalService.ts"
 
@@ -64,9 +64,19 @@ export interface IngestRooms {
   readonly pins: PinsService
   /** Memory that bodies under way may hold. */
   readonly allowances: AllowancesService
-  /** Buffers of unitBytes that wait for the next unit. */
-  readonly buffers: Array<Uint8Array>
+  /** Slots of units as they came, and of units as they were sealed: never the same memory. */
+  readonly units: PageSlots
+  readonly sealed: PageSlots
+  /** How many chunks of a slot of `sealed` are still on their way to the disk. */
+  readonly inSlots: WeakMap<ArrayBufferLike, number>
 }
+
+/** Memory that all bodies of a store use in turn. */
+export const makeSlots = (sizes: IngestSizes): Pick<IngestRooms, "units" | "sealed" | "inSlots"> => ({
+  units: new PageSlots(sizes.unitBytes, unitSlotsKeptMax),
+  sealed: new PageSlots(sizes.unitBytes + sealedSlotExtraBytes, unitSlotsKeptMax),
+  inSlots: new WeakMap()
+})
 
 /** A sealed chunk that has no place yet; `entry` is the first of the object's entries that names it. */
 export interface Fresh {
@@ -100,6 +110,8 @@ export interface Upload {
   blocks: Array<BlockArrival>
   /** Entries before this one have their chunks on the disk. base <= placed <= base + entries.length */
   placed: number
+  /** Chunks in the journal's hands: their memory is its own until the commit behind them is synced. */
+  journaled: ReadonlyArray<Fresh>
   /** The journal's epoch at the first append; the commit is refused where it has moved since. */
   walEpoch: number | undefined
   /** A commit that names this upload's blocks may be under way: they are no longer ours to remove. */
@@ -117,7 +129,7 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
   yield* share.more(expected)
   const upload: Upload = {
     sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], restBytes: 0, writing: undefined,
-    arrivals: [], healed: [], blocks: [], placed: 0, walEpoch: undefined, proposed: false
+    arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: false
   }
   yield* Effect.addFinalizer(() => upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks))
   return upload
@@ -132,85 +144,25 @@ const removeBlocks = (rooms: IngestRooms, blocks: ReadonlyArray<BlockArrival>): 
 const compute = <I, O>(rooms: IngestRooms, kernel: Kernel<I, O>, input: I, bytes: number): Effect.Effect<O, ComputeError> =>
   bytes <= computeHereBytesMax ? Effect.sync(() => kernel.run(input)) : rooms.compute.run(kernel, input)
 
-// Read: body -> units.
-
-export interface Unit {
-  /** In a buffer of its own; starts where a chunk starts. */
-  readonly bytes: Uint8Array
-  readonly final: boolean
-}
-
-/** Reads a body unit by unit. `carry` is what the unit before left uncut. */
-export interface Units {
-  readonly next: (carry: Uint8Array) => Effect.Effect<Unit, BodyError>
-  /** Bytes of the body that the units so far hold. */
-  readonly readBytes: () => number
-}
-
-export const unitsOf = (rooms: IngestRooms, body: Body): Units => {
-  const { unitBytes: unitSize } = rooms.sizes
-  /** Bytes of the last pull that the unit before had no room for. */
-  let left: Uint8Array | undefined
-  let readBytes = 0
-  const small = body.sizeBytes !== undefined && body.sizeBytes < unitSize
-  const next = Effect.fnUntraced(function*(carry: Uint8Array) {
-    assert(carry.length < unitSize, "a unit is cut at least once")
-    const buffer = small ? new Uint8Array(Math.max(1, body.sizeBytes)) : rooms.buffers.pop() ?? new Uint8Array(unitSize)
-    // A body that is longer than it said goes on into the next unit; whoever made it complains.
-    let filled = carry.length
-    buffer.set(carry, 0)
-    release(carry)
-    let final = false
-    while (filled < buffer.length) {
-      const bytes = left ?? (yield* body.next)
-      left = undefined
-      if (bytes === undefined) {
-        final = true
-        break
-      }
-      const taken = Math.min(bytes.length, buffer.length - filled)
-      buffer.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), filled)
-      if (taken < bytes.length) left = bytes.subarray(taken)
-      else release(bytes)
-      filled += taken
-      readBytes += taken
-    }
-    if (!final && small) {
-      const bytes = left ?? (yield* body.next)
-      left = bytes
-      final = bytes === undefined
-    }
-    if (filled === buffer.length) return { bytes: buffer, final }
-    const bytes = copyOf(buffer.subarray(0, filled))
-    recycle(rooms, buffer)
-    return { bytes, final }
-  })
-  return { next, readBytes: () => readBytes }
-}
-
-const recycle = (rooms: IngestRooms, buffer: Uint8Array): void => {
-  const whole = buffer.length === rooms.sizes.unitBytes && buffer.buffer.byteLength === buffer.length
-  if (whole && rooms.buffers.length < unitBuffersKeptMax) rooms.buffers.push(buffer)
-}
-
 // Cut and name.
 
 export interface NamedUnit {
   readonly bytes: Uint8Array
   readonly lengths: ReadonlyArray<number>
   readonly ids: ReadonlyArray<ChunkId>
-  /** A copy of what follows the last cut. */
-  readonly carry: Uint8Array
+  /** What follows the last cut: a view, to be carried over before the unit is sealed. */
+  readonly rest: Uint8Array
 }
 
 export const cutAndName = Effect.fnUntraced(function*(rooms: IngestRooms, unit: Unit) {
   const { vault, sizes } = rooms
   const size = unit.bytes.length
-  const cut = yield* compute(rooms, cutKernel, { gearKey: vault.gearKey, options: sizes.chunker, bytes: unit.bytes, final: unit.final }, size)
-  const named = yield* compute(rooms, nameKernel, { keys: vault.keys, bytes: cut.bytes, lengths: cut.lengths }, size)
-  const cutBytes = cut.lengths.reduce((sum, length) => sum + length, 0)
+  const input = { keys: vault.keys, gearKey: vault.gearKey, options: sizes.chunker, bytes: unit.bytes, final: unit.final }
+  const { bytes, lengths, ids } = yield* compute(rooms, cutAndNameKernel, input, size)
+  const cutBytes = lengths.reduce((sum, length) => sum + length, 0)
   assert(unit.final ? cutBytes === size : size - cutBytes < sizes.unitBytes, "a final unit is cut up, a full one is cut once")
-  return { bytes: named.bytes, lengths: cut.lengths, ids: named.ids, carry: copyOf(named.bytes.subarray(cutBytes)) } satisfies NamedUnit
+  const here = isShared(unit.bytes) ? unit.bytes : bytes
+  return { bytes: here, lengths, ids, rest: here.subarray(cutBytes) } satisfies NamedUnit
 })
 
 // Look up: known chunks bring no bytes, only a reference.
@@ -244,14 +196,35 @@ export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): Rea
 
 export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8Array, fresh: ReadonlyArray<FreshPiece>) {
   if (fresh.length === 0) {
-    recycle(rooms, bytes)
+    rooms.units.give(bytes)
     return []
   }
   const pieces = fresh.map(({ offset, length, id }) => ({ offset, length, id }))
-  const output = yield* compute(rooms, sealKernel, { keys: rooms.vault.keys, bytes, pieces }, bytes.length)
-  recycle(rooms, output.bytes)
-  return output.sealed.map((chunk, index): Fresh => ({ entry: fresh[index]!.entry, chunk }))
+  const target = isShared(bytes) ? rooms.sealed.take() : undefined
+  const input = { keys: rooms.vault.keys, bytes, pieces, ...(target === undefined ? {} : { target }) }
+  const output = yield* compute(rooms, sealKernel, input, bytes.length)
+  rooms.units.give(bytes)
+  // What comes back from a lane names the same memory by another object.
+  const inTarget = (there: Uint8Array): Uint8Array =>
+    target !== undefined && isShared(there) ? target.subarray(there.byteOffset, there.byteOffset + there.byteLength) : there
+  const sealed = output.sealed.map((chunk, index): Fresh =>
+    ({ entry: fresh[index]!.entry, chunk: { ...chunk, bytes: inTarget(chunk.bytes) } }))
+  if (target !== undefined) rooms.inSlots.set(target.buffer, sealed.filter(({ chunk }) => chunk.bytes.buffer === target.buffer).length)
+  return sealed
 })
+
+/** These chunks are on the disk. A slot goes back with the last of its chunks. */
+const letGo = (rooms: IngestRooms, chunks: ReadonlyArray<Fresh>): void => {
+  for (const { chunk: { bytes } } of chunks) {
+    const left = rooms.inSlots.get(bytes.buffer)
+    if (left === undefined) release(bytes)
+    else if (left > 1) rooms.inSlots.set(bytes.buffer, left - 1)
+    else {
+      rooms.inSlots.delete(bytes.buffer)
+      rooms.sealed.give(bytes)
+    }
+  }
+}
 
 // Collect: full blocks are written while the next units are on their way; they skip the journal.
 
@@ -287,7 +260,7 @@ const writeBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Uploa
   const written = yield* Effect.mapError(rooms.blocks.write(block, chunks), blockFailed)
   upload.blocks.push(written.arrival)
   place(rooms, upload, full, written.places)
-  for (const { chunk } of full) release(chunk.bytes)
+  letGo(rooms, full)
 })
 
 export const blockFailed = (error: BlockError): Unavailable =>
@@ -314,8 +287,12 @@ export const journal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: U
   upload.rest = []
   upload.restBytes = 0
   if (rest.length > 0) place(rooms, upload, rest, yield* append(rooms, upload, rest.map(({ chunk }) => chunk)))
+  upload.journaled = rest
   upload.placed = upload.base + upload.entries.length
 })
+
+/** The commit that names the upload is synced, and with it what was journaled before. */
+export const committed = (rooms: IngestRooms, upload: Upload): void => letGo(rooms, upload.journaled)
 
 /** Pins the journal until the scope closes, then appends: a commit must name the chunks before that. */
 export const append = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, chunks: ReadonlyArray<SealedChunk>) {

@@ -12,8 +12,8 @@ import { contentOf, inlineContent } from "./content.ts"
 import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
 import {
-  beginUpload, blockWritten, collect, cutAndName, type Fresh, heal, type IngestRooms, type IngestSizes, ingestSizes, journal, lookUp, propose, seal,
-  unitsOf, type Upload
+  beginUpload, blockWritten, collect, committed, cutAndName, type Fresh, heal, type IngestRooms, type IngestSizes, ingestSizes, journal, lookUp, makeSlots, propose, seal,
+  type Upload
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
 import { type Committed, Namespace, type Refused, type Unavailable } from "./namespace/Namespace.ts"
@@ -24,6 +24,7 @@ import { Compute, type ComputeError } from "./ports/Compute.ts"
 import { Entropy } from "./ports/Entropy.ts"
 import { vaultOf } from "./sealer/SealKernel.ts"
 import type { VaultKeys } from "./sealer/VaultKeys.ts"
+import { unitsOf } from "./units.ts"
 import { Wal } from "./wal/WalService.ts"
 
 /** What the gateway learned while the body passed; asked once, after its end. */
@@ -99,10 +100,11 @@ export interface PutOptions {
 export class Put extends Context.Service<Put, PutService>()("ouroborosdb/Put") {
   static readonly layer = (options: PutOptions): Layer.Layer<Put, never, Wal | Namespace | Blocks | Compute | Entropy | Pins | Fetch | Get | Allowances> =>
     Layer.effect(Put, Effect.gen(function*() {
+      const sizes = { ...ingestSizes(options.chunker), ...options.sizes }
       const rooms: IngestRooms = {
-        sizes: { ...ingestSizes(options.chunker), ...options.sizes }, vault: vaultOf(options.keys), compute: yield* Compute,
+        vault: vaultOf(options.keys), compute: yield* Compute,
         entropy: yield* Entropy, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch,
-        allowances: yield* Allowances, buffers: []
+        allowances: yield* Allowances, ...makeSlots(sizes), sizes
       }
       const get = yield* Get
       return {
@@ -119,14 +121,18 @@ const putObject = Effect.fnUntraced(function*(rooms: IngestRooms, request: PutRe
   const content = yield* ingest(rooms, upload, request.body, request.summary)
   const { bucket, key, attributes, condition } = request
   const change = { _tag: "PutObject" as const, bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) }
-  return storedOf(yield* propose(rooms, upload, change), content)
+  const answer = yield* propose(rooms, upload, change)
+  committed(rooms, upload)
+  return storedOf(answer, content)
 })
 
 const putPart = Effect.fnUntraced(function*(rooms: IngestRooms, request: PartRequest) {
   const upload = yield* beginUpload(rooms, request.body.sizeBytes)
   const content = yield* ingest(rooms, upload, request.body, request.summary)
   const { bucket, key, partNumber } = request
-  return storedOf(yield* propose(rooms, upload, { _tag: "PutPart", bucket, key, upload: request.upload, partNumber, content }), content)
+  const answer = yield* propose(rooms, upload, { _tag: "PutPart", bucket, key, upload: request.upload, partNumber, content })
+  committed(rooms, upload)
+  return storedOf(answer, content)
 })
 
 /**
@@ -134,13 +140,14 @@ const putPart = Effect.fnUntraced(function*(rooms: IngestRooms, request: PartReq
  * while the next ones are read and cut; full blocks are written while the next one gathers.
  */
 const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, body: Body, summary: () => BodySummary) {
-  const units = unitsOf(rooms, body)
+  const units = unitsOf(rooms.units, body)
   const sealing: Array<Fiber.Fiber<ReadonlyArray<Fresh>, ComputeError>> = []
-  let unit = yield* units.next(new Uint8Array(0))
-  if (unit.final && unit.bytes.length <= rooms.sizes.inlineBytesMax) return inlineContent(rooms.vault, unit.bytes, summary())
+  let unit = yield* units.next
+  if (unit.final && unit.bytes.length <= rooms.sizes.inlineBytesMax) return inlineContent(rooms.vault, units.taken(unit), summary())
   for (;;) {
     const named = yield* cutAndName(rooms, unit)
     const fresh = lookUp(rooms, upload, named)
+    units.carryOver(named.rest)
     if (unit.final && sealing.length === 0) {
       // The whole of a small body, or the end of one that is all known: nothing to overlap with.
       yield* collect(rooms, upload, yield* seal(rooms, named.bytes, fresh))
@@ -150,7 +157,7 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, b
     if (sealing.length >= unitsSealingMax || unit.final) yield* collectOldest(rooms, upload, sealing)
     yield* stageGathered(rooms, upload)
     if (unit.final) break
-    unit = yield* units.next(named.carry)
+    unit = yield* units.next
   }
   assert(upload.sizeBytes === units.readBytes(), `all of the body is named: ${upload.sizeBytes} of ${units.readBytes()} bytes`)
   while (sealing.length > 0) yield* collectOldest(rooms, upload, sealing)

@@ -79,6 +79,9 @@ export const release = (bytes: Uint8Array): void => {
 /** The bytes again, in memory of their own. `slice` of a Buffer is not: it shows the same memory. */
 export const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
 
+/** Whether threads share the memory: it is never transferred, and what a lane writes into it is here as well. */
+export const isShared = (bytes: Uint8Array): boolean => bytes.buffer instanceof SharedArrayBuffer
+
 /** Smaller ones are no burden, and may come from a pool. */
 const releaseBytesMin = 4096
 

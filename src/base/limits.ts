@@ -50,9 +50,11 @@ export const memoryStallMsMax = 10_000
 export const memoryWaitMsMax = 50_000
 /** One line about refusals in this time; all are counted. */
 export const overloadLogMs = 60_000
-/** Units of one body that are sealed while the next one is read, and buffers of units kept for the next body. */
+/** Units of one body that are sealed while the next one is read, and slots of units, plain and sealed, kept for the next body. */
 export const unitsSealingMax = 2
-export const unitBuffersKeptMax = 16
+export const unitSlotsKeptMax = 16
+/** What a unit may grow by when it is sealed and still fit its slot; chunks beyond get memory of their own. */
+export const sealedSlotExtraBytes = 64 * KiB
 /** Below this a kernel runs where it is asked for: a hop to a lane costs more. */
 export const computeHereBytesMax = 64 * KiB
 /** Blocks that one body may have written before a commit must name them. */

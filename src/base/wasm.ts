@@ -7,7 +7,7 @@
 interface Platform {
   readonly Module: new (binary: Uint8Array) => object
   readonly Instance: new (module: object) => { readonly exports: unknown }
-  readonly Memory: new (pages: { readonly initial: number; readonly maximum: number }) => WasmMemory
+  readonly Memory: new (pages: { readonly initial: number; readonly maximum: number; readonly shared: true }) => { readonly buffer: SharedArrayBuffer }
 }
 
 /** An instance's memory. It never grows in our kernels, so its buffer stays the same. */
@@ -32,10 +32,13 @@ export const memoryPageBytes = 4096
 
 const pageAligned = new WeakSet<ArrayBufferLike>()
 
-/** New zeroed memory of a whole number of 64 KiB, whose first byte is the first of a memory page; never moved or grown. */
+/**
+ * New zeroed memory of a whole number of 64 KiB, whose first byte is the first of a memory page; never moved or grown.
+ * Threads share it: handed to a lane it is the same memory there.
+ */
 export const makePageMemory = (sizeBytes: number): Uint8Array => {
   const pages = Math.ceil(sizeBytes / wasmPageBytes)
-  const { buffer } = new (platform().Memory)({ initial: pages, maximum: pages })
+  const { buffer } = new (platform().Memory)({ initial: pages, maximum: pages, shared: true })
   pageAligned.add(buffer)
   return new Uint8Array(buffer)
 }

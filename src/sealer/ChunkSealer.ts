@@ -23,9 +23,14 @@ import { type VaultKeys, generationKey } from "./VaultKeys.ts"
 
 /** See Vault, which passes both on. */
 export interface ChunkSealer {
-  readonly seal: (id: ChunkId, plaintext: Uint8Array, compress?: Compressor) => SealedChunk
+  readonly seal: (id: ChunkId, plaintext: Uint8Array, compress?: Compressor, memory?: MemoryFor) => SealedChunk
   readonly open: (id: ChunkId, sealed: Uint8Array) => Uint8Array | SealError
 }
+
+/** Where so many sealed bytes shall lie. */
+export type MemoryFor = (sizeBytes: number) => Uint8Array
+
+const ownMemory: MemoryFor = (sizeBytes) => Buffer.allocUnsafeSlow(sizeBytes)
 
 /** What the cipher takes at a time: its output is still in the cache when it is copied. */
 const cipherBytes = MiB / 4
@@ -36,13 +41,14 @@ export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Arr
   const chunkKey = keyedHash(generationKey(keys, generation, "chunk key"))
   const nonceOf = keyedHash(generationKey(keys, generation, "chunk nonce"))
 
-  const seal = (id: ChunkId, plaintext: Uint8Array, compress: Compressor = compressWherePays): SealedChunk => {
+  const seal = (id: ChunkId, plaintext: Uint8Array, compress: Compressor = compressWherePays, memory: MemoryFor = ownMemory): SealedChunk => {
     assert(plaintext.length >= 1 && plaintext.length <= chunkSizeBytesMax, `no chunk has ${plaintext.length} bytes`)
     // Under a wrong name it would never open again, and its key and nonce might be another chunk's.
     assert(nameChunk(plaintext) === id, `chunk ${id} is not named after its bytes`)
     const compressed = compress(plaintext)
     const body = compressed ?? plaintext
-    const bytes = Buffer.allocUnsafeSlow(chunkOverheadBytes + body.length)
+    const target = memory(chunkOverheadBytes + body.length)
+    const bytes = Buffer.from(target.buffer, target.byteOffset, target.byteLength)
     const sizeBytes = plaintext.length
     encodeChunkHeader({ compressed: compressed !== undefined, generation, vaultId, id, sizeBytes, bodyBytes: body.length }, bytes)
     const header = bytes.subarray(0, chunkHeaderBytes)

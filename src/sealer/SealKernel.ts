@@ -36,11 +36,13 @@ export interface SealInput {
   readonly keys: VaultKeys
   readonly bytes: Uint8Array
   readonly pieces: ReadonlyArray<Piece>
+  /** Memory that threads share: the sealed chunks lie in it, one after another, as long as there is room. */
+  readonly target?: Uint8Array
 }
 
 export interface SealOutput {
   readonly bytes: Uint8Array
-  /** In the order of the pieces. */
+  /** In the order of the pieces; those that found no room in the target have buffers of their own. */
   readonly sealed: ReadonlyArray<SealedChunk>
 }
 
@@ -99,9 +101,15 @@ export const nameKernel: Kernel<NameInput, NameOutput> = {
 
 export const sealKernel: Kernel<SealInput, SealOutput> = {
   name: "sealer/seal",
-  run: ({ keys, bytes, pieces }) => {
+  run: ({ keys, bytes, pieces, target }) => {
     const vault = vaultOf(keys)
-    const sealed = pieces.map(({ id, offset, length }) => vault.sealChunk(id, sliceOf(bytes, offset, length)))
+    let used = 0
+    const memory = (sizeBytes: number): Uint8Array => {
+      if (target === undefined || used + sizeBytes > target.length) return Buffer.allocUnsafeSlow(sizeBytes)
+      used += sizeBytes
+      return target.subarray(used - sizeBytes, used)
+    }
+    const sealed = pieces.map(({ id, offset, length }) => vault.sealChunk(id, sliceOf(bytes, offset, length), undefined, memory))
     return { bytes, sealed }
   },
   transfersIn: ({ bytes }) => ownBuffers([bytes]),

@@ -7,7 +7,7 @@ import { toHex } from "../base/bytes.ts"
 import { keyedHash } from "../base/hash.ts"
 import type { ChunkId, VertexHash } from "../base/ids.ts"
 import { sealContextsMax } from "../base/limits.ts"
-import { makeChunkSealer } from "./ChunkSealer.ts"
+import { type MemoryFor, makeChunkSealer } from "./ChunkSealer.ts"
 import type { Compressor } from "./Compression.ts"
 import type { SealError } from "./SealError.ts"
 import type { SealedChunk } from "./SealedChunk.ts"
@@ -22,8 +22,11 @@ export interface Vault {
   readonly nameChunk: (plaintext: Uint8Array) => ChunkId
   /** Keyed hash of a vertex's canonical encoding. */
   readonly vertexHash: (bytes: Uint8Array) => VertexHash
-  /** Compresses where it pays, encrypts. `id` must be nameChunk(plaintext), 1 to chunkSizeBytesMax bytes: asserted. */
-  readonly sealChunk: (id: ChunkId, plaintext: Uint8Array, compress?: Compressor) => SealedChunk
+  /**
+   * Compresses where it pays, encrypts. `id` must be nameChunk(plaintext), 1 to chunkSizeBytesMax bytes: asserted. The
+   * sealed bytes lie where `memory` says, by default in memory of their own.
+   */
+  readonly sealChunk: (id: ChunkId, plaintext: Uint8Array, compress?: Compressor, memory?: MemoryFor) => SealedChunk
   /** The plaintext whose name is `id`, or why not. */
   readonly openChunk: (id: ChunkId, bytes: Uint8Array) => Uint8Array | SealError
   /** Deterministic; see SealedValue. `context` is a constant of the program that names the use. */

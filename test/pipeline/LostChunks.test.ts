@@ -7,7 +7,8 @@ import { Blocks } from "../../src/block/BlockService.ts"
 import { contentOf } from "../../src/content.ts"
 import { Fetch } from "../../src/fetch.ts"
 import { Allowances } from "../../src/allowance.ts"
-import { beginUpload, collect, cutAndName, type IngestRooms, ingestSizes, journal, lookUp, propose, seal, unitsOf } from "../../src/ingest.ts"
+import { beginUpload, collect, cutAndName, type IngestRooms, ingestSizes, journal, lookUp, makeSlots, propose, seal } from "../../src/ingest.ts"
+import { unitsOf } from "../../src/units.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { finishManifest } from "../../src/pages.ts"
 import { Pins } from "../../src/pins.ts"
@@ -29,9 +30,10 @@ const failNextSync = (disk: MemoryDisk, fault: DiskFault): void => {
 }
 
 const ingestRooms = Effect.gen(function*() {
+  const sizes = { ...ingestSizes(tiny.settings!.chunks!), ...tiny.sizes }
   const rooms: IngestRooms = {
-    sizes: { ...ingestSizes(tiny.settings!.chunks!), ...tiny.sizes }, vault: vaultOf(keys), compute: yield* Compute, entropy: yield* Entropy,
-    wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch, allowances: yield* Allowances, buffers: []
+    sizes, vault: vaultOf(keys), compute: yield* Compute, entropy: yield* Entropy,
+    wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch, allowances: yield* Allowances, ...makeSlots(sizes)
   }
   return rooms
 })
@@ -41,7 +43,7 @@ const putSlowly = (key: string, meanwhile: Effect.Effect<void, never, Wal>) =>
   Effect.scoped(Effect.gen(function*() {
     const rooms = yield* ingestRooms
     const upload = yield* beginUpload(rooms, bytes.length)
-    const named = yield* cutAndName(rooms, yield* unitsOf(rooms, bodyOf(bytes)).next(new Uint8Array(0)))
+    const named = yield* cutAndName(rooms, yield* unitsOf(rooms.units, bodyOf(bytes)).next)
     yield* collect(rooms, upload, yield* seal(rooms, named.bytes, lookUp(rooms, upload, named)))
     yield* journal(rooms, upload)
     const content = contentOf(upload, yield* finishManifest(rooms, upload), noSummary())

@@ -1,0 +1,37 @@
+/**
+ * PageSlots: page-aligned memory in slots of one size, used again and again, that threads share: what lies in a slot is
+ * neither copied nor moved on its way to a lane or to the disk. Sits between who fills slots and who empties them.
+ *
+ * A slot is given back by its last user, after everything that was asked of it has ended well. One whose work failed or
+ * was interrupted is not: a lane or the kernel may still use it, and the collector takes it once nobody can.
+ */
+import { makePageMemory } from "./wasm.ts"
+
+export class PageSlots {
+  readonly slotBytes: number
+  readonly #keptMax: number
+  readonly #free: Array<Uint8Array> = []
+  readonly #slots = new WeakSet<ArrayBufferLike>()
+
+  /** At most `keptMax` free slots are kept; more are left to the collector. */
+  constructor(slotBytes: number, keptMax: number) {
+    this.slotBytes = slotBytes
+    this.#keptMax = keptMax
+  }
+
+  /** A slot; what was in it before may still be there. */
+  take(): Uint8Array {
+    const free = this.#free.pop()
+    if (free !== undefined) return free
+    const slot = makePageMemory(this.slotBytes).subarray(0, this.slotBytes)
+    this.#slots.add(slot.buffer)
+    return slot
+  }
+
+  /** Gives back the slot that these bytes lie in; nothing happens to other bytes. */
+  give(bytes: Uint8Array): void {
+    if (this.#slots.has(bytes.buffer) && this.#free.length < this.#keptMax) {
+      this.#free.push(new Uint8Array(bytes.buffer, 0, this.slotBytes))
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Units: a body in pieces of bounded size, each of which goes to a lane as a whole. They sit between the gateway's body
+ * and ingest, and hold the kernel that a lane runs on one: cut it at content-defined points and name the chunks.
+ */
+import { Effect } from "effect"
+import { assert } from "./base/assert.ts"
+import { copyOf, isShared, ownBuffers, release } from "./base/bytes.ts"
+import type { ChunkId } from "./base/ids.ts"
+import type { PageSlots } from "./base/PageSlots.ts"
+import type { CutInput, CutOutput } from "./chunker/CutKernel.ts"
+import { cutKernel } from "./chunker/CutKernel.ts"
+import type { Body, BodyError } from "./ports/Body.ts"
+import type { Kernel } from "./ports/Compute.ts"
+import { nameKernel } from "./sealer/SealKernel.ts"
+import type { VaultKeys } from "./sealer/VaultKeys.ts"
+
+export interface Unit {
+  /** In a slot or, where the whole body is smaller than one, in a buffer of its own; starts where a chunk starts. */
+  readonly bytes: Uint8Array
+  readonly final: boolean
+}
+
+/** Reads a body unit by unit. */
+export interface Units {
+  readonly next: Effect.Effect<Unit, BodyError>
+  /** What a unit left uncut: the next one starts with a copy of it. */
+  readonly carryOver: (rest: Uint8Array) => void
+  /** A unit's bytes for who keeps them: not in a slot. */
+  readonly taken: (unit: Unit) => Uint8Array
+  /** Bytes of the body that the units so far hold. */
+  readonly readBytes: () => number
+}
+
+/** Units of `slots.slotBytes`. */
+export const unitsOf = (slots: PageSlots, body: Body): Units => {
+  const { slotBytes } = slots
+  /** Bytes of the last pull that the unit before had no room for. */
+  let left: Uint8Array | undefined
+  let readBytes = 0
+  const small = body.sizeBytes !== undefined && body.sizeBytes < slotBytes
+  let buffer: Uint8Array | undefined
+  let filled = 0
+
+  const carryOver = (rest: Uint8Array): void => {
+    if (rest.length === 0) return
+    assert(rest.length < slotBytes, "a unit is cut at least once")
+    buffer = slots.take()
+    buffer.set(rest)
+    filled = rest.length
+  }
+
+  const next = Effect.gen(function*() {
+    const target = buffer ?? (small ? new Uint8Array(Math.max(1, body.sizeBytes)) : slots.take())
+    buffer = undefined
+    let at = filled
+    filled = 0
+    let final = false
+    // A body that is longer than it said goes on into the next unit; whoever made it complains.
+    while (at < target.length) {
+      const bytes = left ?? (yield* body.next)
+      left = undefined
+      if (bytes === undefined) {
+        final = true
+        break
+      }
+      const taken = Math.min(bytes.length, target.length - at)
+      target.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), at)
+      if (taken < bytes.length) left = bytes.subarray(taken)
+      else release(bytes)
+      at += taken
+      readBytes += taken
+    }
+    if (!final && small) {
+      const bytes = left ?? (yield* body.next)
+      left = bytes
+      final = bytes === undefined
+    }
+    const unit: Unit = { bytes: at === target.length || isShared(target) ? target.subarray(0, at) : copyOf(target.subarray(0, at)), final }
+    return unit
+  })
+
+  const taken = ({ bytes }: Unit): Uint8Array => {
+    if (!isShared(bytes)) return bytes
+    const own = copyOf(bytes)
+    slots.give(bytes)
+    return own
+  }
+  return { next, carryOver, taken, readBytes: () => readBytes }
+}
+
+export interface UnitInput extends CutInput {
+  readonly keys: VaultKeys
+}
+
+export interface UnitOutput extends CutOutput {
+  readonly ids: ReadonlyArray<ChunkId>
+}
+
+/** One hop for both: the bytes are in the processor's cache when they are named. */
+export const cutAndNameKernel: Kernel<UnitInput, UnitOutput> = {
+  name: "units/cutAndName",
+  run: (input) => {
+    const { bytes, lengths } = cutKernel.run(input)
+    return { lengths, ...nameKernel.run({ keys: input.keys, bytes, lengths }) }
+  },
+  transfersIn: ({ bytes }) => ownBuffers([bytes]),
+  transfersOut: ({ bytes }) => ownBuffers([bytes])
+}
