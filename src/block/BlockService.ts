@@ -166,7 +166,7 @@ const writeBlock = (
       const tail = encodeTail(header, regions, directoryOffset)
       yield* folders.ensure(block)
       yield* Effect.scoped(Effect.gen(function*() {
-        const file = yield* disk.open(pathOf(block), "create")
+        const file = yield* disk.open(pathOf(block), "create", { direct: true })
         created = true
         yield* file.write(0, [header, ...padded(chunks), tail.bytes])
         yield* file.sync
