@@ -15,7 +15,7 @@ import { assert } from "./base/assert.ts"
 import { isShared, release } from "./base/bytes.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
-  blockSizeBytesTarget, commitMovesMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
+  blockSizeBytesTarget, commitHealsMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
   manifestPageEntriesMax, sealedSlotExtraBytes, smallBodyBytesMax, unitBytes, unitSlotsKeptMax, uploadBytesMax
 } from "./base/limits.ts"
 import { PageSlots } from "./base/PageSlots.ts"
@@ -309,7 +309,7 @@ export const journalFailed = (error: WalError): Unavailable =>
 /** New copies take the place of damaged ones, in a commit of their own before the one that counts on them. */
 export const heal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
   while (upload.healed.length > 0) {
-    const arrivals = upload.healed.slice(0, commitMovesMax)
+    const arrivals = upload.healed.slice(0, commitHealsMax)
     const blocks = [...upload.blocks]
     yield* propose(rooms, upload, { _tag: "ChunksHealed", arrivals, blocks })
     upload.healed.splice(0, arrivals.length)

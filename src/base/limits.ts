@@ -116,6 +116,13 @@ export const commitArrivalsMax = manifestPageEntriesMax + 1
 export const commitBlocksMax = 64
 /** Chunks that one BlockSealed moves; a block of more is sealed by several commits. */
 export const commitMovesMax = 1024
+/** New copies of damaged chunks that one commit brings: each may change six rows. */
+export const commitHealsMax = 512
+/** Collection, a commit: rows of versions, chunks, chunks of a folder of format 1, buckets looked at. */
+export const versionsPerPurgeMax = 512
+export const chunksPerFreeMax = 1024
+export const chunksPerReindexMax = 200
+export const bucketsPerDropMax = 64
 /** Copies of one chunk that its row records. */
 export const copiesMax = 16
 /** Keys that one page of a diff reads: what is done at once, before other work. */

@@ -10,6 +10,8 @@ import { commitRowsMax } from "../base/limits.ts"
 import { createBucket, deleteBucket, setVersioning } from "./ApplyBuckets.ts"
 import { Chunks } from "./ApplyChunks.ts"
 import { type ApplyContext, type Commit, refused } from "./ApplyCommit.ts"
+import { dropBlock, freeChunks, reindexChunks } from "./ApplyGarbage.ts"
+import { dropHistory, purgeVersions } from "./ApplyPurge.ts"
 import { abortUpload, completeUpload, createUpload, dropParts, putPart } from "./ApplyUploads.ts"
 import { addVersion, deleteTarget, judge } from "./ApplyVersions.ts"
 import { branch, rollback } from "./ApplyHistory.ts"
@@ -52,8 +54,17 @@ const step = (commit: Commit, change: Change): Answer => {
     case "RaiseHorizon":
       return raiseHorizon(commit, change.oldestReadable)
     case "ChunksHealed":
-      commit.chunks.heal(change.arrivals, change.blocks)
-      return { _tag: "Done" }
+      return commit.chunks.heal(change.arrivals, change.blocks) ? { _tag: "Done" } : refused("ChunkMissing")
+    case "PurgeVersions":
+      return purgeVersions(commit, change)
+    case "DropHistory":
+      return dropHistory(commit, change)
+    case "FreeChunks":
+      return freeChunks(commit, change)
+    case "DropBlock":
+      return dropBlock(commit, change)
+    case "ReindexChunks":
+      return reindexChunks(commit, change)
     case "Branch":
       return branch(commit, change)
     default: {
@@ -66,7 +77,11 @@ const step = (commit: Commit, change: Change): Answer => {
   }
 }
 
-type InBucket = Exclude<Change, { readonly _tag: "CreateBucket" | "DropParts" | "StagePage" | "BlockSealed" | "RaiseHorizon" | "ChunksHealed" | "Branch" }>
+/** Those that name no bucket, or one that is not there yet. */
+type Elsewhere =
+  | "CreateBucket" | "DropParts" | "StagePage" | "BlockSealed" | "RaiseHorizon" | "ChunksHealed"
+  | "PurgeVersions" | "DropHistory" | "FreeChunks" | "DropBlock" | "ReindexChunks" | "Branch"
+type InBucket = Exclude<Change, { readonly _tag: Elsewhere }>
 
 const stepInBucket = (commit: Commit, view: View, change: InBucket): Answer => {
   switch (change._tag) {
@@ -98,8 +113,8 @@ const putObject = (commit: Commit, view: View, change: Extract<Change, { readonl
   const { draft, chunks } = commit
   const refusal = condition === undefined ? undefined : judge(condition, currentOf(draft, view, key))
   if (refusal !== undefined) return refused(refusal)
-  chunks.arrive(content.arrivals, content.blocks)
-  if (!chunks.reference(content.manifest)) return refused("ChunkMissing")
+  const named = chunks.arrive(content.arrivals, content.blocks) && chunks.reference(content.manifest)
+  if (!named) return refused("ChunkMissing")
   const added = addVersion(commit, view, key, { kind: "Object", attributes, content }, 0)
   if (typeof added === "string") return refused(added)
   const { versionId } = added
@@ -110,8 +125,8 @@ const putObject = (commit: Commit, view: View, change: Extract<Change, { readonl
 /** A page staged again counts its entries once: the first row holds the references. */
 const stagePage = ({ draft, chunks, entry }: Commit, change: Extract<Change, { readonly _tag: "StagePage" }>): Answer => {
   const { page, level, entries, arrivals, blocks } = change
-  chunks.arrive(arrivals, blocks)
-  if (!chunks.has(page)) return refused("ChunkMissing")
+  if (!chunks.arrive(arrivals, blocks) || !chunks.has(page)) return refused("ChunkMissing")
+  chunks.renew(page)
   const key = stagedPageKey(entry.vault, page)
   if (draft.get(key) !== undefined) return { _tag: "Done" }
   if (!chunks.referenceEntries(entries, level - 1)) return refused("ChunkMissing")

@@ -27,8 +27,7 @@ export const createUpload = ({ draft, entry }: Commit, view: View, change: Of<"C
 export const putPart = ({ draft, entry, chunks }: Commit, view: View, change: Of<"PutPart">): Answer => {
   const { key, upload, partNumber, content } = change
   if (draft.get(uploadKey(view.bucket, key, upload)) === undefined) return refused("NoSuchUpload")
-  chunks.arrive(content.arrivals, content.blocks)
-  if (!chunks.reference(content.manifest)) return refused("ChunkMissing")
+  if (!chunks.arrive(content.arrivals, content.blocks) || !chunks.reference(content.manifest)) return refused("ChunkMissing")
   const rowKey = partKey(upload, partNumber)
   const old = draft.get(rowKey)
   if (old !== undefined) chunks.release(partRow.decode(old).manifest)
@@ -48,8 +47,7 @@ export const completeUpload = (commit: Commit, view: View, change: Of<"CompleteU
   if (row === undefined) return completedBefore(commit, view, change)
   const refusal = judgeParts(commit, change) ?? judge(change.condition, currentOf(draft, view, key))
   if (refusal !== undefined) return refused(refusal)
-  chunks.arrive(content.arrivals, content.blocks)
-  if (!chunks.reference(content.manifest)) return refused("ChunkMissing")
+  if (!chunks.arrive(content.arrivals, content.blocks) || !chunks.reference(content.manifest)) return refused("ChunkMissing")
   const { attributes } = uploadRow.decode(row)
   const added = addVersion(commit, view, key, { kind: "Object", attributes, content, parts: objectParts }, 0)
   if (typeof added === "string") return refused(added)
@@ -115,10 +113,12 @@ export const dropParts = ({ draft, chunks }: Commit, { upload, limit }: Of<"Drop
   if (draft.get(endedKey) === undefined) return { _tag: "Dropped", remaining: false }
   const prefix = partsPrefix(upload)
   let dropped = 0
+  let rows = rowsBeside
   for (const [key, value] of draft.scan(prefix, afterPrefix(prefix))) {
     const { manifest } = partRow.decode(value)
-    const rows = dropped + 1 + chunks.size + (manifest._tag === "Inline" ? 0 : manifest.entries.length)
-    if (dropped >= limit || rows + rowsBeside > commitRowsMax) return { _tag: "Dropped", remaining: true }
+    // A chunk that it was the last to name is condemned: two rows.
+    rows += 1 + (manifest._tag === "Inline" ? 0 : 2 * manifest.entries.length)
+    if (dropped >= limit || rows > commitRowsMax) return { _tag: "Dropped", remaining: true }
     chunks.release(manifest)
     draft.remove(key)
     dropped += 1

@@ -4,15 +4,18 @@
  */
 import { assert } from "../base/assert.ts"
 import type { Sequence, TenantId, VaultId } from "../base/ids.ts"
-import { commitBytesMax, commitMovesMax, commitRowsMax, deleteTargetsPerCommitMax } from "../base/limits.ts"
-import type { HybridTime } from "../base/time.ts"
-import { decodeWith, encodeWith, FormatError, list, optional, raw, struct, text, uint, uint64, union, word } from "./Canonical.ts"
-import type { Change, DeleteTarget } from "./Model.ts"
 import {
-  attributes, blockArrival, blockArrivals, bucketId, bucketName, checksumAlgorithm, checksumType, chunkArrivals, chunkId,
+  bucketsPerDropMax, chunksPerFreeMax, chunksPerReindexMax, commitBytesMax, commitMovesMax, commitRowsMax, deleteTargetsPerCommitMax, versionsPerPurgeMax
+} from "../base/limits.ts"
+import type { HybridTime } from "../base/time.ts"
+import { decodeWith, encodeWith, flag, FormatError, list, optional, raw, struct, text, uint, uint64, union, word } from "./Canonical.ts"
+import type { Change, DeleteTarget, VersionPlace } from "./Model.ts"
+import {
+  attributes, blockArrival, blockArrivals, blockId, bucketId, bucketName, checksumAlgorithm, checksumType, chunkArrivals, chunkId,
   completedParts, condition, content, copyPlace, manifestEntries, manifestLevel, objectKey, objectParts, partNumber,
   principal, sequence, tenantId, uploadId, vaultId
 } from "./ModelFormat.ts"
+import { ordinalMax } from "./Vertex.ts"
 
 export interface Entry {
   readonly format: number
@@ -35,6 +38,10 @@ export const entryFormat = 1
 
 const target = struct<DeleteTarget>({ key: objectKey, versionId: optional(text(64)), condition: optional(condition) })
 const move = struct({ chunk: chunkId, from: copyPlace, to: copyPlace })
+const versionPlace = struct<VersionPlace>({
+  source: bucketId, rows: word(["version", "hidden"]), key: objectKey, sequence, ordinal: uint(ordinalMax)
+})
+const condemned = struct({ chunk: chunkId, condemnedAt: sequence })
 const uploadChecksum = struct({ algorithm: checksumAlgorithm, type: checksumType })
 const bucket = bucketName
 const key = objectKey
@@ -58,7 +65,12 @@ const change = union<Change>({
   RaiseHorizon: [12, struct({ oldestReadable: sequence })],
   ChunksHealed: [13, struct({ arrivals: chunkArrivals, blocks: blockArrivals })],
   Rollback: [14, struct({ bucket, to: sequence })],
-  Branch: [15, struct<Fields<"Branch">>({ bucket, source: bucketName, id: bucketId, owner: principal, from: sequence })]
+  Branch: [15, struct<Fields<"Branch">>({ bucket, source: bucketName, id: bucketId, owner: principal, from: sequence })],
+  PurgeVersions: [16, struct({ rows: list(versionPlace, versionsPerPurgeMax) })],
+  DropHistory: [17, struct({ before: sequence, limit: uint(commitRowsMax), buckets: list(bucketId, bucketsPerDropMax) })],
+  FreeChunks: [18, struct({ chunks: list(condemned, chunksPerFreeMax) })],
+  DropBlock: [19, struct({ block: blockId })],
+  ReindexChunks: [20, struct({ chunks: list(chunkId, chunksPerReindexMax), done: flag })]
 })
 
 const codec = struct<Entry>({

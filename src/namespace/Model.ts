@@ -24,6 +24,8 @@ export interface ChunkRow {
   /** References by versions, parts and manifest pages. 0 <= references. */
   readonly references: number
   readonly copies: ReadonlyArray<Copy>
+  /** Since when nothing names it; it may be freed (R1). Present iff references = 0. */
+  readonly condemnedAt?: Sequence
 }
 
 /** A chunk that comes with a commit: its bytes are already in the journal or in a synced block. */
@@ -146,6 +148,25 @@ export type Change =
   | { readonly _tag: "Rollback"; readonly bucket: string; readonly to: Sequence }
   /** A new bucket that shows what `source` showed at commit `from`; from here on each goes its own way (R5). */
   | { readonly _tag: "Branch"; readonly bucket: string; readonly source: string; readonly id: BucketId; readonly owner: string; readonly from: Sequence }
+  /** Version rows that no commit which can be read shows go, as far as `apply` finds that so (R5). */
+  | { readonly _tag: "PurgeVersions"; readonly rows: ReadonlyArray<VersionPlace> }
+  /** Up to `limit` rows of commits before `before` and the horizon go, and what the horizon took of these buckets. */
+  | { readonly _tag: "DropHistory"; readonly before: Sequence; readonly limit: number; readonly buckets: ReadonlyArray<BucketId> }
+  /** The record of a deletion: chunks that are condemned since just then, and named by nothing, are gone (R1). */
+  | { readonly _tag: "FreeChunks"; readonly chunks: ReadonlyArray<{ readonly chunk: ChunkId; readonly condemnedAt: Sequence }> }
+  /** A block in which no chunk has a copy is gone; others stay. */
+  | { readonly _tag: "DropBlock"; readonly block: BlockId }
+  /** Chunks written before regions were recorded and chunks condemned; `done`: there are no more of them. */
+  | { readonly _tag: "ReindexChunks"; readonly chunks: ReadonlyArray<ChunkId>; readonly done: boolean }
+
+/** Where a version row lies. */
+export interface VersionPlace {
+  readonly source: BucketId
+  readonly rows: "version" | "hidden"
+  readonly key: string
+  readonly sequence: Sequence
+  readonly ordinal: number
+}
 
 export interface DeleteOutcome {
   readonly key: string
@@ -161,6 +182,8 @@ export type Answer =
   | { readonly _tag: "Stored"; readonly versionId: string | undefined; readonly etag: string; readonly checksum?: Checksum }
   | { readonly _tag: "Deleted"; readonly outcomes: ReadonlyArray<DeleteOutcome> }
   | { readonly _tag: "Dropped"; readonly remaining: boolean }
+  /** What a commit of collection let go: `items` of what it was asked for, with `bytes` of sealed chunks. */
+  | { readonly _tag: "Collected"; readonly items: number; readonly bytes: number; readonly remaining: boolean }
   | { readonly _tag: "Refused"; readonly refusal: Refusal }
 
 /** Why a commit changed nothing, or a read found nothing: what the gateway turns into S3's codes. */

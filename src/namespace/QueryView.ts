@@ -86,7 +86,7 @@ export const viewAt = (reader: StateReader, tenant: TenantId, name: string, at: 
 }
 
 /** Whether what happened to `source` at `sequence` is part of the view. */
-export const inView = (view: View, source: BucketId, sequence: Sequence): boolean => {
+export const inView = (view: Pick<View, "lineage">, source: BucketId, sequence: Sequence): boolean => {
   for (const interval of view.lineage) {
     if (interval.source === source && interval.from <= sequence && sequence <= interval.to) return true
   }
@@ -94,7 +94,7 @@ export const inView = (view: View, source: BucketId, sequence: Sequence): boolea
 }
 
 /** Since when the row is hidden in the view; undefined: it is not. */
-export const hiddenAt = (view: View, row: VersionRow): Sequence | undefined => {
+export const hiddenAt = (view: Pick<View, "lineage">, row: VersionRow): Sequence | undefined => {
   for (const hide of row.hides) if (inView(view, hide.bucket, hide.sequence)) return hide.sequence
   return undefined
 }

@@ -6,15 +6,16 @@
  * descend are inverted: the newest comes first. README.md has the byte tables.
  */
 import { assert } from "../base/assert.ts"
-import { type ByteString, fromByteString, fromHex, fromUtf8, putU64, toByteString, toUtf8 } from "../base/bytes.ts"
+import { type ByteString, fromByteString, fromHex, fromUtf8, putU64, toByteString, toHex, toUtf8 } from "../base/bytes.ts"
 import type { BlockId, BucketId, ChunkId, Sequence, TenantId, UploadId, VaultId, VertexHash } from "../base/ids.ts"
 import type { RowKey } from "./State.ts"
 import { ordinalMax } from "./Vertex.ts"
 
 /** First byte of a row's key. Numbers are never reused. */
 export const table = {
-  horizon: "\x01", totals: "\x02", commit: "\x03", bucketName: "\x10", bucketConfig: "\x11", version: "\x12", hidden: "\x13",
-  nullVersion: "\x14", child: "\x15", lineageUser: "\x16", lastChange: "\x18", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33"
+  horizon: "\x01", totals: "\x02", commit: "\x03", gc: "\x04", bucketName: "\x10", bucketConfig: "\x11", version: "\x12", hidden: "\x13",
+  nullVersion: "\x14", child: "\x15", lineageUser: "\x16", lastChange: "\x18", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33",
+  condemned: "\x34", region: "\x35", dead: "\x36"
 } as const
 
 /** Text that is its own escaped form: ASCII without NUL, as most names are. */
@@ -77,6 +78,8 @@ const id = (hex: string): ByteString => toByteString(fromHex(hex))
 
 export const horizonKey: RowKey = table.horizon
 export const totalsKey: RowKey = table.totals
+/** There once every chunk's regions and condemnation are recorded: before, nothing is freed. */
+export const gcKey: RowKey = table.gc
 export const commitKey = (sequence: Sequence): RowKey => table.commit + ascending(sequence)
 
 export const bucketNamesPrefix = (tenant: TenantId): RowKey => table.bucketName + id(tenant)
@@ -89,6 +92,7 @@ export const bucketConfigKey = (bucket: BucketId, sequence: Sequence): RowKey =>
 /** Buckets other than the source itself whose lineage may show rows of it. */
 export const lineageUsersPrefix = (source: BucketId): RowKey => table.lineageUser + id(source)
 export const lineageUserKey = (source: BucketId, user: BucketId): RowKey => lineageUsersPrefix(source) + id(user)
+export const lineageUserOf = (key: RowKey): BucketId => toHex(fromByteString(key.slice(17))) as BucketId
 export const lastChangeKey = (bucket: BucketId): RowKey => table.lastChange + id(bucket)
 
 /** Bytes of a version row's key before the name, and after it: end of name, sequence, ordinal. */
@@ -125,6 +129,13 @@ export const chunkKey = (vault: VaultId, chunk: ChunkId): RowKey => table.chunk 
 export const stagedPageKey = (vault: VaultId, page: ChunkId): RowKey => table.stagedPage + id(vault) + id(page)
 export const journaledKey = (segment: number, offset: number): RowKey => table.journaled + ascending(segment) + ascending(offset)
 export const blockKey = (block: BlockId): RowKey => table.block + id(block)
+
+/** Oldest first. */
+export const condemnedKey = (condemnedAt: Sequence, vault: VaultId, chunk: ChunkId): RowKey =>
+  table.condemned + ascending(condemnedAt) + id(vault) + id(chunk)
+export const regionsPrefix = (block: BlockId): RowKey => table.region + id(block)
+export const regionKey = (block: BlockId, offset: number): RowKey => regionsPrefix(block) + ascending(offset)
+export const deadKey = (block: BlockId): RowKey => table.dead + id(block)
 
 /** "null", or 20 hex digits: sequence and ordinal. */
 export const versionIdOf = (sequence: Sequence, ordinal: number): string => {

@@ -2,6 +2,7 @@
  * RowsValue: the values of all rows but the versions', in canonical form, each with its format number first. They sit
  * between the machine and State. Tenant and vault are in each row that belongs to one.
  */
+import { assert } from "../base/assert.ts"
 import type { BucketId, ChunkId, Hash, Sequence, TenantId, VaultId } from "../base/ids.ts"
 import { copiesMax, lineageIntervalsMax, objectBytesMax, partNumberMax } from "../base/limits.ts"
 import type { HybridTime } from "../base/time.ts"
@@ -28,6 +29,34 @@ const formatNumber: Codec<number> = {
     return rowFormat
   }
 }
+
+/** A kind of row that has several formats, 1 first; each value is written in the one that `formatOf` says. */
+const rowOfFormats = <A extends object>(what: string, codecs: ReadonlyArray<Codec<A>>, formatOf: (value: A) => number): RowFormat<A> => {
+  const wholes = codecs.map((codec, index) => struct<{ readonly format: number; readonly value: A }>({ format: uintOf(index + 1), value: codec }))
+  const of = (format: number) => wholes[format - 1]
+  return {
+    encode: (value) => {
+      const format = formatOf(value)
+      const whole = of(format)
+      assert(whole !== undefined, `${what} has no format ${format}`)
+      return encodeWith(whole, { format, value })
+    },
+    // [format, fields]: an array of two, then a small integer.
+    decode: (bytes) => {
+      const whole = of(bytes[1] ?? 0)
+      if (whole === undefined) throw new FormatError(`${what}: unknown row format ${bytes[1]}`)
+      return decodeTrusted(whole, bytes, what).value
+    }
+  }
+}
+
+const uintOf = (format: number): Codec<number> => ({
+  write: () => format,
+  read: (node, at) => {
+    if (node !== format) throw new FormatError(`${at}: unknown row format ${String(node)}`)
+    return format
+  }
+})
 
 const row = <A extends object>(what: string, codec: Codec<A>): RowFormat<A> => {
   const whole = struct<{ readonly format: number; readonly value: A }>({ format: formatNumber, value: codec })
@@ -65,8 +94,25 @@ export const horizonRow = row<HorizonRow>("horizon row", struct({ oldestReadable
 export interface TotalsRow {
   /** Sealed bytes whose only copy is in the journal. */
   readonly journaledBytes: number
+  /** Absent: nothing of it (format 1). */
+  readonly garbage?: GarbageTotals
 }
-export const totalsRow = row<TotalsRow>("totals row", struct({ journaledBytes: uint() }))
+
+/** What collection could free, and how much of it there is. */
+export interface GarbageTotals {
+  readonly condemnedChunks: number
+  /** Of sealed copies of condemned chunks. */
+  readonly condemnedBytes: number
+  /** Sum of the hints: bytes of blocks that no chunk has any more, as far as they are noted. */
+  readonly deadBytes: number
+}
+
+const garbageTotals = struct<GarbageTotals>({ condemnedChunks: uint(), condemnedBytes: uint(), deadBytes: uint() })
+const journaledTotal = { journaledBytes: uint() }
+export const totalsRow = rowOfFormats<TotalsRow>("totals row", [
+  struct<Omit<TotalsRow, "garbage">>(journaledTotal),
+  struct<Required<TotalsRow>>({ ...journaledTotal, garbage: garbageTotals }) as Codec<TotalsRow>
+], ({ garbage }) => garbage === undefined ? 1 : 2)
 
 /** What a name means since a commit; no bucket: deleted. */
 export interface BucketNameRow {
@@ -177,10 +223,44 @@ export interface ChunkValue {
   readonly sealedHash: Hash
   readonly references: number
   readonly copies: ReadonlyArray<Copy>
+  /** Since when nothing names it. Rows of format 1 with no references say nothing of it. */
+  readonly condemnedAt?: Sequence
 }
-export const chunkRow = row<ChunkValue>(
-  "chunk row", struct({ sizeBytes: uint(objectBytesMax), sealedHash: hash, references: uint(), copies: list(copy, copiesMax) })
-)
+
+const chunkFields = { sizeBytes: uint(objectBytesMax), sealedHash: hash }
+const copies = list(copy, copiesMax)
+const named = struct<Omit<ChunkValue, "condemnedAt">>({ ...chunkFields, references: uint(), copies })
+/** Format 2: what is condemned has no references. */
+const condemned = struct<Omit<ChunkValue, "references"> & { readonly condemnedAt: Sequence }>({ ...chunkFields, condemnedAt: sequence, copies })
+export const chunkRow = rowOfFormats<ChunkValue>("chunk row", [
+  named,
+  {
+    write: (value) => {
+      assert(value.references === 0 && value.condemnedAt !== undefined, "what is condemned has no references")
+      return condemned.write({ ...value, condemnedAt: value.condemnedAt })
+    },
+    read: (node, at) => ({ references: 0, ...condemned.read(node, at) })
+  }
+], ({ condemnedAt }) => condemnedAt === undefined ? 1 : 2)
+
+/** A row whose key says all. */
+export const condemnedRow = row<object>("condemned row", struct({}))
+/** Every chunk has its rows of regions and condemnation, and counts in the totals. */
+export const gcRow = row<object>("gc row", struct({}))
+
+/** A copy that lies in a block. */
+export interface RegionRow {
+  readonly vault: VaultId
+  readonly chunk: ChunkId
+  readonly lengthBytes: number
+}
+export const regionRow = row<RegionRow>("region row", struct({ vault: vaultId, chunk: chunkId, lengthBytes: uint() }))
+
+/** Bytes of a block that were seen to be nobody's: a hint which block to look at. */
+export interface DeadRow {
+  readonly bytes: number
+}
+export const deadRow = row<DeadRow>("dead row", struct({ bytes: uint() }))
 
 export interface JournaledRow {
   readonly vault: VaultId

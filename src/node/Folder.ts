@@ -8,8 +8,12 @@ import { idOf, type StoreId, type VaultId } from "../base/ids.ts"
 import { Disk, type DiskError, type DiskService } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 
-/** Version of the folder's layout and of every format in it. A change of either raises it and brings a migration. */
-export const folderFormat = 1
+/**
+ * Version of the folder's layout and of every format in it. A change of either raises it and brings a migration.
+ * 2: chunks are condemned and freed, history is purged. A folder of format 1 is marked anew before anything is logged;
+ * the first collection records what its rows do not say yet.
+ */
+export const folderFormat = 2
 
 export class FolderRefused extends Data.TaggedError("FolderRefused")<{ readonly detail: string }> {
   override get message(): string {
@@ -27,6 +31,8 @@ export interface Folder {
   readonly store: StoreId
   readonly vault: VaultId
   readonly createdMs: number
+  /** Of the marker: an older one is to be marked anew before anything is written. */
+  readonly format: number
   /** Made by this start. */
   readonly fresh: boolean
 }
@@ -75,7 +81,7 @@ export const openFolder = Effect.fnUntraced(function* (nowMs: number): Effect.fn
   const bytes = yield* readSmallFile(disk, markerFile, markerBytesMax)
   if (bytes !== undefined) {
     const marker = yield* parseMarker(bytes)
-    return { store: marker.store as StoreId, vault: marker.vault as VaultId, createdMs: marker.createdMs, fresh: false }
+    return { store: marker.store as StoreId, vault: marker.vault as VaultId, createdMs: marker.createdMs, format: marker.format, fresh: false }
   }
   const strangers = (yield* disk.list("")).filter((name) => !foundBeforeMarker.has(name))
   if (strangers.length > 0) {
@@ -84,10 +90,10 @@ export const openFolder = Effect.fnUntraced(function* (nowMs: number): Effect.fn
     })
   }
   const entropy = yield* Entropy
-  return { store: idOf<StoreId>(entropy.bytes(16)), vault: idOf<VaultId>(entropy.bytes(16)), createdMs: nowMs, fresh: true }
+  return { store: idOf<StoreId>(entropy.bytes(16)), vault: idOf<VaultId>(entropy.bytes(16)), createdMs: nowMs, format: folderFormat, fresh: true }
 })
 
-/** The last step of a first start: from here on the folder is a store. */
+/** The last step of a first start: from here on the folder is a store. Also the first step of a migration. */
 export const markFolder = Effect.fnUntraced(function* (folder: Folder): Effect.fn.Return<void, DiskError, Disk> {
   const disk = yield* Disk
   const marker: typeof Marker.Type = { format: folderFormat, store: folder.store, vault: folder.vault, createdMs: folder.createdMs }

@@ -21,7 +21,7 @@ import { Metrics } from "../ports/Metrics.ts"
 import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
-import { markFolder, openFolder } from "./Folder.ts"
+import { folderFormat, markFolder, openFolder } from "./Folder.ts"
 import { indexLayer, meterMachine, platformLayer, readTlsFiles } from "./layers.ts"
 import { checkRooms, watchFolder } from "./NodeHealth.ts"
 import { meterRooms } from "./NodeMeters.ts"
@@ -49,7 +49,7 @@ const openIdentity = Effect.fnUntraced(function* (settings: Settings) {
   const folder = yield* openFolder(yield* Clock.currentTimeMillis)
   const vault = folder.fresh ? yield* createVault(folder, settings.passphrase) : yield* openVaultFile(folder, settings.passphrase)
   const credentials = yield* openCredentials(settings)
-  if (folder.fresh) yield* markFolder(folder)
+  if (folder.fresh || folder.format < folderFormat) yield* markFolder(folder)
   return { folder, vault, credentials }
 })
 

@@ -6,8 +6,8 @@ import { encodeEntry, entryFormat } from "../../src/namespace/Entry.ts"
 import { encodePage } from "../../src/namespace/Manifest.ts"
 import type { Attributes, BlockArrival, Change, Checksum, ChunkArrival, Content, Manifest } from "../../src/namespace/Model.ts"
 import {
-  blockRow, bucketConfigRow, bucketNameRow, chunkRow, commitRow, endedUploadRow, horizonRow, journaledRow, lastChangeRow, lineageUserRow, nullVersionRow, partRow,
-  type RowFormat, stagedPageRow, childRow, totalsRow, uploadRow
+  blockRow, bucketConfigRow, bucketNameRow, chunkRow, commitRow, condemnedRow, deadRow, endedUploadRow, gcRow, horizonRow, journaledRow, lastChangeRow, lineageUserRow, nullVersionRow, partRow,
+  type RowFormat, regionRow, stagedPageRow, childRow, totalsRow, uploadRow
 } from "../../src/namespace/RowsValue.ts"
 import { encodeVersionRow } from "../../src/namespace/RowsVersion.ts"
 import { encodeVertex, type Vertex, vertexFormat } from "../../src/namespace/Vertex.ts"
@@ -47,7 +47,12 @@ export const changes: ReadonlyArray<Change> = [
   { _tag: "RaiseHorizon", oldestReadable: 12 },
   { _tag: "ChunksHealed", arrivals: [arrival(1), inBlock], blocks: [blockArrival] },
   { _tag: "Rollback", bucket, to: 70_000 },
-  { _tag: "Branch", bucket: "photos-2", source: bucket, id: bucketIdOf(2), owner: "root", from: 12 }
+  { _tag: "Branch", bucket: "photos-2", source: bucket, id: bucketIdOf(2), owner: "root", from: 12 },
+  { _tag: "PurgeVersions", rows: [{ source: bucketIdOf(1), rows: "hidden", key, sequence: 70_000, ordinal: 2 }, { source: bucketIdOf(2), rows: "version", key: "a", sequence: 1, ordinal: 0 }] },
+  { _tag: "DropHistory", before: 70_000, limit: 1000, buckets: [bucketIdOf(1), bucketIdOf(2)] },
+  { _tag: "FreeChunks", chunks: [{ chunk: chunkIdOf(1), condemnedAt: 9 }, { chunk: chunkIdOf(2), condemnedAt: 70_000 }] },
+  { _tag: "DropBlock", block },
+  { _tag: "ReindexChunks", chunks: [chunkIdOf(1)], done: true }
 ]
 
 export const vertex: Vertex = {
@@ -84,6 +89,9 @@ export const rows = {
   chunk: sample(chunkRow, {
     sizeBytes: 10, sealedHash: hashOfNumber(1), references: 3, copies: [{ place: arrival(1).place, incarnation: 4 }, { place: inBlock.place, incarnation: 70_000 }]
   }),
+  chunkCondemned: sample(chunkRow, {
+    sizeBytes: 10, sealedHash: hashOfNumber(1), references: 0, condemnedAt: 70_000, copies: [{ place: arrival(1).place, incarnation: 4 }, { place: inBlock.place, incarnation: 70_000 }]
+  }),
   commit: sample(commitRow, { time, author: "root" }),
   endedUpload: sample(endedUploadRow, { tenant, vault, bucket: bucketIdOf(1), key, completed: { parts: [1, 2], versionId: "null", etag: "e-2", checksum: composite } }),
   horizon: sample(horizonRow, { oldestReadable: 70_000 }),
@@ -93,6 +101,11 @@ export const rows = {
   nullVersion: sample(nullVersionRow, { sequence: 258, ordinal: 2 }),
   part: sample(partRow, { tenant, vault, sizeBytes: 10, etag: "e", etagIsMd5: false, modified: time, checksum: full, manifest: pages }),
   stagedPage: sample(stagedPageRow, { level: 1, entries: chunks.entries }),
+  condemned: sample(condemnedRow, {}),
+  dead: sample(deadRow, { bytes: 70_000 }),
+  gc: sample(gcRow, {}),
+  region: sample(regionRow, { vault, chunk: chunkIdOf(1), lengthBytes: 1024 }),
+  totalsGarbage: sample(totalsRow, { journaledBytes: 2 ** 40, garbage: { condemnedChunks: 3, condemnedBytes: 70_000, deadBytes: 2 ** 33 } }),
   totals: sample(totalsRow, { journaledBytes: 2 ** 40 }),
   upload: sample(uploadRow, { tenant, vault, started: time, owner: "root", attributes, checksum: { algorithm: "SHA1", type: "COMPOSITE" } })
 }

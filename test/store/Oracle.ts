@@ -66,6 +66,7 @@ export const signatureOf = (change: Change): string | undefined => {
     case "Branch":
       return `Branch ${change.bucket} ${change.id} ${change.source} ${change.from}`
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed":
+    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks":
       return undefined
   }
 }
@@ -166,6 +167,7 @@ export class Oracle {
       case "Branch":
         return model.branch(change.bucket, change.source, change.from)
       case "DropParts": case "StagePage": case "BlockSealed": case "ChunksHealed":
+      case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks":
         model.other()
         return { done: true }
     }
