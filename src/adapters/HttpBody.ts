@@ -1,7 +1,7 @@
 /** HttpBody: the body of a request as the Body port: pulled, bounded by the socket's buffer. Used by NodeHttp. */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Effect } from "effect"
-import { httpDrainBytesMax, httpDrainMsMax, httpStallMsMax } from "../base/limits.ts"
+import { httpDrainBytesMax, httpDrainMsMax } from "../base/limits.ts"
 import { type Body, BodyError } from "../ports/Body.ts"
 import type { Passage } from "../ports/HttpListener.ts"
 
@@ -67,7 +67,7 @@ export const requestBody = (
   response: ServerResponse,
   expectsContinue: boolean,
   passage: Passage,
-  stallMs: number = httpStallMsMax
+  stallMs: number
 ): RequestBody => {
   let unasked = expectsContinue
   const arrivals = new Arrivals(request, passage)

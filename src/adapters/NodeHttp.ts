@@ -7,32 +7,56 @@ import * as https from "node:https"
 import type { AddressInfo, Socket } from "node:net"
 import { Effect, Layer, type Context, type Scope } from "effect"
 import {
-  headerBytesMax, httpCloseMsMax, httpConnectionsMax, httpHeadersMsMax, httpIdleMsMax, httpStallMsMax
+  headerBytesMax, httpBufferBytes, httpCloseMsMax, httpConnectionsMax, httpHeadersCheckMs, httpHeadersCountMax, httpHeadersMsMax, httpIdleMsMax,
+  httpPipelinedMax, httpStallMsMax, retryAfterSeconds
 } from "../base/limits.ts"
 import { release } from "../base/bytes.ts"
 import type { Body } from "../ports/Body.ts"
 import {
-  HttpListener, type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions, type Passage
+  HttpListener, type HttpLimits, type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions, type Passage
 } from "../ports/HttpListener.ts"
 import { drain, type RequestBody, requestBody, restIsLarge } from "./HttpBody.ts"
+import { HttpConnections } from "./HttpConnections.ts"
 
 type Handler = (request: HttpRequest) => Effect.Effect<HttpResponse, never, Scope.Scope>
 
-const serverOptions: http.ServerOptions = {
+const limitsOf = (limits: Partial<HttpLimits> = {}): HttpLimits => ({
+  connectionsMax: httpConnectionsMax, headersMsMax: httpHeadersMsMax, headersCountMax: httpHeadersCountMax, stallMsMax: httpStallMsMax,
+  idleMsMax: httpIdleMsMax, pipelinedMax: httpPipelinedMax, closeMsMax: httpCloseMsMax, ...limits
+})
+
+const serverOptions = (limits: HttpLimits): http.ServerOptions => ({
   requestTimeout: 0,
-  headersTimeout: httpHeadersMsMax,
-  keepAliveTimeout: httpIdleMsMax,
+  headersTimeout: limits.headersMsMax,
+  connectionsCheckingInterval: Math.min(limits.headersMsMax, httpHeadersCheckMs),
+  keepAliveTimeout: limits.idleMsMax,
   maxHeaderSize: headerBytesMax,
-  highWaterMark: 256 * 1024
+  highWaterMark: httpBufferBytes
+})
+
+/** What the parts of a listener share. */
+interface Desk {
+  readonly server: Server
+  readonly limits: HttpLimits
+  readonly connections: HttpConnections
+  readonly secure: boolean
+  readonly handler: Handler
 }
 
 const listen = (options: ListenOptions, handler: Handler): Effect.Effect<Listener, ListenError, Scope.Scope> =>
   Effect.gen(function* () {
     const context = yield* Effect.context()
-    const server = yield* Effect.acquireRelease(start(options), shutDown)
-    serve(server, options.tls !== undefined, context, handler)
+    const limits = limitsOf(options.limits)
+    const secure = options.tls !== undefined
+    const server = makeServer(options, limits)
+    if (server instanceof ListenError) return yield* server
+    const connections = new HttpConnections(server, secure, limits)
+    serve({ server, limits, connections, secure, handler }, context)
+    yield* Effect.acquireRelease(start(server, options), () => shutDown(server, connections, limits))
     const address = server.address() as AddressInfo
-    return { host: address.address, port: address.port, reloadTls: (tls) => reload(server, options, tls) }
+    return {
+      host: address.address, port: address.port, connections: () => connections.counts(), reloadTls: (tls) => reload(server, options, tls)
+    }
   })
 
 const service: HttpListenerService = { listen }
@@ -43,20 +67,33 @@ type Server = http.Server | https.Server
 const listenError = (options: ListenOptions, error: unknown): ListenError =>
   new ListenError({ host: options.host, port: options.port, detail: error instanceof Error ? error.message : String(error) })
 
-const start = (options: ListenOptions): Effect.Effect<Server, ListenError> =>
-  Effect.callback<Server, ListenError>((resume) => {
+const makeServer = (options: ListenOptions, limits: HttpLimits): Server | ListenError => {
+  const { tls } = options
+  try {
+    const server = tls === undefined
+      ? http.createServer(serverOptions(limits))
+      : https.createServer({ ...serverOptions(limits), handshakeTimeout: limits.headersMsMax, cert: tls.certificate, key: tls.key })
+    // 0: no header is dropped in silence; their number and total size have limits.
+    server.maxHeadersCount = 0
+    return server
+  } catch (error) {
+    // A certificate or key that does not parse.
+    return listenError(options, error)
+  }
+}
+
+const start = (server: Server, options: ListenOptions): Effect.Effect<void, ListenError> =>
+  Effect.callback<void, ListenError>((resume) => {
+    const failed = (error: unknown): void => resume(Effect.fail(listenError(options, error)))
     try {
-      const server = options.tls === undefined
-        ? http.createServer(serverOptions)
-        : https.createServer({ ...serverOptions, cert: options.tls.certificate, key: options.tls.key })
-      // 0: no header is dropped in silence; their total size has a limit.
-      server.maxHeadersCount = 0
-      server.maxConnections = httpConnectionsMax
-      server.once("error", (error) => resume(Effect.fail(listenError(options, error))))
-      server.listen(options.port, options.host, () => resume(Effect.succeed(server)))
+      server.once("error", failed)
+      server.listen(options.port, options.host, () => {
+        server.off("error", failed)
+        resume(Effect.void)
+      })
     } catch (error) {
-      // A certificate or key that does not parse, a port out of range.
-      resume(Effect.fail(listenError(options, error)))
+      // A port out of range.
+      failed(error)
     }
   })
 
@@ -70,9 +107,9 @@ const reload = (server: Server, options: ListenOptions, tls: { readonly certific
   })
 
 /** No new connection, idle ones closed, requests in flight within their bound, then whatever is left is cut. */
-const shutDown = (server: Server): Effect.Effect<void> =>
+const shutDown = (server: Server, connections: HttpConnections, { closeMsMax }: HttpLimits): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
-    const timer = setTimeout(() => server.closeAllConnections(), httpCloseMsMax)
+    const timer = setTimeout(() => connections.cutAll(), closeMsMax)
     server.close(() => {
       clearTimeout(timer)
       resume(Effect.void)
@@ -80,20 +117,20 @@ const shutDown = (server: Server): Effect.Effect<void> =>
     server.closeIdleConnections()
   })
 
-const serve = (server: Server, secure: boolean, context: Context.Context<never>, handler: Handler): void => {
+const serve = (desk: Desk, context: Context.Context<never>): void => {
+  const { connections, server } = desk
   const fork = Effect.runForkWith(context)
   const answer = (request: http.IncomingMessage, response: http.ServerResponse, expectsContinue: boolean): void => {
     const passage: Passage = { receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, follower: undefined }
-    const body = requestBody(request, response, expectsContinue, passage)
+    const body = requestBody(request, response, expectsContinue, passage, desk.limits.stallMsMax)
     const socket = request.socket
-    // Without a listener, an aborted upload would be an uncaught error; `body` reports it to who pulls.
-    request.on("error", () => undefined)
-    response.on("error", () => undefined)
-    const fiber = fork(Effect.scoped(Effect.flatMap(handler(toRequest(request, body, secure, passage)), (reply) =>
-      send(server, request, response, body, reply, passage))))
+    const early = tooMuch(desk, request)
+    const reply = early === undefined ? desk.handler(toRequest(request, body, desk.secure, passage)) : Effect.succeed(early)
+    const fiber = fork(Effect.scoped(Effect.flatMap(reply, (given) => send(desk, { request, response, body, passage, closes: early !== undefined }, given))))
     response.on("close", () => {
       if (!response.writableFinished) fiber.interruptUnsafe()
       if (!server.listening) server.closeIdleConnections()
+      connections.done(socket)
     })
     fiber.addObserver((exit) => {
       const last = passage.follower?.ended(passage)
@@ -104,13 +141,28 @@ const serve = (server: Server, secure: boolean, context: Context.Context<never>,
       else response.writeHead(500, ["content-length", "0", "connection", "close"]).end()
     })
   }
-  server.on("request", (request, response) => answer(request, response, false))
-  server.on("checkContinue", (request, response) => answer(request, response, true))
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuse(error, socket))
+  const inTurn = (expectsContinue: boolean) => (request: http.IncomingMessage, response: http.ServerResponse): void => {
+    // Without a listener, an aborted upload would be an uncaught error; `body` reports it to who pulls.
+    request.on("error", () => undefined)
+    response.on("error", () => undefined)
+    connections.inTurn(request.socket, () => answer(request, response, expectsContinue))
+  }
+  server.on("request", inTurn(false))
+  server.on("checkContinue", inTurn(true))
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuse(connections, error, socket))
+  // Such as no file descriptor left for a connection: the listener goes on.
+  server.on("error", (error) => void fork(Effect.logWarning(`accepting a connection: ${error.message}`)))
 }
 
-const refuse = (error: NodeJS.ErrnoException, socket: Socket): void => {
-  if (error.code === "ECONNRESET" || !socket.writable || socket.bytesWritten > 0) {
+/** What is refused before anybody reads it. */
+const tooMuch = ({ connections, limits }: Desk, request: http.IncomingMessage): HttpResponse | undefined => {
+  if (connections.isSurplus(request.socket)) return { status: 503, headers: [["retry-after", String(retryAfterSeconds)]], body: undefined }
+  return request.rawHeaders.length > 2 * limits.headersCountMax ? { status: 431, headers: [], body: undefined } : undefined
+}
+
+const refuse = (connections: HttpConnections, error: NodeJS.ErrnoException, socket: Socket): void => {
+  // Whoever has not finished a handshake cannot read an answer.
+  if (!connections.isReady(socket) || error.code === "ECONNRESET" || !socket.writable || socket.bytesWritten > 0) {
     socket.destroy()
     return
   }
@@ -137,16 +189,21 @@ const toRequest = (request: http.IncomingMessage, body: RequestBody, secure: boo
   }
 }
 
-const send = (
-  server: Server,
-  request: http.IncomingMessage,
-  response: http.ServerResponse,
-  body: RequestBody,
-  reply: HttpResponse,
-  passage: Passage
-): Effect.Effect<void> => {
+/** One request and its answer on their way. */
+interface Transfer {
+  readonly request: http.IncomingMessage
+  readonly response: http.ServerResponse
+  readonly body: RequestBody
+  readonly passage: Passage
+  /** The connection ends with this answer. */
+  readonly closes: boolean
+}
+
+const send = (desk: Desk, transfer: Transfer, reply: HttpResponse): Effect.Effect<void> => {
+  const { body, passage, request, response } = transfer
+  const { stallMsMax } = desk.limits
   const headers = reply.headers.flat()
-  const closes = body.unasked() || restIsLarge(body) || !server.listening
+  const closes = transfer.closes || body.unasked() || restIsLarge(body) || !desk.server.listening
   if (closes) headers.push("connection", "close")
   const content = reply.body
   const sizeBytes = content instanceof Uint8Array ? content.length : content === undefined ? 0 : content.sizeBytes
@@ -158,7 +215,7 @@ const send = (
   const bytes = bodiless || content === undefined ? undefined : content
   // The common case, without another Effect: the request is read, the answer is bytes.
   if ((body.isRead() || body.unasked()) && (bytes === undefined || bytes instanceof Uint8Array)) {
-    response.end(bytes)
+    end(response, stallMsMax, bytes)
     passage.sentBytes = bytes?.length ?? 0
     passage.isWhole = true
     return Effect.void
@@ -168,18 +225,26 @@ const send = (
       response.write(bytes)
       passage.sentBytes = bytes.length
     } else if (bytes === undefined) response.flushHeaders()
-    else if (!(yield* stream(response, bytes, passage))) return
+    else if (!(yield* stream(response, bytes, passage, stallMsMax))) return
     passage.isWhole = true
     // Node ends the connection with the response; a client that still sends would be reset before it has read.
     if (!body.isRead() && !body.unasked()) yield* drain(request)
-    if (body.isRead() || body.unasked()) response.end()
-    else response.end(() => request.socket.destroy())
+    if (!body.isRead() && !body.unasked()) response.once("finish", () => request.socket.destroy())
+    end(response, stallMsMax)
   })
   return passage.follower === undefined ? rest : Effect.annotateLogs(rest, passage.follower.annotations)
 }
 
+/** What the client has not taken yet has the same time as what is streamed: one that takes nothing of it is cut. */
+const end = (response: http.ServerResponse, stallMs: number, bytes?: Uint8Array): void => {
+  response.end(bytes)
+  const { socket } = response
+  // Once all is taken, Node sets the time for an idle connection.
+  if (socket !== null && socket.writableLength > 0) socket.setTimeout(stallMs)
+}
+
 /** Sends a Body as fast as the client takes it; false where it failed and the connection was cut. */
-const stream = (response: http.ServerResponse, body: Body, passage: Passage): Effect.Effect<boolean> =>
+const stream = (response: http.ServerResponse, body: Body, passage: Passage, stallMs: number): Effect.Effect<boolean> =>
   Effect.gen(function* () {
     for (;;) {
       const askedMs = performance.now()
@@ -189,7 +254,7 @@ const stream = (response: http.ServerResponse, body: Body, passage: Passage): Ef
       passage.sentBytes += bytes.length
       // Pulled bytes are ours (Body); once they are sent, their memory is given back.
       const sent = (error: Error | null | undefined): void => error ? undefined : release(bytes)
-      if (!response.write(bytes, sent) && !(yield* drained(response))) return false
+      if (!response.write(bytes, sent) && !(yield* drained(response, stallMs))) return false
     }
     const whole = body.sizeBytes === undefined || body.sizeBytes === passage.sentBytes
     if (!whole) response.socket?.destroy()
@@ -200,24 +265,25 @@ const stream = (response: http.ServerResponse, body: Body, passage: Passage): Ef
       Effect.as(Effect.andThen(Effect.sync(() => response.socket?.destroy()), Effect.logWarning(`an answer was cut: ${error.message}`)), false))
   )
 
-/** Waits until the client has taken what is buffered; cuts one that takes nothing for too long. */
-const drained = (response: http.ServerResponse): Effect.Effect<boolean> =>
+/**
+ * Waits until the client has taken what is buffered. The socket's own timer starts anew whenever it took some of it,
+ * however little; when it took nothing at all for so long, Node cuts the connection.
+ */
+const drained = (response: http.ServerResponse, stallMs: number): Effect.Effect<boolean> =>
   Effect.callback<boolean>((resume) => {
-    if (response.destroyed) return resume(Effect.succeed(false))
+    const { socket } = response
+    if (response.destroyed || socket === null) return resume(Effect.succeed(false))
     const done = (ok: boolean): void => {
       release()
       resume(Effect.succeed(ok))
     }
     const onDrain = (): void => done(true)
     const onClose = (): void => done(false)
-    const timer = setTimeout(() => {
-      response.socket?.destroy()
-      done(false)
-    }, httpStallMsMax)
     const release = (): void => {
-      clearTimeout(timer)
+      socket.setTimeout(0)
       response.off("drain", onDrain).off("close", onClose)
     }
+    socket.setTimeout(stallMs)
     response.on("drain", onDrain).on("close", onClose)
     return Effect.sync(release)
   })

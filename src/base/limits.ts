@@ -229,6 +229,16 @@ export const httpHeadersMsMax = 30_000
 export const httpIdleMsMax = 75_000
 export const httpHeadersCountMax = 1000
 export const httpConnectionsMax = 10_000
+/** The administrator's connections: few. */
+export const adminConnectionsMax = 256
+/** Connections beyond the limit that are let in to be told so (503). */
+export const httpConnectionsSpare = 64
+/** Requests that wait on a connection behind the one under way; a client that pipelines more is cut. */
+export const httpPipelinedMax = 32
+/** How often heads that take too long are looked for, at most. */
+export const httpHeadersCheckMs = 5_000
+/** What one message may have waiting in memory, in each direction, before it is held back. */
+export const httpBufferBytes = 256 * KiB
 /** What is read and thrown away of a request body that nobody wanted, before the connection is closed instead. */
 export const httpDrainBytesMax = 1 * MiB
 export const httpDrainMsMax = 5_000

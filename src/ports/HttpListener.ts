@@ -58,17 +58,43 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   }
 }
 
+/** Bounds of one listener; those of base/limits.ts where nothing else is said. Times measure a lack of progress. */
+export interface HttpLimits {
+  /** Beyond it a few get 503 for their first request, the others are closed. */
+  readonly connectionsMax: number
+  /** From the first byte of a head (or from connecting; of a TLS handshake) to its end. */
+  readonly headersMsMax: number
+  readonly headersCountMax: number
+  /** In the middle of a message, with nothing sent by a client that should, or nothing taken. */
+  readonly stallMsMax: number
+  /** Between requests. */
+  readonly idleMsMax: number
+  /** Requests that wait on one connection behind the one under way. */
+  readonly pipelinedMax: number
+  /** For requests in flight when the listener closes. */
+  readonly closeMsMax: number
+}
+
+export interface ConnectionCounts {
+  readonly open: number
+  readonly max: number
+  /** Since the start. */
+  readonly refused: number
+}
+
 export interface ListenOptions {
   readonly host: string
   /** 0 takes a free port. */
   readonly port: number
   /** PEM texts, read again at every reload. */
   readonly tls?: { readonly certificate: string; readonly key: string }
+  readonly limits?: Partial<HttpLimits>
 }
 
 export interface Listener {
   readonly host: string
   readonly port: number
+  readonly connections: () => ConnectionCounts
   /** New certificate for new connections. */
   readonly reloadTls: (tls: { readonly certificate: string; readonly key: string }) => Effect.Effect<void, ListenError>
 }

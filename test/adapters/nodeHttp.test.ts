@@ -1,46 +1,10 @@
 /** NodeHttp against raw sockets: what is on the wire, not what a client library makes of it. */
-import { connect, type Socket } from "node:net"
+import { connect } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Layer } from "effect"
-import * as NodeHttp from "../../src/adapters/NodeHttp.ts"
-import { type Body, BodyError } from "../../src/ports/Body.ts"
-import { HttpListener, type HttpRequest, type HttpResponse } from "../../src/ports/HttpListener.ts"
-
-const ok = (body: string): HttpResponse => ({ status: 200, headers: [], body: new TextEncoder().encode(body) })
-
-const readAll = (body: Body) =>
-  Effect.gen(function* () {
-    const parts: Array<Uint8Array> = []
-    for (let part = yield* body.next; part !== undefined; part = yield* body.next) parts.push(part)
-    return Buffer.concat(parts).toString("latin1")
-  })
-
-const listen = (handler: (request: HttpRequest) => Effect.Effect<HttpResponse>) =>
-  Effect.gen(function* () {
-    const context = yield* Layer.build(NodeHttp.layer)
-    return yield* Context.get(context, HttpListener).listen({ host: "127.0.0.1", port: 0 }, handler)
-  })
-
-const open = (port: number) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const socket = connect(port, "127.0.0.1")
-      const wire = { socket, text: "", closed: false }
-      socket.on("data", (bytes: Buffer) => (wire.text += bytes.toString("latin1")))
-      socket.on("close", () => (wire.closed = true)).on("error", () => undefined)
-      return wire
-    }),
-    ({ socket }) => Effect.sync(() => socket.destroy())
-  )
-
-const until = (done: () => boolean) =>
-  Effect.promise(async () => {
-    for (let turn = 0; turn < 500 && !done(); turn += 1) await new Promise((resolve) => setTimeout(resolve, 5))
-    if (!done()) throw new Error("it never came")
-  })
-
-const send = (socket: Socket, text: string) => Effect.sync(() => void socket.write(text, "latin1"))
-const echo = (request: HttpRequest) => readAll(request.body).pipe(Effect.map(ok), Effect.orDie)
+import { Deferred, Effect } from "effect"
+import { BodyError } from "../../src/ports/Body.ts"
+import type { HttpRequest } from "../../src/ports/HttpListener.ts"
+import { echo, listen, ok, open, readAll, send, until } from "./rawHttp.ts"
 
 describe("http listener", () => {
   it.effect("http: raw target and headers in wire order, two requests on one connection", () =>
