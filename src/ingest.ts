@@ -18,6 +18,7 @@ import {
   blockSizeBytesTarget, commitHealsMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
   manifestPageEntriesMax, sealedSlotExtraBytes, smallBodyBytesMax, unitBytes, unitSlotsKeptMax, uploadBytesMax
 } from "./base/limits.ts"
+import type { Counter, Meters } from "./base/Meters.ts"
 import { PageSlots } from "./base/PageSlots.ts"
 import type { BlockError, BlocksService } from "./block/BlockService.ts"
 import { hasRoom } from "./block/Block.ts"
@@ -69,6 +70,29 @@ export interface IngestRooms {
   readonly sealed: PageSlots
   /** How many chunks of a slot of `sealed` are still on their way to the disk. */
   readonly inSlots: WeakMap<ArrayBufferLike, number>
+  readonly meters: IngestMeters
+}
+
+/** What came in, and what of it was new: deduplication and compression in figures. */
+export interface IngestMeters {
+  /** Bytes of bodies so small that they ride in their commit. */
+  readonly inlineBytes: Counter
+  readonly cutBytes: Counter
+  readonly newBytes: Counter
+  readonly sealedBytes: Counter
+}
+
+export const ingestMeters = (meters: Meters): IngestMeters => {
+  const made: IngestMeters = {
+    inlineBytes: meters.counter("ouroboros_ingest_inline_bytes_total", "Bytes of bodies that were small enough to lie in their commit."),
+    cutBytes: meters.counter("ouroboros_ingest_chunked_bytes_total", "Bytes of bodies that were cut into chunks."),
+    newBytes: meters.counter("ouroboros_ingest_new_bytes_total", "Bytes of the chunks among them that the store did not have yet."),
+    sealedBytes: meters.counter("ouroboros_ingest_sealed_bytes_total", "Bytes of these once compressed and encrypted.")
+  }
+  const ratio = (whole: Counter, part: Counter) => () => (part.value === 0 ? undefined : whole.value / part.value)
+  meters.gauge("ouroboros_ingest_dedup_ratio", "Bytes cut into chunks, by bytes of new chunks, since the start.", ratio(made.cutBytes, made.newBytes))
+  meters.gauge("ouroboros_ingest_compression_ratio", "Bytes of new chunks, by their bytes once sealed, since the start.", ratio(made.newBytes, made.sealedBytes))
+  return made
 }
 
 /** Memory that all bodies of a store use in turn. */
@@ -189,6 +213,7 @@ export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): Rea
     upload.sizeBytes += length
     offset += length
   }
+  rooms.meters.cutBytes.add(offset)
   return fresh
 }
 
@@ -232,6 +257,8 @@ export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: U
   for (const fresh of sealed) {
     const full = upload.restBytes >= rooms.sizes.blockBytesTarget
     if (full || !hasRoom(upload.restBytes, upload.rest.length, fresh.chunk.bytes.length)) yield* startBlock(rooms, upload)
+    rooms.meters.newBytes.add(fresh.chunk.sizeBytes)
+    rooms.meters.sealedBytes.add(fresh.chunk.bytes.length)
     upload.rest.push(fresh)
     upload.restBytes += fresh.chunk.bytes.length
   }

@@ -12,8 +12,8 @@ import { contentOf, inlineContent } from "./content.ts"
 import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
 import {
-  beginUpload, blockWritten, collect, committed, cutAndName, type Fresh, heal, type IngestRooms, type IngestSizes, ingestSizes, journal, lookUp, makeSlots, propose, seal,
-  type Upload
+  beginUpload, blockWritten, collect, committed, cutAndName, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, journal,
+  lookUp, makeSlots, propose, seal, type Upload
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
 import { type Committed, Namespace, type Refused, type Unavailable } from "./namespace/Namespace.ts"
@@ -22,6 +22,7 @@ import { Pins } from "./pins.ts"
 import type { Body, BodyError } from "./ports/Body.ts"
 import { Compute, type ComputeError } from "./ports/Compute.ts"
 import { Entropy } from "./ports/Entropy.ts"
+import { Metrics } from "./ports/Metrics.ts"
 import { vaultOf } from "./sealer/SealKernel.ts"
 import type { VaultKeys } from "./sealer/VaultKeys.ts"
 import { unitsOf } from "./units.ts"
@@ -104,7 +105,7 @@ export class Put extends Context.Service<Put, PutService>()("ouroborosdb/Put") {
       const rooms: IngestRooms = {
         vault: vaultOf(options.keys), compute: yield* Compute,
         entropy: yield* Entropy, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch,
-        allowances: yield* Allowances, ...makeSlots(sizes), sizes
+        allowances: yield* Allowances, ...makeSlots(sizes), sizes, meters: ingestMeters(yield* Metrics)
       }
       const get = yield* Get
       return {
@@ -143,7 +144,10 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, b
   const units = unitsOf(rooms.units, body)
   const sealing: Array<Fiber.Fiber<ReadonlyArray<Fresh>, ComputeError>> = []
   let unit = yield* units.next
-  if (unit.final && unit.bytes.length <= rooms.sizes.inlineBytesMax) return inlineContent(rooms.vault, units.taken(unit), summary())
+  if (unit.final && unit.bytes.length <= rooms.sizes.inlineBytesMax) {
+    rooms.meters.inlineBytes.add(unit.bytes.length)
+    return inlineContent(rooms.vault, units.taken(unit), summary())
+  }
   for (;;) {
     const named = yield* cutAndName(rooms, unit)
     const fresh = lookUp(rooms, upload, named)

@@ -25,6 +25,8 @@ const environment = { eventTurnBatching: false } as const
 
 const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
+export { fileBytes } from "./LmdbFile.ts"
+
 /** Serves the index in this folder; KeyValueError "open" where it is damaged: wipe the folder and rebuild. */
 export const layer = (folder: string): Layer.Layer<KeyValue, KeyValueError> =>
   Layer.effect(KeyValue, openAt(folder))

@@ -34,6 +34,9 @@ export const endOpening = (folder: string): void => {
 /** A write came through: whatever kills this run, the earlier ones do not count. */
 export const forgetRuns = (folder: string): void => writeFileSync(running(folder), "1", { mode: 0o600 })
 
+/** undefined where there is none yet. */
+export const fileBytes = (folder: string): number | undefined => statSync(dataFile(folder), { throwIfNoEntry: false })?.size
+
 export const endRun = (folder: string): void => rmSync(running(folder), { force: true })
 
 const runsUnended = (folder: string): number => {

@@ -13,8 +13,11 @@
 import { Cause, Deferred, Effect, Layer, Semaphore } from "effect"
 import { assert } from "../base/assert.ts"
 import { fromByteString, toHex } from "../base/bytes.ts"
+import { nodeCacheBytesMax } from "../base/limits.ts"
+import type { Meters } from "../base/Meters.ts"
 import { Disk } from "../ports/Disk.ts"
 import { KeyValue, type KeyValueService } from "../ports/KeyValue.ts"
+import { Metrics } from "../ports/Metrics.ts"
 import { headKey, headTable, rebuildKey, sealHead, type Head } from "./CheckpointHead.ts"
 import { type CheckpointFiles, makeCheckpointFiles } from "./CheckpointFilesService.ts"
 import { CheckpointChain } from "./CheckpointChain.ts"
@@ -252,6 +255,7 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
   const { rootKey, sealer } = options
   const files = makeCheckpointFiles(disk, sealer, options.folder)
   const store = makeTreeStore({ sealer, rootKey, get: (address) => index.get(nodeTable, address) })
+  meterCache(yield* Metrics, store)
   const recovered = yield* recover({
     index, files, sealer, store, onProgress: options.onProgress ?? (() => {}),
     journalHoldsAll: options.journalHoldsAll, rebuild: options.rebuild ?? false
@@ -292,5 +296,13 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
   }
   return service
 })
+
+const meterCache = (meters: Meters, store: TreeStore): void => {
+  const labels = { cache: "nodes" }
+  meters.gauge("ouroboros_cache_bytes", "Bytes that a cache holds.", () => store.cache().bytes, labels)
+  meters.gauge("ouroboros_cache_bytes_max", "Bytes that a cache may hold.", () => nodeCacheBytesMax, labels)
+  meters.counted("ouroboros_cache_hits_total", "Look-ups that a cache answered.", () => store.cache().hits, labels)
+  meters.counted("ouroboros_cache_misses_total", "Look-ups that a cache did not answer.", () => store.cache().misses, labels)
+}
 
 export const layer = (options: StateOptions): Layer.Layer<State, StateError, Disk | KeyValue> => Layer.effect(State, make(options))

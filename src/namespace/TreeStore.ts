@@ -32,7 +32,7 @@ export interface TreeStore {
   ) => { readonly pointer: Pointer; readonly node: SealedNode }
   readonly forget: (addresses: Iterable<NodeAddress>) => void
   readonly forgetAll: () => void
-  readonly cachedBytes: () => number
+  readonly cache: () => NodeCacheStatus
 }
 
 export interface TreeStoreOptions {
@@ -44,11 +44,20 @@ export interface TreeStoreOptions {
   readonly itemsAverage?: number
 }
 
+export interface NodeCacheStatus {
+  readonly bytes: number
+  /** Since the start. */
+  readonly hits: number
+  readonly misses: number
+}
+
 /** Least recently used first; a Map keeps the order. */
 class NodeCache {
   readonly #nodes = new Map<NodeAddress, TreeNode>()
   readonly #bytesMax: number
   bytes = 0
+  hits = 0
+  misses = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -56,7 +65,11 @@ class NodeCache {
 
   get(address: NodeAddress): TreeNode | undefined {
     const node = this.#nodes.get(address)
-    if (node === undefined) return undefined
+    if (node === undefined) {
+      this.misses += 1
+      return undefined
+    }
+    this.hits += 1
     this.#nodes.delete(address)
     this.#nodes.set(address, node)
     return node
@@ -134,6 +147,6 @@ export const makeTreeStore = (options: TreeStoreOptions): TreeStore => {
       for (const address of addresses) cache.remove(address)
     },
     forgetAll: () => cache.clear(),
-    cachedBytes: () => cache.bytes
+    cache: () => ({ bytes: cache.bytes, hits: cache.hits, misses: cache.misses })
   }
 }

@@ -13,7 +13,7 @@ import { requestIds } from "../gateway/RequestIds.ts"
 import { makeS3Handler } from "../gateway/s3/S3Handler.ts"
 import type { AsOf } from "../namespace/Model.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
-import type { Disk } from "../ports/Disk.ts"
+import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { Health } from "../ports/Health.ts"
 import { HttpListener, type Listener, type ListenOptions } from "../ports/HttpListener.ts"
@@ -23,6 +23,7 @@ import { Settle } from "../settle.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
 import { folderFormat, markFolder, openFolder } from "./Folder.ts"
 import { indexLayer, meterMachine, platformLayer, readTlsFiles } from "./layers.ts"
+import { meteredDisk } from "./MeteredDisk.ts"
 import { checkRooms, watchFolder } from "./NodeHealth.ts"
 import { meterRooms } from "./NodeMeters.ts"
 import type { HostPort, Settings, SettingsError } from "./Settings.ts"
@@ -172,7 +173,7 @@ const start = Effect.fnUntraced(function* (settings: Settings, options: { readon
  * meters and its health board are its own.
  */
 export const startNode = (settings: Settings, options: { readonly serveS3: boolean }, meters: Meters = new Meters()) =>
-  start(settings, options).pipe(
+  Effect.clockWith((clock) => Effect.updateService(start(settings, options), Disk, (disk) => meteredDisk(disk, meters, clock))).pipe(
     Effect.provideService(Metrics, meters),
     Effect.provideService(Health, new HealthBoard())
   )
@@ -181,7 +182,7 @@ export const startNode = (settings: Settings, options: { readonly serveS3: boole
 export const startNodeHere = Effect.fnUntraced(function* (
   settings: Settings, options: { readonly serveS3: boolean }, meters: Meters = new Meters()
 ) {
-  yield* meterMachine(meters)
+  yield* meterMachine(meters, settings)
   const platform = yield* Layer.build(platformLayer(settings))
   return yield* Effect.provide(startNode(settings, options, meters), platform)
 })

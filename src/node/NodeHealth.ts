@@ -88,6 +88,7 @@ export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal |
 
 const journalFinding = (wal: WalInterface): Finding => {
   const { phase, failure } = wal.status()
+  if (phase === "Full") return degraded("has no room on the disk: writes are refused until there is some")
   return phase === "Failed" ? failed(`takes no writes: ${failure ?? "unknown"}; restart the node`) : sound(`takes writes (${phase})`)
 }
 

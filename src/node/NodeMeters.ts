@@ -27,6 +27,7 @@ const meterJournal = (meters: Meters, wal: WalInterface): void => {
   meters.gauge("ouroboros_journal_segments", "Journal segments on the disk.", () => wal.status().segments)
   meters.gauge("ouroboros_journal_queued_bytes", "Bytes that wait for their sync.", () => wal.status().queuedBytes)
   meters.gauge("ouroboros_journal_failed", "1 where the journal takes no writes any more: restart the node.", () => flag(wal.status().phase === "Failed"))
+  meters.gauge("ouroboros_journal_full", "1 while the disk has no room for the journal.", () => flag(wal.status().phase === "Full"))
   meters.counted("ouroboros_journal_batches_total", "Batches of the journal, in the store's whole life.", () => wal.status().batches)
 }
 

@@ -41,4 +41,7 @@ const pem = (where: string, path: string) =>
   Effect.mapError(readTextFile(path), (error) => new SettingsError({ where, detail: error.message }))
 
 /** What this process uses, until the scope closes. */
-export const meterMachine = (meters: Meters) => meterProcess(meters, packageVersion)
+export const meterMachine = (meters: Meters, settings: Settings) => {
+  meters.gauge("ouroboros_index_bytes", "Size of the index's file.", () => Lmdb.fileBytes(`${settings.data}/index`))
+  return meterProcess(meters, packageVersion)
+}

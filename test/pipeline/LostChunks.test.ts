@@ -3,11 +3,12 @@ import { Effect, Exit } from "effect"
 import { expect, test } from "vitest"
 import { assert } from "../../src/base/assert.ts"
 import { toHex } from "../../src/base/bytes.ts"
+import { Meters } from "../../src/base/Meters.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { contentOf } from "../../src/content.ts"
 import { Fetch } from "../../src/fetch.ts"
 import { Allowances } from "../../src/allowance.ts"
-import { beginUpload, collect, cutAndName, type IngestRooms, ingestSizes, journal, lookUp, makeSlots, propose, seal } from "../../src/ingest.ts"
+import { beginUpload, collect, cutAndName, ingestMeters, type IngestRooms, ingestSizes, journal, lookUp, makeSlots, propose, seal } from "../../src/ingest.ts"
 import { unitsOf } from "../../src/units.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { finishManifest } from "../../src/pages.ts"
@@ -33,7 +34,8 @@ const ingestRooms = Effect.gen(function*() {
   const sizes = { ...ingestSizes(tiny.settings!.chunks!), ...tiny.sizes }
   const rooms: IngestRooms = {
     sizes, vault: vaultOf(keys), compute: yield* Compute, entropy: yield* Entropy,
-    wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch, allowances: yield* Allowances, ...makeSlots(sizes)
+    wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch, allowances: yield* Allowances,
+    ...makeSlots(sizes), meters: ingestMeters(new Meters())
   }
   return rooms
 })
