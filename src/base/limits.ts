@@ -127,6 +127,8 @@ export const bucketsPerDropMax = 64
 export const copiesMax = 16
 /** Keys that one page of a diff reads: what is done at once, before other work. */
 export const diffNamesMax = 5000
+/** Differences that one page of a diff shows. */
+export const diffPageMax = 1000
 /** Intervals of one bucket's lineage (R5). */
 export const lineageIntervalsMax = 64
 /** Times that one row may be hidden, by branches or after rollbacks: what a byte counts. */

@@ -9,12 +9,12 @@ const unitMs: Readonly<Record<string, number>> = {
 }
 
 /** The value of the header x-ouroboros-as-of. */
-export const asOfHeader = (text: string, nowMs: number): string | UsageError => {
+export const asOfHeader = (text: string, nowMs: number, flag = "--as-of"): string | UsageError => {
   if (/^\d{1,15}$/.test(text)) return text
   const age = /^(\d{1,9}(?:\.\d{1,3})?)([smhdw])$/.exec(text)
   if (age !== null) return iso(nowMs - Number(age[1]) * (unitMs[age[2] ?? ""] ?? 0))
   const ms = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN
   return Number.isNaN(ms)
-    ? new UsageError({ detail: `--as-of "${text}": a commit sequence (1234), a time (2026-01-31T12:00:00Z) or an age (90s, 15m, 2h, 3d, 1w)` })
+    ? new UsageError({ detail: `${flag} "${text}": a commit sequence (1234), a time (2026-01-31T12:00:00Z) or an age (90s, 15m, 2h, 3d, 1w)` })
     : iso(ms)
 }

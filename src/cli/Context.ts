@@ -36,10 +36,10 @@ export const clientOf = (shared: Shared): Effect.Effect<S3Client, Effect.Error<R
 
 export const dataOf = (shared: Shared, env: Readonly<Record<string, string | undefined>>): string => folderOf(given(shared.data), env)
 
-/** The header's value for --as-of; an age counts back from now. */
-export const asOfOf = Effect.fnUntraced(function* (flag: string) {
+/** The header's value for --as-of, or another flag of the same kind; an age counts back from now. */
+export const asOfOf = Effect.fnUntraced(function* (flag: string, name = "--as-of") {
   if (flag === "") return undefined
-  const header = asOfHeader(flag, yield* Clock.currentTimeMillis)
+  const header = asOfHeader(flag, yield* Clock.currentTimeMillis, name)
   return header instanceof UsageError ? yield* header : header
 })
 

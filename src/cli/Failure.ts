@@ -6,7 +6,7 @@ export const exitCodes = { failed: 1, usage: 2, notFound: 3, denied: 4, unreacha
 
 const notFound = new Set(["NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NoSuchUpload", "NotFound"])
 const denied = new Set(["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"])
-const conflict = new Set(["BucketNotEmpty", "BucketAlreadyOwnedByYou", "BucketAlreadyExists", "PreconditionFailed"])
+const conflict = new Set(["BucketNotEmpty", "BucketAlreadyOwnedByYou", "BucketAlreadyExists", "PreconditionFailed", "BucketBornLater", "LineageTooLong"])
 
 /** The server refused: S3's code and its sentence. */
 export class ServerRefused extends Data.TaggedError("ServerRefused")<{
@@ -24,6 +24,13 @@ export class ServerRefused extends Data.TaggedError("ServerRefused")<{
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{ readonly detail: string }> {
   override get message(): string {
     return this.detail
+  }
+}
+
+/** What was compared is not alike, and the exit code was to say so: nothing more is said. */
+export class DifferencesFound extends Data.TaggedError("DifferencesFound")<{ readonly count: number }> {
+  override get message(): string {
+    return ""
   }
 }
 

@@ -5,6 +5,7 @@ import { Command } from "effect/cli"
 import { clientLayer, environment, packageVersion, runMain, withCommandLog, writeError } from "../node/process.ts"
 import { copyCommand } from "./commands/copy.ts"
 import { doctorCommand } from "./commands/doctor.ts"
+import { historyCommands } from "./commands/history.ts"
 import { maintainCommands } from "./commands/maintain.ts"
 import { catCommand, listCommand, makeBucketCommand, removeBucketCommand, removeCommand } from "./commands/objects.ts"
 import { serveCommand } from "./commands/serve.ts"
@@ -14,7 +15,7 @@ import { exitCodeOf } from "./Failure.ts"
 const ouroboros = Command.make("ouroboros").pipe(
   Command.withDescription("A self-hosted object store that keeps every version of everything"),
   Command.withSubcommands([
-    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, doctorCommand, ...maintainCommands
+    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, doctorCommand, ...historyCommands, ...maintainCommands
   ])
 )
 
@@ -22,8 +23,8 @@ const ouroboros = Command.make("ouroboros").pipe(
 const explain = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
   const tag = (error as { readonly _tag?: unknown } | null)?._tag
-  // The parser has printed the help and what is wrong with the command.
-  if (tag === "ShowHelp") return ""
+  // The parser has printed the help and what is wrong with the command; what a diff found is printed too.
+  if (tag === "ShowHelp" || tag === "DifferencesFound") return ""
   const message = error instanceof Error ? error.message : String(error)
   return Cause.hasDies(cause) ? `ouroboros: internal error, please report it\n${Cause.pretty(cause)}\n` : `ouroboros: ${message}\n`
 }

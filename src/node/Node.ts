@@ -27,6 +27,7 @@ import { meteredDisk } from "./MeteredDisk.ts"
 import { checkRooms, watchFolder } from "./NodeHealth.ts"
 import { meterRooms } from "./NodeMeters.ts"
 import type { HostPort, Settings, SettingsError } from "./Settings.ts"
+import { lineageControl } from "./Lineages.ts"
 import { statusOf } from "./Status.ts"
 import { storeLayer } from "./StoreLayer.ts"
 import { changeVaultSecret, createVault, openVaultFile } from "./VaultFile.ts"
@@ -94,6 +95,7 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
     status: within(statusOf(settings, folder, () => (phase.underKeyFile ? [keyFileWarning] : []))),
     history: (bucket, query, asOf) => at(asOf, (namespace, sequence) => namespace.history(bucket, query, sequence)),
     children: (bucket, vertex, asOf) => at(asOf, (namespace, sequence) => namespace.children(bucket, vertex, sequence)),
+    ...lineageControl(within),
     exportKey: Effect.sync(() => exportKey(vault.keys)),
     changePassphrase: (passphrase) => changeVaultSecret(vault.keys, passphrase).pipe(
       Effect.tap(() => Effect.sync(() => { phase.underKeyFile = passphrase === undefined })),

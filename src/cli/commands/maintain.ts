@@ -5,6 +5,7 @@ import { Console, Effect, Option, Redacted, Stdio } from "effect"
 import { Argument, Command, Flag, Prompt } from "effect/cli"
 import type { HistoryPageJson, VersionJson } from "../../gateway/admin/HistoryJson.ts"
 import { fromUtf8 } from "../../base/bytes.ts"
+import { HttpClientError } from "../../ports/HttpClient.ts"
 import { loadModule } from "../../node/process.ts"
 import { adminCall } from "../AdminClient.ts"
 import { asOfFlag, asOfOf, connectionFlags, connectionOf, dataOf, print, type Shared } from "../Context.ts"
@@ -15,18 +16,30 @@ import { parseRemote, UsageError, type Remote } from "../Location.ts"
 import { percentEncode } from "../S3Client.ts"
 import { pullFrom } from "../Transfer.ts"
 
-/** The same request to a running node, or to the folder where no node answers. */
-const ask = Effect.fnUntraced(function* (shared: Shared, method: "GET" | "POST", target: string, body?: unknown) {
+/** One request to the admin address that it was made for. */
+export type AdminCall = (method: "GET" | "POST", target: string, body?: unknown) => ReturnType<typeof adminCall>
+
+/** Requests to a running node, or to its folder, opened once for all of them, where no node answers the first. */
+export const asking = Effect.fnUntraced(function* <A, E, R>(shared: Shared, use: (call: AdminCall) => Effect.Effect<A, E, R>) {
   const connection = yield* connectionOf(shared)
-  return yield* adminCall(connection, method, target, body).pipe(
-    Effect.catchIf((error) => error._tag === "HttpClientError" && error.reason === "Unreachable", () =>
+  let answered = false
+  const running: AdminCall = (method, target, body) =>
+    Effect.tap(adminCall(connection, method, target, body), () => Effect.sync(() => { answered = true }))
+  const unreachable = (error: unknown): boolean =>
+    !answered && error instanceof HttpClientError && error.reason === "Unreachable"
+  return yield* use(running).pipe(
+    Effect.catchIf(unreachable, () =>
       Effect.flatMap(Effect.all([Environment, loadModule(() => import("../../node/StoppedNode.ts"))]), ([env, { withStoppedNode }]) =>
-        withStoppedNode(connection.data, env, (admin) => adminCall({ ...connection, admin }, method, target, body)))),
-    Effect.catchIf((error) => error._tag === "FolderLocked", () => new CommandFailed({
+        withStoppedNode(connection.data, env, (admin) => use((method, target, body) => adminCall({ ...connection, admin }, method, target, body))))),
+    Effect.catchIf((error) => (error as { readonly _tag?: unknown } | null)?._tag === "FolderLocked", () => new CommandFailed({
       detail: `a node runs on ${connection.data} but does not answer at ${connection.admin.host}:${connection.admin.port}; name its admin address with --admin`
     }))
   )
 })
+
+/** The same request to a running node, or to the folder where no node answers. */
+const ask = (shared: Shared, method: "GET" | "POST", target: string, body?: unknown) =>
+  asking(shared, (call) => call(method, target, body))
 
 const remoteOf = (text: string): Effect.Effect<Remote, UsageError> => {
   const remote = parseRemote(text, "Optional")

@@ -15,10 +15,11 @@ import type { Body } from "../../ports/Body.ts"
 import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
 import type { Exchange, RequestBook } from "../RequestBook.ts"
 import { historyJson, parseAsOf } from "./HistoryJson.ts"
+import { branchTold, diffTold, type LineageControl, rollbackTold, type Told } from "./LineageRoutes.ts"
 import type { AsOf } from "../../namespace/Model.ts"
 
 /** What the admin address can ask of the node; undefined parts of it are not up yet. */
-export interface NodeControl {
+export interface NodeControl extends LineageControl {
   readonly phase: () => "Starting" | "Ready" | "Stopping"
   readonly accessKey: string
   readonly secretKey: string
@@ -156,6 +157,12 @@ const changePassphrase = Effect.fnUntraced(function* (request: HttpRequest, cont
   return yield* done(control.changePassphrase(passphrase ?? undefined))
 })
 
+const jsonOf = ({ status, value }: Told): HttpResponse => json(status, value)
+
+/** What is done with a body of JSON; one that is none is undefined. */
+const posted = (request: HttpRequest, use: (body: unknown) => Effect.Effect<Told>): Effect.Effect<HttpResponse> =>
+  readJson(request.body).pipe(Effect.catch(() => Effect.succeed(undefined)), Effect.flatMap(use), Effect.map(jsonOf))
+
 const route = (request: HttpRequest, path: string, query: URLSearchParams, control: NodeControl): Effect.Effect<HttpResponse> | undefined => {
   switch (`${request.method} ${path}`) {
     case "GET /v1/status":
@@ -164,6 +171,12 @@ const route = (request: HttpRequest, path: string, query: URLSearchParams, contr
       return history(query, control)
     case "GET /v1/children":
       return children(query, control)
+    case "POST /v1/rollback":
+      return posted(request, (body) => rollbackTold(body, control))
+    case "POST /v1/branch":
+      return posted(request, (body) => branchTold(body, control))
+    case "GET /v1/diff":
+      return Effect.map(diffTold(query, control), jsonOf)
     case "POST /v1/key/export":
       return Effect.map(control.exportKey, (key) => json(200, { key }))
     case "POST /v1/key/passphrase":
