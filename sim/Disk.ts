@@ -6,6 +6,7 @@
  */
 import { Effect, Layer, type Scope } from "effect"
 import { concatBytes } from "../src/base/bytes.ts"
+import { memoryPageBytes } from "../src/base/wasm.ts"
 import { folderOf, isDiskPath } from "../src/base/paths.ts"
 import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService, type OpenMode } from "../src/ports/Disk.ts"
 import { SimulatedFile } from "./DiskFile.ts"
@@ -269,6 +270,13 @@ const checkSpace = (disk: MemoryDisk, bytes: number): void => {
   }
 }
 
+/** The bytes in the caller's memory, where a disk of whole pages would put them; their own where they do not fit. */
+const placed = (bytes: Uint8Array, memory: Uint8Array, at: number): Uint8Array => {
+  if (at + bytes.length > memory.length) return bytes
+  memory.set(bytes, at)
+  return memory.subarray(at, at + bytes.length)
+}
+
 const fileHandle = (
   disk: MemoryDisk,
   path: string,
@@ -294,11 +302,12 @@ const fileHandle = (
   }
   const handle: DiskFile = {
     path,
-    read: (offset, length) =>
+    read: (offset, length, memory) =>
       disk.perform("read", path, () => {
         check(false)
         checkRange(offset, length)
-        return direct ? file.readDirect(offset, length) : file.read(offset, length)
+        const bytes = direct ? file.readDirect(offset, length) : file.read(offset, length)
+        return memory === undefined ? bytes : placed(bytes, memory, direct ? offset % memoryPageBytes : 0)
       }),
     write: (offset, parts) =>
       disk.perform("write", path, () => write(offset, parts, 1), () => void attempt(() => write(offset, parts, 0.5))),

@@ -76,6 +76,31 @@ export const readDirect = (fd: number, pieces: PieceMemory, offset: number, byte
   })
 }
 
+/**
+ * Reads whole pages into page-aligned memory: calls back with the view of what was asked for, shorter at the end of the
+ * file. undefined where the memory does not suit.
+ */
+export const readDirectInto = (
+  fd: number, offset: number, length: number, memory: Uint8Array, done: Callback<Uint8Array>
+): (() => void) | undefined => {
+  const first = pageFloor(offset)
+  const span = pageCeil(offset + length) - first
+  if (length === 0 || span > memory.length || !startsAtPage(memory)) return undefined
+  const next = (filled: number): void => {
+    if (filled >= span) return end(null, filled)
+    fs.read(fd, memory, filled, span - filled, first + filled, (error, count) => {
+      // A count that is no whole page is the end of the file.
+      if (error || count === 0 || count % memoryPageBytes !== 0) end(error, filled + (error ? 0 : count))
+      else next(filled + count)
+    })
+  }
+  const end = (error: NodeJS.ErrnoException | null, filled: number): void => {
+    const from = offset - first
+    done(error, memory.subarray(from, Math.max(from, Math.min(filled, from + length))))
+  }
+  return () => next(0)
+}
+
 /** Parts of a write, taken from the front. */
 class Parts {
   readonly #parts: Array<Uint8Array>

@@ -12,7 +12,7 @@ import { copyOf } from "../base/bytes.ts"
 import { diskOpenFilesMax } from "../base/limits.ts"
 import { isDiskPath, lockFileName } from "../base/paths.ts"
 import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService, type OpenMode, type OpenOptions } from "../ports/Disk.ts"
-import { type Callback, makePieceMemory, type PieceMemory, readDirect, writeAll, writeDirect } from "./DirectIo.ts"
+import { type Callback, makePieceMemory, type PieceMemory, readDirect, readDirectInto, writeAll, writeDirect } from "./DirectIo.ts"
 import { acquire, type FolderLocked, type FolderUnusable } from "./FolderLock.ts"
 
 type Operation = DiskError["operation"]
@@ -189,7 +189,7 @@ const fileOf = (handle: Handle, path: string, shared: Shared): DiskFile => {
     })
   return {
     path,
-    read: (offset, length) => guarded("read", [offset, length], (done) => readOf(handle, shared, offset, length, done)),
+    read: (offset, length, memory) => guarded("read", [offset, length], (done) => readOf(handle, shared, offset, length, memory, done)),
     write: (offset, parts) => guarded("write", [offset], (done) => writeOf(handle, shared, offset, parts, done)),
     sync: guarded<void>("sync", [], (done) => fs.fdatasync(handle.fd, (error) => done(error))),
     size: Effect.map(
@@ -210,14 +210,25 @@ const readBuffered = (fd: number, offset: number, bytes: Uint8Array, done: Callb
   next(0)
 }
 
-const readOf = (handle: Handle, { pieces, refuse }: Shared, offset: number, length: number, done: Callback<Uint8Array>): void => {
+const readOf = (
+  handle: Pick<Handle, "fd" | "direct">, { pieces, refuse }: Pick<Shared, "pieces" | "refuse">, offset: number, length: number, memory: Uint8Array | undefined, done: Callback<Uint8Array>
+): void => {
+  const straight = handle.direct === undefined || memory === undefined ? undefined
+    : readDirectInto(handle.direct, offset, length, memory, (error, bytes) => {
+      if (error?.code !== "EINVAL") return done(error, bytes)
+      refuse()
+      readOf({ ...handle, direct: undefined }, { pieces, refuse }, offset, length, memory, done)
+    })
+  if (straight !== undefined) return straight()
   fs.fstat(handle.fd, (statError, stats) => {
     if (statError) return done(statError, new Uint8Array(0))
     // Allocated for what is there, not for what was asked: a damaged length allocates nothing.
-    const bytes = new Uint8Array(Math.max(0, Math.min(length, stats.size - offset)))
+    const count = Math.max(0, Math.min(length, stats.size - offset))
+    const isOwn = memory === undefined || memory.length < count
+    const bytes = isOwn ? new Uint8Array(count) : memory.subarray(0, count)
     // Where the file was truncated meanwhile, what was read is what there is.
     const whole = (error: NodeJS.ErrnoException | null, filled: number): void =>
-      done(error, filled === bytes.length ? bytes : copyOf(bytes.subarray(0, filled)))
+      done(error, filled === bytes.length ? bytes : isOwn ? copyOf(bytes.subarray(0, filled)) : bytes.subarray(0, filled))
     if (handle.direct === undefined) readBuffered(handle.fd, offset, bytes, whole)
     else {
       readDirect(handle.direct, pieces, offset, bytes, (error, filled) => {

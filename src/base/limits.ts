@@ -28,6 +28,9 @@ export const blockRegionsMax = 65_536
 /** Regions of one block this near to each other are read in one go, up to the length of a run. */
 export const blockReadGapBytesMax = 64 * KiB
 export const blockReadRunBytesMax = 4 * MiB
+/** Memory of one read of a block that was just written, with a page to spare on either side; slots of it that are kept. */
+export const blockReadBackBytes = blockReadRunBytesMax + 64 * KiB
+export const blockReadBackSlotsKept = 4
 /** Block files kept open between reads. */
 export const blockFilesOpenMax = 64
 /** S3 requests under way; as many more wait for a place, for a short time, before they are refused (SlowDown). */

@@ -9,7 +9,9 @@ import { Context, Effect, Layer } from "effect"
 import { equalBytes, fromHex, release } from "../base/bytes.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
-import { blockFilesOpenMax, blockReadGapBytesMax, blockReadRunBytesMax } from "../base/limits.ts"
+import { blockFilesOpenMax, blockReadBackBytes, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, computeHereBytesMax } from "../base/limits.ts"
+import { PageSlots } from "../base/PageSlots.ts"
+import { Compute, type ComputeService } from "../ports/Compute.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
 import type { DiskFile, DiskService } from "../ports/Disk.ts"
 import {
@@ -21,6 +23,7 @@ import { BlockFault, decodeDirectory, decodeFooter, decodeHeader, encodeHeader, 
 import type { BlockFooter } from "./BlockFormat.ts"
 import { makeBlockFiles } from "./BlockFilesService.ts"
 import type { BlockFiles } from "./BlockFilesService.ts"
+import { hashKernel } from "./HashKernel.ts"
 
 export type BlockError = BlockDamaged | BlockMissing | DiskError
 
@@ -107,13 +110,14 @@ const folderName = /^[0-9a-f]{2}$/
 
 export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosdb/block/Blocks") {
   /** Fails with DiskError where the folder for blocks cannot be made. */
-  static readonly layer = (options: BlockOptions): Layer.Layer<Blocks, DiskError, Disk> =>
+  static readonly layer = (options: BlockOptions): Layer.Layer<Blocks, DiskError, Disk | Compute> =>
     Layer.effect(Blocks, Effect.gen(function*() {
       const disk = yield* Disk
+      const reader: ReadBack = { judge: onLanes(yield* Compute), slots: new PageSlots(blockReadBackBytes, blockReadBackSlotsKept) }
       const folders = yield* openFolders(disk)
       const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
       return {
-        write: (block, chunks) => writeBlock(disk, options, folders, block, chunks),
+        write: (block, chunks) => writeBlock(disk, options, folders, reader, block, chunks),
         read: (places, verifiedBy = "Blocks") => readRegions(open, places, verifiedBy),
         directory: (block) => inBlock(block, open.use(block, (file) => readDirectory(file, options, block))),
         inspect: (block, judge) => inspectBlock(disk, options, block, judge),
@@ -156,7 +160,7 @@ const openFolders = Effect.fnUntraced(function*(disk: DiskService) {
 
 /** Life of a block's file: 1 created, 2 written, 3 synced, 4 name synced, 5 read back and verified; else removed. */
 const writeBlock = (
-  disk: DiskService, options: BlockOptions, folders: Folders, block: BlockId, chunks: ReadonlyArray<BlockChunk>
+  disk: DiskService, options: BlockOptions, folders: Folders, reader: ReadBack, block: BlockId, chunks: ReadonlyArray<BlockChunk>
 ): Effect.Effect<BlockWritten, BlockError> =>
   Effect.suspend(() => {
     let created = false
@@ -172,7 +176,7 @@ const writeBlock = (
         yield* file.sync
       }))
       yield* disk.syncFolder(folderOf(block))
-      yield* readBack(disk, options, block, tail.frameHash)
+      yield* readBack(disk, options, reader, block, tail.frameHash)
       return {
         arrival: { block, sizeBytes, hash: tail.frameHash, regions: regions.length },
         places: regions.map((region) => ({ _tag: "Block" as const, block, offset: region.offset, lengthBytes: region.lengthBytes }))
@@ -194,20 +198,30 @@ const padded = (chunks: ReadonlyArray<BlockChunk>): ReadonlyArray<Uint8Array> =>
 
 const zeros = new Uint8Array(regionAlignmentBytes)
 
+/** What read-backs use: hashes on lanes, and memory that is used again. */
+interface ReadBack {
+  readonly judge: RegionsJudge
+  readonly slots: PageSlots
+}
+
 /** From the disk: what the page cache still shows says nothing of a write that the disk lost, or put elsewhere. */
-const readBack = Effect.fnUntraced(function*(disk: DiskService, options: BlockOptions, block: BlockId, frameHash: Hash) {
-  const { damages, directory } = yield* inspectBlock(disk, options, block)
+const readBack = Effect.fnUntraced(function*(
+  disk: DiskService, options: BlockOptions, { judge, slots }: ReadBack, block: BlockId, frameHash: Hash
+) {
+  const memory = slots.take()
+  const { damages, directory } = yield* inspectBlock(disk, options, block, judge, memory)
+  slots.give(memory)
   if (directory.hash !== frameHash) return yield* new BlockDamaged({ block, what: "read back, it is another block" })
   if (damages[0] !== undefined) return yield* damages[0]
 })
 
 const inspectBlock = (
-  disk: DiskService, options: BlockOptions, block: BlockId, judge: RegionsJudge = byHash
+  disk: DiskService, options: BlockOptions, block: BlockId, judge: RegionsJudge = byHash, memory?: Uint8Array
 ): Effect.Effect<BlockInspected, BlockError> =>
   inBlock(block, Effect.scoped(Effect.gen(function*() {
     const file = yield* disk.open(pathOf(block), "read", { direct: true })
     const directory = yield* readDirectory(file, options, block)
-    return { directory, damages: yield* inspectRegions(file, directory, judge) }
+    return { directory, damages: yield* inspectRegions(file, directory, judge, memory) }
   })))
 
 const readDirectory = Effect.fnUntraced(function*(file: DiskFile, options: BlockOptions, block: BlockId) {
@@ -228,14 +242,16 @@ const readDirectory = Effect.fnUntraced(function*(file: DiskFile, options: Block
 })
 
 /** All regions of a block and the padding after each, in runs of bounded size. */
-const inspectRegions = Effect.fnUntraced(function*(file: DiskFile, directory: BlockDirectory, judge: RegionsJudge) {
+const inspectRegions = Effect.fnUntraced(function*(
+  file: DiskFile, directory: BlockDirectory, judge: RegionsJudge, memory?: Uint8Array
+) {
   const damages: Array<BlockDamaged> = []
   // With its padding a region ends where the next one starts.
   const extents = directory.regions.map((region) => ({
     offset: region.offset, lengthBytes: alignRegion(region.offset + region.lengthBytes) - region.offset
   }))
   for (const run of coalesce(extents, 0, blockReadRunBytesMax)) {
-    const bytes = yield* file.read(run.offset, run.lengthBytes)
+    const bytes = yield* file.read(run.offset, run.lengthBytes, memory)
     const regions = run.members.map((index) => directory.regions[index]!)
     // Before the judge takes the bytes.
     const padding = regions.map((region, at) => paddingFault(bytes, region, extents[run.members[at]!]!.lengthBytes, run.offset))
@@ -255,6 +271,16 @@ const byHash: RegionsJudge = (regions, bytes, offset) =>
     return sealedFault(bytes.subarray(start, start + region.lengthBytes), region)
   }))
 
+/** The same on a lane, where the bytes are many. */
+const onLanes = (compute: ComputeService): RegionsJudge => (regions, bytes, offset) =>
+  bytes.length <= computeHereBytesMax ? byHash(regions, bytes, offset)
+    : compute.run(hashKernel, { bytes, pieces: regions.map((region) => ({ offset: region.offset - offset, length: region.lengthBytes })) }).pipe(
+      Effect.map(({ hashes }) => regions.map((region, index) => hashes[index] === region.sealedHash ? undefined : wrongHash(region))),
+      Effect.catch((error) => Effect.succeed(regions.map((region) => `the region at ${region.offset} was not checked: ${error.message}`)))
+    )
+
+const wrongHash = (region: Pick<Region, "offset">): string => `the region at ${region.offset} has not its hash`
+
 const paddingFault = (bytes: Uint8Array, region: Region, extentBytes: number, offset: number): string | undefined => {
   const start = region.offset - offset
   const padding = bytes.subarray(start + region.lengthBytes, start + extentBytes)
@@ -263,7 +289,7 @@ const paddingFault = (bytes: Uint8Array, region: Region, extentBytes: number, of
 
 const sealedFault = (sealed: Uint8Array, region: Omit<RegionRead, "block">): string | undefined => {
   if (sealed.length !== region.lengthBytes) return `the region at ${region.offset} ends after ${sealed.length} of ${region.lengthBytes} bytes`
-  return equalBytes(hashBytes(sealed), fromHex(region.sealedHash)) ? undefined : `the region at ${region.offset} has not its hash`
+  return equalBytes(hashBytes(sealed), fromHex(region.sealedHash)) ? undefined : wrongHash(region)
 }
 
 /** Bounds of a place, before anything is allocated for it. */

@@ -39,8 +39,12 @@ export interface OpenOptions {
 
 export interface DiskFile {
   readonly path: string
-  /** `length` bytes at `offset`; fewer only at the end of the file. The bytes belong to the caller. */
-  readonly read: (offset: number, length: number) => Effect.Effect<Uint8Array, DiskError>
+  /**
+   * `length` bytes at `offset`; fewer only at the end of the file. The bytes belong to the caller. Where `memory` has room
+   * for them they are a view of it; a direct read into page-aligned memory with a page to spare on either side copies
+   * nothing.
+   */
+  readonly read: (offset: number, length: number, memory?: Uint8Array) => Effect.Effect<Uint8Array, DiskError>
   /** Writes all parts one after another from `offset`, whole or failed. The parts must not change until it is done. */
   readonly write: (offset: number, parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, DiskError>
   /** Contents and size become durable (fdatasync). After a failure the file must not be trusted: abandon it (R4). */

@@ -5,6 +5,7 @@ import { hashOf } from "../../src/base/hash.ts"
 import type { BlockId, ChunkId, StoreId, VaultId } from "../../src/base/ids.ts"
 import type { BlockChunk } from "../../src/block/Block.ts"
 import { Blocks, type BlockWritten, type RegionRead } from "../../src/block/BlockService.ts"
+import * as Compute from "../../sim/Compute.ts"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { seededRandom } from "../../sim/Random.ts"
 
@@ -21,7 +22,7 @@ const chunks = (sizes: ReadonlyArray<number>): ReadonlyArray<BlockChunk> => {
 }
 
 const run = <A, E>(disk: MemoryDisk, effect: Effect.Effect<A, E, Blocks>): Promise<A> =>
-  Effect.runPromise(Effect.provide(effect, Layer.provide(Blocks.layer(options), disk.layer)))
+  Effect.runPromise(Effect.provide(effect, Layer.provide(Blocks.layer(options), Layer.merge(disk.layer, Compute.layer()))))
 
 const write = (given: ReadonlyArray<BlockChunk>) => Effect.flatMap(Blocks, (blocks) => blocks.write(block, given))
 const verify = Effect.flatMap(Blocks, (blocks) => Effect.exit(blocks.verify(block)))
@@ -73,7 +74,7 @@ describe("block service", () => {
       for (let seed = 0; seed < 6; seed++) {
         const disk = new MemoryDisk()
         disk.stopAfter(stop)
-        const fiber = Effect.runFork(Effect.scoped(Effect.provide(write(given), Layer.provide(Blocks.layer(options), disk.layer))))
+        const fiber = Effect.runFork(Effect.scoped(Effect.provide(write(given), Layer.provide(Blocks.layer(options), Layer.merge(disk.layer, Compute.layer())))))
         for (let turn = 0; turn < 60 && fiber.pollUnsafe() === undefined; turn++) await new Promise((resolve) => setImmediate(resolve))
         const done = fiber.pollUnsafe()?._tag === "Success"
         const verified = await run(disk.crash(seededRandom(seed * 1000 + stop)), verify)

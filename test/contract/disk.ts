@@ -212,6 +212,23 @@ const directStories = (story: Story): void => {
       const buffered = yield* disk.open("a", "read")
       assert.deepStrictEqual(yield* buffered.read(0, 400_000), expected)
     }))
+  story("disk: reads land in the memory they are given, where they fit, and are right in any case", (disk) =>
+    Effect.gen(function* () {
+      yield* Effect.scoped(Effect.flatMap(disk.open("a", "create"), (file) => Effect.andThen(file.write(0, [counted(40_000)]), file.sync)))
+      for (const direct of [true, false]) {
+        const file = yield* disk.open("a", "read", { direct })
+        const pages = makePageMemory(65_536)
+        const unaligned = new Uint8Array(65_536).subarray(1)
+        for (const memory of [pages, pages.subarray(4096), pages.subarray(100), unaligned, new Uint8Array(10)]) {
+          for (const [offset, length] of [[0, 40_000], [0, 4096], [5, 8], [4095, 8193], [39_000, 5000], [40_000, 10], [50_000, 10], [0, 0]] as const) {
+            memory.fill(7)
+            const bytes = yield* file.read(offset, length, memory)
+            assert.deepStrictEqual(Uint8Array.from(bytes), counted(40_000).slice(offset, offset + length))
+            if (memory.length > 40_000 + 8192 && length > 0) assert.isTrue(bytes.buffer === memory.buffer)
+          }
+        }
+      }
+    }))
   story("disk: what one handle synced the other kind reads", (disk) =>
     Effect.gen(function* () {
       const buffered = yield* disk.open("a", "create")

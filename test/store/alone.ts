@@ -16,6 +16,7 @@ import { vaultOf } from "../../src/sealer/SealKernel.ts"
 import { type WalSizes, walSizes } from "../../src/wal/Wal.ts"
 import { type WalPlace, walConsumers } from "../../src/wal/WalRecord.ts"
 import * as WalLayer from "../../src/wal/WalService.ts"
+import * as Compute from "../../sim/Compute.ts"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import { seededRandom } from "../../sim/Random.ts"
@@ -157,7 +158,7 @@ const stateStoppedAnywhere = async (seed: number, wrong: Wrong): Promise<void> =
   for (let operations = 0; operations <= operationsOfCheckpoint; operations += 1) await stateStopped(seed, wrong, operations)
 }
 
-const blocks = Blocks.layer({ store: storeId, vault: vaultId })
+const blocks = Layer.provide(Blocks.layer({ store: storeId, vault: vaultId }), Compute.layer())
 const chunk = { id: hashOf(payload) as string as ChunkId, sizeBytes: 3000, sealedHash: hashOf(payload), sealed: payload }
 /** All in one folder. */
 const blockOf = (number: number): BlockId => `${number}`.padStart(32, "0") as BlockId
