@@ -1,8 +1,11 @@
 /**
  * ObjectStore: what S3 and history mean, as plainly as it can be written: the executable reference that the namespace
  * is tested against. It sits beside the code and imports nothing of it. Every commit keeps a copy of all there is, so
- * AS OF is looking at an old copy; every listing sorts everything and then leaves out what was not asked for.
+ * AS OF is looking at an old copy (at some point of time, for what expires); every listing sorts everything and then leaves out what was not asked for.
  */
+import { byBytes, type Page, page, type Query } from "./Pages.ts"
+
+export { byBytes, type Page, type Query }
 
 export type Versioning = "Unversioned" | "Enabled" | "Suspended"
 
@@ -14,6 +17,8 @@ export interface Version {
   readonly deleteMarker: boolean
   readonly etag: string
   readonly body: string
+  /** From this millisecond on it counts as deleted, and nothing older comes back in its place. */
+  readonly expiresMs?: number | undefined
 }
 
 export interface Part {
@@ -26,6 +31,7 @@ interface Upload {
   readonly bucket: string
   readonly key: string
   readonly parts: Map<number, Part>
+  readonly ttlSeconds?: number | undefined
 }
 
 interface Bucket {
@@ -64,31 +70,21 @@ export interface Deleted {
   readonly refusal?: string
 }
 
-export interface Query {
-  readonly prefix: string
-  readonly delimiter: string
-  readonly after: string
-  readonly limit: number
-}
-
-export interface Page<Item> {
-  readonly items: ReadonlyArray<Item>
-  readonly prefixes: ReadonlyArray<string>
-  readonly more: boolean
-}
-
 const partSizeMin = 5 * 1024 * 1024
 const done: Outcome = { done: true }
 const refuse = (refusal: string): Outcome => ({ refusal })
 
-/** S3's order: that of the UTF-8 bytes, which is not JavaScript's above U+FFFF. */
-export const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
-
 export class ObjectStore {
   /** The store after each commit; the first is the empty one. */
   readonly commits: Array<Buckets> = [new Map()]
+  /** The time of the next commit; whoever drives moves it on. */
+  nowMs = 0
+  /** The time of each commit. */
+  readonly times: Array<number> = [0]
   readonly uploads = new Map<string, Upload>()
   oldestReadable = 0
+  /** Versions whose turn to expire has not come. */
+  readonly #expiring: Array<Version> = []
   readonly #completed = new Map<string, { readonly upload: Upload; readonly parts: string; readonly outcome: Outcome }>()
 
   get head(): number {
@@ -103,7 +99,7 @@ export class ObjectStore {
 
   deleteBucket(name: string): Outcome {
     return this.#change(name, (bucket) => {
-      const used = [...bucket.versions.values()].some((versions) => versions.length > 0)
+      const used = [...bucket.versions.values()].some((versions) => versions.some((version) => !isExpired(version, this.nowMs)))
       const uploading = [...this.uploads.values()].some((upload) => upload.bucket === name)
       return used || uploading ? [refuse("BucketNotEmpty"), bucket] : [done, undefined]
     })
@@ -146,10 +142,11 @@ export class ObjectStore {
     return asked < this.oldestReadable ? "CommitBeforeHorizon" : undefined
   }
 
-  put(name: string, key: string, etag: string, body: string, condition: Condition = {}): Outcome {
+  put(name: string, key: string, etag: string, body: string, condition: Condition = {}, ttlSeconds?: number): Outcome {
     return this.#change(name, (bucket, sequence) => {
-      const refusal = judge(condition, currentOf(bucket, key))
-      return refusal === undefined ? add(bucket, sequence, 0, { key, etag, body, deleteMarker: false }) : [refuse(refusal), bucket]
+      const refusal = judge(condition, currentOf(bucket, key, this.nowMs))
+      const expiresMs = ttlSeconds === undefined ? undefined : this.nowMs + ttlSeconds * 1000
+      return refusal === undefined ? this.#add(bucket, sequence, { key, etag, body, deleteMarker: false, expiresMs }) : [refuse(refusal), bucket]
     })
   }
 
@@ -157,7 +154,7 @@ export class ObjectStore {
     return this.#change(name, (start, sequence) => {
       let bucket = start
       const deleted = targets.map((target, place): Deleted => {
-        const [outcome, next] = remove(bucket, target, sequence, place)
+        const [outcome, next] = remove(bucket, target, sequence, place, this.nowMs)
         bucket = next
         return outcome
       })
@@ -165,9 +162,9 @@ export class ObjectStore {
     })
   }
 
-  createUpload(name: string, key: string, id: string): Outcome {
+  createUpload(name: string, key: string, id: string, ttlSeconds?: number): Outcome {
     return this.#change(name, (bucket) => {
-      this.uploads.set(id, { bucket: name, key, parts: new Map() })
+      this.uploads.set(id, { bucket: name, key, parts: new Map(), ttlSeconds })
       return [done, bucket]
     })
   }
@@ -186,10 +183,11 @@ export class ObjectStore {
       return this.#change(name, (bucket) => [before.outcome, bucket])
     }
     return this.#inUpload(name, key, id, (upload, bucket, sequence) => {
-      const refusal = judgeParts(upload, parts) ?? judge(condition, currentOf(bucket, key))
+      const refusal = judgeParts(upload, parts) ?? judge(condition, currentOf(bucket, key, this.nowMs))
       if (refusal !== undefined) return [refuse(refusal), bucket]
       const body = parts.map(([number]) => upload.parts.get(number)?.body ?? "").join("")
-      const [outcome, next] = add(bucket, sequence, 0, { key, etag, body, deleteMarker: false })
+      const expiresMs = upload.ttlSeconds === undefined ? undefined : this.nowMs + upload.ttlSeconds * 1000
+      const [outcome, next] = this.#add(bucket, sequence, { key, etag, body, deleteMarker: false, expiresMs })
       this.uploads.delete(id)
       this.#completed.set(id, { upload, parts: asked, outcome })
       return [outcome, next]
@@ -205,7 +203,30 @@ export class ObjectStore {
 
   /** A commit that changes nothing that S3 shows. */
   other(): void {
-    this.commits.push(this.#now)
+    this.#push(this.#now)
+  }
+
+  /**
+   * What has expired goes from every bucket that shows it, the earliest first, up to `limit` versions. Where it was the
+   * current version and an older one would come back, a delete marker takes its place. Each version's turn comes once:
+   * one that a rollback or a branch of the past shows again is hidden by its time alone.
+   */
+  expire(limit: number): Outcome {
+    const sequence = this.commits.length
+    const next = new Map(this.#now)
+    let gone = 0
+    let place = 0
+    while (gone < limit) {
+      const version = this.#expiring.filter((one) => isExpired(one, this.nowMs)).sort(byExpiry)[0]
+      if (version === undefined) break
+      this.#expiring.splice(this.#expiring.indexOf(version), 1)
+      const shown = [...next].filter(([, bucket]) => bucket.versions.get(version.key)?.includes(version))
+      for (const [name, bucket] of shown) next.set(name, expireOne(bucket, version, sequence, place, this.nowMs))
+      if (shown.length > 0) gone += 1
+      if (shown.some(([name]) => next.get(name)?.versions.get(version.key)?.[0]?.sequence === sequence)) place += 1
+    }
+    this.#push(next)
+    return done
   }
 
   buckets(at: number): ReadonlyArray<{ readonly name: string; readonly versioning: Versioning }> {
@@ -213,25 +234,32 @@ export class ObjectStore {
     return all.map(({ name, versioning }) => ({ name, versioning }))
   }
 
-  /** The current version (a delete marker too), or the one named; undefined where there is none. */
-  object(name: string, key: string, versionId: string | undefined, at: number): Version | undefined {
+  /**
+   * The current version (a delete marker too), or the one named; undefined where there is none. Here and below, `ms` is
+   * the point of time: that of the commit where nothing is said.
+   */
+  object(name: string, key: string, versionId: string | undefined, at: number, ms = this.#time(at)): Version | undefined {
     const versions = this.#at(at).get(name)?.versions.get(key) ?? []
-    return versionId === undefined ? versions[0] : versions.find((version) => version.versionId === versionId)
+    const found = versionId === undefined ? versions[0] : versions.find((version) => version.versionId === versionId)
+    return found === undefined || isExpired(found, ms) ? undefined : found
   }
 
-  listObjects(name: string, query: Query, at: number): Page<Version> {
-    const current = this.#versions(name, at).flatMap(([version]) => (version === undefined || version.deleteMarker ? [] : [version]))
+  listObjects(name: string, query: Query, at: number, ms = this.#time(at)): Page<Version> {
+    const current = this.#versions(name, at).flatMap(([version]) =>
+      (version === undefined || version.deleteMarker || isExpired(version, ms) ? [] : [version]))
     return page(current, query)
   }
 
   /** `after` and `afterVersionId` name the version that the last page ended with. */
-  listVersions(name: string, query: Query, afterVersionId: string | undefined, at: number): Page<Version & { readonly isLatest: boolean }> {
+  listVersions(
+    name: string, query: Query, afterVersionId: string | undefined, at: number, ms = this.#time(at)
+  ): Page<Version & { readonly isLatest: boolean }> {
     const listed = this.#versions(name, at).flatMap((versions) => {
       const flagged = versions.map((version, index) => ({ ...version, isLatest: index === 0 }))
       if (afterVersionId === undefined || versions[0]?.key !== query.after) return flagged
       return flagged.slice(versions.findIndex(({ versionId }) => versionId === afterVersionId) + 1)
     })
-    return page(listed, query, afterVersionId !== undefined)
+    return page(listed.filter((version) => !isExpired(version, ms)), query, afterVersionId !== undefined)
   }
 
   #versions(name: string, at: number): ReadonlyArray<ReadonlyArray<Version>> {
@@ -245,6 +273,22 @@ export class ObjectStore {
     return buckets
   }
 
+  #add(bucket: Bucket, sequence: number, made: Omit<Version, "versionId" | "sequence">): ReturnType<typeof add> {
+    const added = add(bucket, sequence, 0, made)
+    const version = added[1].versions.get(made.key)?.[0]
+    if (version?.expiresMs !== undefined) this.#expiring.push(version)
+    return added
+  }
+
+  #time(sequence: number): number {
+    return this.times[sequence] ?? 0
+  }
+
+  #push(buckets: Buckets): void {
+    this.commits.push(buckets)
+    this.times.push(this.nowMs)
+  }
+
   get #now(): Buckets {
     return this.#at(this.head)
   }
@@ -254,7 +298,7 @@ export class ObjectStore {
     const next = new Map(this.#now)
     if (bucket === undefined) next.delete(name)
     else next.set(name, bucket)
-    this.commits.push(next)
+    this.#push(next)
     return outcome
   }
 
@@ -274,7 +318,14 @@ export class ObjectStore {
   }
 }
 
-const currentOf = (bucket: Bucket, key: string): Version | undefined => bucket.versions.get(key)?.[0]
+const byExpiry = (a: Version, b: Version): number => (a.expiresMs ?? 0) - (b.expiresMs ?? 0) || a.sequence - b.sequence
+
+const isExpired = ({ expiresMs }: Version, ms: number): boolean => expiresMs !== undefined && expiresMs <= ms
+
+const currentOf = (bucket: Bucket, key: string, nowMs: number): Version | undefined => {
+  const version = bucket.versions.get(key)?.[0]
+  return version === undefined || isExpired(version, nowMs) ? undefined : version
+}
 
 const judge = ({ ifMatch, ifNoneMatch }: Condition, version: Version | undefined): string | undefined => {
   const etag = version === undefined || version.deleteMarker ? undefined : version.etag
@@ -314,10 +365,24 @@ const add = (bucket: Bucket, sequence: number, place: number, made: Omit<Version
   return [{ versionId: answered, etag: made.etag }, withVersions(bucket, made.key, [{ ...made, versionId, sequence }, ...rest])]
 }
 
-const remove = (bucket: Bucket, { key, versionId, condition = {} }: Target, sequence: number, place: number): readonly [Deleted, Bucket] => {
+const expireOne = (bucket: Bucket, expired: Version, sequence: number, place: number, nowMs: number): Bucket => {
+  const { key } = expired
+  const versions = bucket.versions.get(key) ?? []
+  const older = versions[1]
+  if (versions[0] !== expired || older === undefined || older.deleteMarker || isExpired(older, nowMs)) {
+    return withVersions(bucket, key, versions.filter((version) => version !== expired))
+  }
+  const versionId = expired.versionId === "null" ? "null" : sequence.toString(16).padStart(16, "0") + place.toString(16).padStart(4, "0")
+  return withVersions(bucket, key, [{ key, versionId, sequence, deleteMarker: true, etag: "", body: "" }, ...versions.slice(1)])
+}
+
+const remove = (
+  bucket: Bucket, { key, versionId, condition = {} }: Target, sequence: number, place: number, nowMs: number
+): readonly [Deleted, Bucket] => {
   const versions = bucket.versions.get(key) ?? []
   const named = versionId === undefined ? {} : { versionId }
-  const found = versionId === undefined ? versions[0] : versions.find((version) => version.versionId === versionId)
+  const asked = versionId === undefined ? versions[0] : versions.find((version) => version.versionId === versionId)
+  const found = asked === undefined || isExpired(asked, nowMs) ? undefined : asked
   const refusal = judge(condition, found)
   if (refusal !== undefined) return [{ key, ...named, deleteMarker: false, refusal }, bucket]
   if (versionId === undefined && bucket.versioning !== "Unversioned") {
@@ -327,32 +392,4 @@ const remove = (bucket: Bucket, { key, versionId, condition = {} }: Target, sequ
   const rest = withVersions(bucket, key, versions.filter((version) => version !== found))
   if (versionId === undefined || found?.deleteMarker !== true) return [{ key, ...named, deleteMarker: false }, rest]
   return [{ key, ...named, deleteMarker: true, deleteMarkerVersionId: versionId }, rest]
-}
-
-/** The common prefix that covers a key: up to the first delimiter after the prefix. */
-const covering = ({ prefix, delimiter }: Query, key: string): string | undefined => {
-  if (delimiter === "") return undefined
-  const index = key.indexOf(delimiter, prefix.length)
-  return index < 0 ? undefined : key.slice(0, index + delimiter.length)
-}
-
-const page = <Item extends { readonly key: string }>(all: ReadonlyArray<Item>, query: Query, inclusive = false): Page<Item> => {
-  const { prefix, after, limit } = query
-  const afterIsPrefix = after.startsWith(prefix) && covering(query, after) === after
-  const asked = all.filter(({ key }) => {
-    if (!key.startsWith(prefix)) return false
-    if (after === "") return true
-    if (afterIsPrefix && key.startsWith(after)) return false
-    return byBytes(key, after) > 0 || (inclusive && key === after)
-  })
-  const items: Array<Item> = []
-  const prefixes: Array<string> = []
-  for (const item of asked) {
-    const common = covering(query, item.key)
-    if (common !== undefined && prefixes.at(-1) === common) continue
-    if (items.length + prefixes.length >= limit) return { items, prefixes, more: limit > 0 }
-    if (common === undefined) items.push(item)
-    else prefixes.push(common)
-  }
-  return { items, prefixes, more: false }
 }

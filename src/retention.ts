@@ -20,6 +20,8 @@ export interface RetentionService {
   /** Raises the horizon now, if the clocks agree. */
   readonly raiseNow: Effect.Effect<void>
   readonly status: () => RetentionStatus
+  /** Whether the wall clock has gone its own way, so that time must destroy nothing (R6). */
+  readonly clockJumped: Effect.Effect<boolean>
 }
 
 export interface RetentionOptions {
@@ -38,6 +40,7 @@ export class Retention extends Context.Service<Retention, RetentionService>()("o
       yield* Effect.forkScoped(Effect.forever(Effect.andThen(raiseNow, Effect.sleep(pollMs))))
       return {
         raiseNow,
+        clockJumped: Effect.map(suspends(progress), (why) => why !== undefined),
         status: () => ({ retentionMs, suspended: progress.suspended, lastError: progress.lastError })
       }
     }))
@@ -62,17 +65,23 @@ const clocks: Effect.Effect<Clocks> = Effect.map(
 /** How far the wall clock has moved away from the monotonic one between two readings. */
 export const driftMs = (from: Clocks, to: Clocks): number => (to.wallMs - from.wallMs) - (to.monotonicMs - from.monotonicMs)
 
-const raise = Effect.fnUntraced(function*(namespace: NamespaceService, progress: Progress, retentionMs: number) {
-  const now = yield* clocks
-  const drift = driftMs(progress.started, now)
-  if (Math.abs(drift) > clockDriftMsMax) {
-    const why = `the wall clock has moved by ${drift} ms against the monotonic clock since the start; history is kept until a restart with the right time`
-    if (progress.suspended === undefined) yield* Effect.logWarning(`retention is suspended: ${why}`)
-    progress.suspended = why
-    return
+/** Why time destroys nothing now; undefined: the clocks agree. */
+const suspends = Effect.fnUntraced(function*(progress: Progress) {
+  const drift = driftMs(progress.started, yield* clocks)
+  if (Math.abs(drift) <= clockDriftMsMax) {
+    progress.suspended = undefined
+    return undefined
   }
-  progress.suspended = undefined
-  const oldestReadable = namespace.sequenceAt(now.wallMs - retentionMs)
+  const why = `the wall clock has moved by ${drift} ms against the monotonic clock since the start; history is kept until a restart with the right time`
+  if (progress.suspended === undefined) yield* Effect.logWarning(`retention is suspended: ${why}`)
+  progress.suspended = why
+  return why
+})
+
+const raise = Effect.fnUntraced(function*(namespace: NamespaceService, progress: Progress, retentionMs: number) {
+  if ((yield* suspends(progress)) !== undefined) return
+  const { wallMs } = yield* clocks
+  const oldestReadable = namespace.sequenceAt(wallMs - retentionMs)
   if (oldestReadable <= namespace.oldestReadable()) return
   yield* namespace.propose({ _tag: "RaiseHorizon", oldestReadable }).pipe(
     Effect.tap(() => Effect.sync(() => { progress.lastError = undefined })),

@@ -136,6 +136,13 @@ export const diffPageMax = 1000
 export const lineageIntervalsMax = 64
 /** Times that one row may be hidden, by branches or after rollbacks: what a byte counts. */
 export const versionHidesMax = 255
+/** Seconds that an object may be given to live: a hundred years at most. */
+export const ttlSecondsMax = 100 * 366 * 24 * 3600
+/** Versions that one commit of housework hides because they expired, and those that a look into a bucket passes over. */
+export const expirePerCommitMax = 250
+export const expiredScannedMax = 4096
+/** Pause between two looks for versions that have expired. */
+export const expiryPollMs = 1000
 /** Proposals that wait for the journal; more wait outside. */
 export const proposalsQueuedMax = 4096
 /** Entries and bytes of one append to the journal. */

@@ -18,6 +18,10 @@ export const asOfFlag = Flag.String("as-of").pipe(
   Flag.withDescription("read the past: a commit sequence, a time (ISO 8601) or an age (2h)"), Flag.withDefault("")
 )
 
+export const ttlFlag = Flag.String("ttl").pipe(
+  Flag.withDescription("how long what is stored lives: seconds, or 90m, 12h, 7d; none: for ever, whatever the node's default"), Flag.withDefault("")
+)
+
 export interface Shared {
   readonly endpoint: string
   readonly admin: string

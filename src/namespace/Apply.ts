@@ -7,9 +7,11 @@
  */
 import { assert, unreachable } from "../base/assert.ts"
 import { commitRowsMax } from "../base/limits.ts"
+import { millisOf } from "../base/time.ts"
 import { createBucket, deleteBucket, setVersioning } from "./ApplyBuckets.ts"
 import { Chunks } from "./ApplyChunks.ts"
 import { type ApplyContext, type Commit, refused } from "./ApplyCommit.ts"
+import { expireVersions } from "./ApplyExpiry.ts"
 import { dropBlock, freeChunks, reindexChunks } from "./ApplyGarbage.ts"
 import { dropHistory, purgeVersions } from "./ApplyPurge.ts"
 import { abortUpload, completeUpload, createUpload, dropParts, putPart } from "./ApplyUploads.ts"
@@ -53,6 +55,8 @@ const step = (commit: Commit, change: Change): Answer => {
       return blockSealed(commit, change)
     case "RaiseHorizon":
       return raiseHorizon(commit, change.oldestReadable)
+    case "ExpireVersions":
+      return expireVersions(commit, change)
     case "ChunksHealed":
       return commit.chunks.heal(change.arrivals, change.blocks) ? { _tag: "Done" } : refused("ChunkMissing")
     case "PurgeVersions":
@@ -68,8 +72,8 @@ const step = (commit: Commit, change: Change): Answer => {
     case "Branch":
       return branch(commit, change)
     default: {
-      const { tenant, vault, sequence } = commit.entry
-      const view = viewAt(commit.draft, tenant, change.bucket, sequence, sequence)
+      const { tenant, vault, sequence, time } = commit.entry
+      const view = viewAt(commit.draft, tenant, change.bucket, sequence, sequence, millisOf(time))
       // A bucket of another vault is another domain of trust: not there.
       if (view === undefined || view.config.vault !== vault) return refused("NoSuchBucket")
       return stepInBucket(commit, view, change)
@@ -80,7 +84,7 @@ const step = (commit: Commit, change: Change): Answer => {
 /** Those that name no bucket, or one that is not there yet. */
 type Elsewhere =
   | "CreateBucket" | "DropParts" | "StagePage" | "BlockSealed" | "RaiseHorizon" | "ChunksHealed"
-  | "PurgeVersions" | "DropHistory" | "FreeChunks" | "DropBlock" | "ReindexChunks" | "Branch"
+  | "PurgeVersions" | "DropHistory" | "FreeChunks" | "DropBlock" | "ReindexChunks" | "Branch" | "ExpireVersions"
 type InBucket = Exclude<Change, { readonly _tag: Elsewhere }>
 
 const stepInBucket = (commit: Commit, view: View, change: InBucket): Answer => {

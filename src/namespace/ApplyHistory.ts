@@ -11,6 +11,7 @@
 import { assert } from "../base/assert.ts"
 import type { BucketId, Sequence } from "../base/ids.ts"
 import { lineageIntervalsMax } from "../base/limits.ts"
+import { millisOf } from "../base/time.ts"
 import { type Commit, refused } from "./ApplyCommit.ts"
 import type { Draft } from "./Draft.ts"
 import type { Answer, Change, Refusal } from "./Model.ts"
@@ -29,7 +30,7 @@ export const rollback = (commit: Commit, view: View, { bucket: name, to }: Of<"R
   const { tenant, sequence } = entry
   const unreadable = judgeCommit(commit, to)
   if (unreadable !== undefined) return refused(unreadable)
-  const then = viewAt(draft, tenant, name, to, sequence)
+  const then = viewAt(draft, tenant, name, to, sequence, millisOf(entry.time))
   // What had the name then, if anything, was another bucket.
   if (then === undefined || then.bucket !== view.bucket) return refused("BucketBornLater")
   const lineage = extended(then, view.bucket, sequence, lastChangeOf(draft, view, sequence - 1))
@@ -47,7 +48,7 @@ export const branch = (commit: Commit, { bucket: name, source, id, owner, from }
   const { tenant, vault, sequence, time } = entry
   const unreadable = judgeCommit(commit, from)
   if (unreadable !== undefined) return refused(unreadable)
-  const then = viewAt(draft, tenant, source, from, sequence)
+  const then = viewAt(draft, tenant, source, from, sequence, millisOf(time))
   if (then === undefined || then.config.vault !== vault) return refused("NoSuchBucket")
   if (bucketIdAt(draft, tenant, name, sequence) !== undefined) return refused("BucketAlreadyOwnedByYou")
   const lineage = extended(then, id, sequence, sequence)

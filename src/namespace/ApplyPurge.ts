@@ -11,7 +11,7 @@ import type { Answer, Change, VersionPlace } from "./Model.ts"
 import { oldestReadable } from "./Query.ts"
 import { isPurgeable, Readable } from "./QueryPurge.ts"
 import {
-  afterPrefix, bucketConfigPrefix, bucketNamePrefix, childKey, commitKey, descendingAt, lineageUserKey, lineageUsersPrefix, nullVersionKey, table,
+  afterPrefix, bucketConfigPrefix, bucketNamePrefix, childKey, commitKey, descendingAt, expiryKey, lineageUserKey, lineageUsersPrefix, nullVersionKey, table,
   uploadsPrefix, versionKey, versionsPrefix
 } from "./Rows.ts"
 import { bucketConfigRow, bucketNameRow, nullVersionRow } from "./RowsValue.ts"
@@ -37,11 +37,12 @@ export const purgeVersions = (commit: Commit, { rows: places }: Of<"PurgeVersion
     const row = decodeVersionRow(value)
     if (!isPurgeable(readable, place, row)) continue
     const { manifest, parent, sizeBytes } = decodeVertex(row.vertex)
-    rows += 3 + (manifest._tag === "Inline" ? 0 : 2 * manifest.entries.length)
+    rows += 4 + (manifest._tag === "Inline" ? 0 : 2 * manifest.entries.length)
     if (rows > commitRowsMax) return { _tag: "Collected", items, bytes, remaining: true }
     chunks.release(manifest)
     draft.remove(key)
     if (parent !== undefined) draft.remove(childKey(place.source, parent, place.sequence, place.ordinal))
+    if (row.expiresMs !== undefined) draft.remove(expiryKey(row.expiresMs, place.source, place.sequence, place.ordinal))
     forgetNullVersion(draft, place)
     items += 1
     bytes += sizeBytes

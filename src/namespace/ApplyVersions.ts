@@ -4,13 +4,15 @@
  */
 import { assert } from "../base/assert.ts"
 import { versionHidesMax } from "../base/limits.ts"
+import { millisOf } from "../base/time.ts"
+import { expiryOf } from "../base/timeToLive.ts"
 import type { Commit } from "./ApplyCommit.ts"
 import { noteChange } from "./ApplyHistory.ts"
 import type { Attributes, Content, DeleteOutcome, DeleteTarget, Manifest, ObjectPart, Refusal, WriteCondition } from "./Model.ts"
 import { oldestReadable } from "./Query.ts"
-import { currentOf, type Found, isReachable, nullVersionOf, versionOf, type View } from "./QueryView.ts"
-import { childKey, nullVersionKey, versionIdOf, versionKey } from "./Rows.ts"
-import { childRow, nullVersionRow } from "./RowsValue.ts"
+import { currentOf, type Found, isReachable, newestOf, nullVersionOf, versionOf, type View } from "./QueryView.ts"
+import { childKey, expiryKey, nullVersionKey, versionIdOf, versionKey } from "./Rows.ts"
+import { childRow, expiryRow, nullVersionRow } from "./RowsValue.ts"
 import { encodeVersionRow, type Hide } from "./RowsVersion.ts"
 import { encodeVertex, type Vertex, vertexFormat, vertexHead } from "./Vertex.ts"
 
@@ -23,7 +25,7 @@ export interface NewVersion {
 }
 
 /**
- * Judges a condition against the current version, a delete marker counting as absent. As S3: If-Match without an
+ * Judges a condition against the current version, a delete marker counting as absent (and one that expired is none). As S3: If-Match without an
  * object is NoSuchKey, any other failure PreconditionFailed.
  */
 export const judge = (condition: WriteCondition | undefined, current: Found | undefined): Refusal | undefined => {
@@ -45,16 +47,26 @@ export interface Added {
 
 /** Adds a version as the bucket's versioning says. Refused, it has changed nothing. */
 export const addVersion = (commit: Commit, view: View, key: string, made: NewVersion, ordinal: number): Added | Refusal => {
-  const { draft, entry } = commit
+  const { draft } = commit
   const { versioning } = view.config
   const nullVersion = versioning !== "Enabled"
-  const parent = currentOf(draft, view, key)
+  const parent = newestOf(draft, view, key)
   if (nullVersion) {
     // At most one null version is listed: the new one takes the place of the old.
     const old = versioning === "Unversioned" ? parent : nullVersionOf(draft, view, key)
     const refusal = old === undefined ? undefined : hide(commit, view, key, old)
     if (refusal !== undefined) return refusal
   }
+  writeVersion(commit, view, key, made, ordinal, nullVersion, parent)
+  if (versioning === "Unversioned") return { versionId: undefined }
+  return { versionId: nullVersion ? "null" : versionIdOf(commit.entry.sequence, ordinal) }
+}
+
+/** The rows of a new version; what it takes the place of is hidden already. */
+export const writeVersion = (
+  commit: Commit, view: View, key: string, made: NewVersion, ordinal: number, nullVersion: boolean, parent: Found | undefined
+): void => {
+  const { draft, entry } = commit
   const { sizeBytes, etag, etagIsMd5, checksum, manifest } = made.content
   const vertex: Vertex = {
     format: vertexFormat, tenant: entry.tenant, vault: entry.vault, bucket: view.bucket, sequence: entry.sequence, ordinal,
@@ -65,19 +77,21 @@ export const addVersion = (commit: Commit, view: View, key: string, made: NewVer
   }
   const bytes = encodeVertex(vertex)
   const deleteMarker = made.kind === "DeleteMarker"
+  const expiresMs = expiryOf(made.attributes.headers, millisOf(entry.time))
   draft.put(
     versionKey("version", view.bucket, key, entry.sequence, ordinal),
-    encodeVersionRow({ nullVersion, deleteMarker, hash: commit.vertexHash(entry.vault, bytes), hides: [], vertex: bytes })
+    encodeVersionRow({ nullVersion, deleteMarker, hash: commit.vertexHash(entry.vault, bytes), hides: [], expiresMs, vertex: bytes })
   )
+  if (expiresMs !== undefined) draft.put(expiryKey(expiresMs, view.bucket, entry.sequence, ordinal), expiryRow.encode({ key }))
   if (parent !== undefined) draft.put(childKey(view.bucket, parent.row.hash, entry.sequence, ordinal), childRow.encode({ key }))
-  if (versioning === "Suspended") draft.put(nullVersionKey(view.bucket, key), nullVersionRow.encode({ sequence: entry.sequence, ordinal }))
+  if (nullVersion && view.config.versioning !== "Unversioned") {
+    draft.put(nullVersionKey(view.bucket, key), nullVersionRow.encode({ sequence: entry.sequence, ordinal }))
+  }
   noteChange(commit, view)
-  if (versioning === "Unversioned") return { versionId: undefined }
-  return { versionId: nullVersion ? "null" : versionIdOf(entry.sequence, ordinal) }
 }
 
 /** From this commit on, S3 no longer lists the row in what reads through the bucket. Refused, it has changed nothing. */
-const hide = (commit: Commit, view: View, key: string, found: Found): Refusal | undefined => {
+export const hide = (commit: Commit, view: View, key: string, found: Found): Refusal | undefined => {
   const { draft, entry } = commit
   const old = found.row.hides.length < versionHidesMax ? found.row.hides : hidesThatMatter(commit, found.row.hides)
   if (old.length >= versionHidesMax) return "TooManyHides"
@@ -97,10 +111,10 @@ const hidesThatMatter = ({ draft }: Commit, hides: ReadonlyArray<Hide>): Readonl
   return hides.filter(({ bucket }) => isReachable(draft, bucket, horizon))
 }
 
-const copyOf = ({ row }: Found) => ({ nullVersion: row.nullVersion, deleteMarker: row.deleteMarker, hash: row.hash, vertex: row.vertex })
+const copyOf = ({ row }: Found) => ({ nullVersion: row.nullVersion, deleteMarker: row.deleteMarker, hash: row.hash, expiresMs: row.expiresMs, vertex: row.vertex })
 
 const noBytes: Manifest = { _tag: "Inline", bytes: new Uint8Array(0) }
-const marker: NewVersion = {
+export const marker: NewVersion = {
   kind: "DeleteMarker",
   attributes: { headers: {}, userMetadata: {} },
   content: { sizeBytes: 0, etag: "", etagIsMd5: false, manifest: noBytes }

@@ -70,7 +70,8 @@ const change = union<Change>({
   DropHistory: [17, struct({ before: sequence, limit: uint(commitRowsMax), buckets: list(bucketId, bucketsPerDropMax) })],
   FreeChunks: [18, struct({ chunks: list(condemned, chunksPerFreeMax) })],
   DropBlock: [19, struct({ block: blockId })],
-  ReindexChunks: [20, struct({ chunks: list(chunkId, chunksPerReindexMax), done: flag })]
+  ReindexChunks: [20, struct({ chunks: list(chunkId, chunksPerReindexMax), done: flag })],
+  ExpireVersions: [21, struct({ limit: uint(commitRowsMax) })]
 })
 
 const codec = struct<Entry>({

@@ -148,6 +148,8 @@ export type Change =
   | { readonly _tag: "Rollback"; readonly bucket: string; readonly to: Sequence }
   /** A new bucket that shows what `source` showed at commit `from`; from here on each goes its own way (R5). */
   | { readonly _tag: "Branch"; readonly bucket: string; readonly source: string; readonly id: BucketId; readonly owner: string; readonly from: Sequence }
+  /** Hides versions that have expired, the earliest first, up to `limit` of them; proposed again until none is left. */
+  | { readonly _tag: "ExpireVersions"; readonly limit: number }
   /** Version rows that no commit which can be read shows go, as far as `apply` finds that so (R5). */
   | { readonly _tag: "PurgeVersions"; readonly rows: ReadonlyArray<VersionPlace> }
   /** Up to `limit` rows of commits before `before` and the horizon go, and what the horizon took of these buckets. */
@@ -230,6 +232,8 @@ export interface ObjectVersion {
   readonly parent?: VertexHash
   /** Since when S3 no longer lists it (overwritten without versioning, or deleted); history still reads it. */
   readonly hiddenAt?: Sequence
+  /** From this millisecond on it reads as if it had been deleted. */
+  readonly expiresMs?: number
 }
 
 /** A version that was written over another. */

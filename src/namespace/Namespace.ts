@@ -49,6 +49,12 @@ export interface Committed {
   readonly answer: Exclude<Model.Answer, { readonly _tag: "Refused" }>
 }
 
+/** A commit, and a point of time at which it was the newest, or is. */
+export interface Moment {
+  readonly sequence: Sequence
+  readonly ms: number
+}
+
 type Read<A> = Effect.Effect<A, Refused | AsOfRefused>
 
 export interface NamespaceService {
@@ -62,12 +68,19 @@ export interface NamespaceService {
   readonly oldestReadable: () => Sequence
   /** The sequence that AS OF means; head where absent. */
   readonly resolve: (asOf: Model.AsOf | undefined) => Effect.Effect<Sequence, AsOfRefused>
+  /**
+   * The commit and the point of time that AS OF means: what has expired by then is not shown. Now where absent, that
+   * very time where it is one, the commit's time where it is a sequence.
+   */
+  readonly momentOf: (asOf: Model.AsOf | undefined) => Effect.Effect<Moment, AsOfRefused>
   readonly buckets: (at: Sequence) => Effect.Effect<ReadonlyArray<Model.BucketInfo>, AsOfRefused>
   readonly bucket: (name: string, at: Sequence) => Read<Model.BucketInfo>
-  /** Current version, or the one named. Refused NoSuchKey | NoSuchVersion; a delete marker is returned, flagged. */
-  readonly object: (bucket: string, key: string, versionId: string | undefined, at: Sequence) => Read<Model.ObjectVersion>
-  readonly listObjects: (bucket: string, query: Model.ListQuery, at: Sequence) => Read<Model.ObjectPage>
-  readonly listVersions: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
+  /**
+   * `atMs` of these three: the point of time at which a version must not have expired; absent, now for the newest
+   * commit, and for an earlier one the time of that. Current version, or the one named. Refused NoSuchKey | NoSuchVersion; a delete marker is returned, flagged. */
+  readonly object: (bucket: string, key: string, versionId: string | undefined, at: Sequence, atMs?: number) => Read<Model.ObjectVersion>
+  readonly listObjects: (bucket: string, query: Model.ListQuery, at: Sequence, atMs?: number) => Read<Model.ObjectPage>
+  readonly listVersions: (bucket: string, query: Model.VersionQuery, at: Sequence, atMs?: number) => Read<Model.VersionPage>
   /** Every version of a key (or of all keys) with those S3 no longer lists: what `log` shows, newest first by key. */
   readonly history: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
   /** What changed between two commits of a bucket, or between two buckets, by key. A bucket that is not there at one of them shows nothing. */
@@ -83,6 +96,8 @@ export interface NamespaceService {
   ) => Read<{ readonly parts: ReadonlyArray<Model.PartInfo>; readonly next?: number }>
   /** Batched look-up; undefined where no live chunk has that id. */
   readonly chunks: (ids: ReadonlyArray<ChunkId>) => ReadonlyArray<Model.ChunkRow | undefined>
+  /** When the version that expires first does, or did so that housework is due; undefined: none does. */
+  readonly expiringSince: () => number | undefined
   /** The oldest chunks whose only copy is in the journal, in journal order: what settle seals next. */
   readonly journaled: (limit: number) => ReadonlyArray<Model.ChunkRow>
   /** Uploads that ended and whose parts are still to be dropped. */

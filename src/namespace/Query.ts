@@ -7,7 +7,7 @@ import { type HybridTime, millisOf } from "../base/time.ts"
 import type { BlockArrival, BucketInfo, ChildVersion, ChunkRow } from "./Model.ts"
 import { bucketConfigAt, bucketIdAt, type View } from "./QueryView.ts"
 import {
-  afterPrefix, ascending, ascendingAt, blockKey, bucketNamesPrefix, childrenPrefix, chunkKey, commitKey, endOfName, horizonKey, pastName, table, totalsKey, unescapeText
+  afterPrefix, ascending, ascendingAt, blockKey, bucketNamesPrefix, childrenPrefix, chunkKey, commitKey, endOfName, expiryPlaceOf, horizonKey, pastName, table, totalsKey, unescapeText
 } from "./Rows.ts"
 import { blockRow, childRow, chunkRow, commitRow, horizonRow, journaledRow, totalsRow } from "./RowsValue.ts"
 import type { StateReader } from "./State.ts"
@@ -77,6 +77,12 @@ export const oldestReadable = (reader: StateReader): Sequence => {
 export const journaledBytes = (reader: StateReader): number => {
   const bytes = reader.get(totalsKey)
   return bytes === undefined ? 0 : totalsRow.decode(bytes).journaledBytes
+}
+
+/** When the version that expires first does, or did; undefined: none does. */
+export const expiringSince = (reader: StateReader): number | undefined => {
+  for (const [rowKey] of reader.scan(table.expiry, afterPrefix(table.expiry))) return expiryPlaceOf(rowKey).expiresMs
+  return undefined
 }
 
 export const commitTime = (reader: StateReader, sequence: Sequence): HybridTime | undefined => {

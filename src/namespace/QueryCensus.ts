@@ -142,7 +142,8 @@ export const versionNamed = (
   const { name: bucket } = bucketConfigAt(reader, source, head)
   const key = unescapeText(name)
   const value = reader.get(versionKey(rows, source, key, sequence, ordinal))
-  const view = bucketIdAt(reader, tenant, bucket, head) === source ? viewAt(reader, tenant, bucket, head, head) : undefined
+  const view = bucketIdAt(reader, tenant, bucket, head) === source ? viewAt(reader, tenant, bucket, head, head, 0) : undefined
+  // Whether it is hidden does not hang on the time, and what has expired is not history yet.
   const isHistory = view === undefined || value === undefined ||
     !isVisible(view, { source, rows, sequence, ordinal, row: decodeVersionRow(value) })
   return { bucket, key, versionId: nullVersion ? "null" : versionIdOf(sequence, ordinal), sequence, isHistory }

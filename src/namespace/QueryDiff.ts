@@ -7,7 +7,7 @@ import { diffNamesMax } from "../base/limits.ts"
 import type { DiffEntry, DiffPage, DiffQuery, Manifest, ObjectVersion } from "./Model.ts"
 import { Cursor } from "./QueryCursor.ts"
 import { namesOf, objectVersion } from "./QueryList.ts"
-import { type Found, isVisible, type View } from "./QueryView.ts"
+import { type Found, isExpired, isVisible, type View } from "./QueryView.ts"
 import { unescapeText } from "./Rows.ts"
 import type { StateReader } from "./State.ts"
 
@@ -50,18 +50,18 @@ const entryOf = (cursor: Cursor, from: View, to: View, name: string): DiffEntry 
     if (after === undefined && isVisible(to, found)) after = found
     if (before !== undefined && after !== undefined) break
   }
-  if (before === after) return undefined
+  if (before === after && (before === undefined || isExpired(from, before.row) === isExpired(to, before.row))) return undefined
   const key = unescapeText(name)
-  const old = shownOf(key, before)
-  const now = shownOf(key, after)
+  const old = shownOf(from, key, before)
+  const now = shownOf(to, key, after)
   if (old === undefined) return now === undefined ? undefined : { _tag: "Added", key, to: now }
   if (now === undefined) return { _tag: "Removed", key, from: old }
   return { _tag: "Changed", key, from: old, to: now, sameBytes: haveSameBytes(old, now) }
 }
 
-/** A delete marker shows nothing. */
-const shownOf = (key: string, found: Found | undefined): ObjectVersion | undefined =>
-  found === undefined || found.row.deleteMarker ? undefined : objectVersion(key, found, true, undefined)
+/** A delete marker shows nothing, nor does what has expired. */
+const shownOf = (view: View, key: string, found: Found | undefined): ObjectVersion | undefined =>
+  found === undefined || found.row.deleteMarker || isExpired(view, found.row) ? undefined : objectVersion(key, found, true, undefined)
 
 /** Only where it is certain: the same bytes uploaded in other parts are cut into other chunks. */
 const haveSameBytes = (a: ObjectVersion, b: ObjectVersion): boolean => a.sizeBytes === b.sizeBytes && sameManifest(a.manifest, b.manifest)

@@ -7,7 +7,7 @@ import type { ByteString } from "../base/bytes.ts"
 import type { Sequence, VertexHash } from "../base/ids.ts"
 import type { ListQuery, ObjectPage, ObjectVersion, VersionPage, VersionQuery } from "./Model.ts"
 import { Cursor } from "./QueryCursor.ts"
-import { currentOf, type Found, hiddenAt, type View } from "./QueryView.ts"
+import { type Found, hiddenAt, isExpired, newestOf, type View } from "./QueryView.ts"
 import { afterPrefix, escapeText, pastName, unescapeText, versionIdOf } from "./Rows.ts"
 import type { StateReader } from "./State.ts"
 import { decodeVertexTrusted, type Vertex, vertexHead } from "./Vertex.ts"
@@ -42,7 +42,8 @@ export const objectVersion = (
     get parent() {
       return vertex().parent
     },
-    ...(hidden === undefined ? {} : { hiddenAt: hidden })
+    ...(hidden === undefined ? {} : { hiddenAt: hidden }),
+    ...(row.expiresMs === undefined ? {} : { expiresMs: row.expiresMs })
   }
   return version as ObjectVersion
 }
@@ -86,7 +87,7 @@ export const listObjects = (reader: StateReader, view: View, query: ListQuery): 
   let last = ""
   for (let name = cursor.name; name !== undefined; name = cursor.name) {
     const found = visibleOf(cursor, view, name)
-    if (found === undefined || found.row.deleteMarker) {
+    if (found === undefined || found.row.deleteMarker || isExpired(view, found.row)) {
       cursor.seekPast(name)
       continue
     }
@@ -124,17 +125,19 @@ export const listVersions = (reader: StateReader, view: View, query: VersionQuer
     const common = commonPrefixOf(names, name)
     const key = unescapeText(name)
     let current: Found | undefined
-    if (passing !== undefined && passing.name === name) current = currentOf(reader, view, key)
+    if (passing !== undefined && passing.name === name) current = newestOf(reader, view, key)
     else passing = undefined
     for (const found of cursor.rowsOf(name)) {
       const hidden = hiddenAt(view, found.row)
       if (hidden !== undefined && !history) continue
-      const isLatest: boolean = hidden === undefined && (current === undefined || samePlace(current, found))
-      if (isLatest) current = found
+      const isNewest: boolean = hidden === undefined && (current === undefined || samePlace(current, found))
+      if (isNewest) current = found
       if (passing !== undefined) {
         if (isPast(found, passing.versionId, history)) passing = undefined
         continue
       }
+      const expired = isExpired(view, found.row)
+      if (expired && !history) continue
       if (versions.length + commonPrefixes.length >= limit) return { versions, commonPrefixes, ...(next === undefined ? {} : { next }) }
       if (common !== undefined) {
         const text = unescapeText(common)
@@ -142,7 +145,7 @@ export const listVersions = (reader: StateReader, view: View, query: VersionQuer
         next = { key: text }
         break
       }
-      const version = objectVersion(key, found, isLatest, hidden)
+      const version = objectVersion(key, found, isNewest && !expired, hidden)
       versions.push(version)
       next = { key, versionId: history ? versionIdOf(found.sequence, found.ordinal) : version.versionId }
     }

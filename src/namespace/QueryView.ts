@@ -7,6 +7,7 @@
  */
 import { assert } from "../base/assert.ts"
 import type { BucketId, Sequence, TenantId } from "../base/ids.ts"
+import { expiredScannedMax } from "../base/limits.ts"
 import type { RowKey, StateReader } from "./State.ts"
 import {
   afterPrefix, bucketConfigKey, bucketConfigPrefix, bucketNameKey, bucketNamePrefix, descendingAt, endOfName, escapeText,
@@ -20,6 +21,8 @@ export interface View {
   readonly bucket: BucketId
   readonly config: BucketConfigRow
   readonly at: Sequence
+  /** The point of time: what has expired by then is not shown. */
+  readonly atMs: number
   /** Clipped at `at`; oldest first. */
   readonly lineage: ReadonlyArray<{ readonly source: BucketId; readonly from: Sequence; readonly to: Sequence }>
   /** What the view reads: a source and one of its two tables. */
@@ -47,9 +50,15 @@ export const bucketIdAt = (reader: StateReader, tenant: TenantId, name: string, 
 }
 
 export const bucketConfigAt = (reader: StateReader, bucket: BucketId, at: Sequence): BucketConfigRow => {
+  const config = configAt(reader, bucket, at)
+  assert(config !== undefined, `bucket ${bucket} has a name and no configuration at commit ${at}`)
+  return config
+}
+
+/** Undefined where the bucket was not there yet, or everything of it was dropped. */
+export const configAt = (reader: StateReader, bucket: BucketId, at: Sequence): BucketConfigRow | undefined => {
   const row = reader.first(bucketConfigKey(bucket, at), afterPrefix(bucketConfigPrefix(bucket)))
-  assert(row !== undefined, `bucket ${bucket} has a name and no configuration at commit ${at}`)
-  return bucketConfigRow.decode(row[1])
+  return row === undefined ? undefined : bucketConfigRow.decode(row[1])
 }
 
 /** Whether any commit from `horizon` on can be read through the bucket: by its name, or by the lineage of another. */
@@ -74,7 +83,9 @@ export const isReachable = (reader: StateReader, bucket: BucketId, horizon: Sequ
  * The bucket as commit `at` left it; undefined where there was none. `head` is the newest commit: a view of it through
  * a single interval needs no hidden rows, so what S3 no longer lists costs a listing nothing.
  */
-export const viewAt = (reader: StateReader, tenant: TenantId, name: string, at: Sequence, head: Sequence, history = false): View | undefined => {
+export const viewAt = (
+  reader: StateReader, tenant: TenantId, name: string, at: Sequence, head: Sequence, atMs: number, history = false
+): View | undefined => {
   const bucket = bucketIdAt(reader, tenant, name, at)
   if (bucket === undefined) return undefined
   const config = bucketConfigAt(reader, bucket, at)
@@ -82,7 +93,7 @@ export const viewAt = (reader: StateReader, tenant: TenantId, name: string, at: 
   const buckets = [...new Set(lineage.map(({ source }) => source))]
   const listedOnly = !history && at >= head && config.lineage.length === 1
   const tables: ReadonlyArray<VersionTable> = listedOnly ? ["version"] : ["version", "hidden"]
-  return { bucket, config, at, lineage, sources: buckets.flatMap((source) => tables.map((rows) => ({ bucket: source, rows }))) }
+  return { bucket, config, at, atMs, lineage, sources: buckets.flatMap((source) => tables.map((rows) => ({ bucket: source, rows }))) }
 }
 
 /** Whether what happened to `source` at `sequence` is part of the view. */
@@ -101,6 +112,9 @@ export const hiddenAt = (view: Pick<View, "lineage">, row: VersionRow): Sequence
 
 export const isVisible = (view: View, found: Found): boolean =>
   inView(view, found.source, found.sequence) && hiddenAt(view, found.row) === undefined
+
+/** Whether the row has expired in the view. It then counts as a delete marker that no listing shows. */
+export const isExpired = (view: View, row: VersionRow): boolean => row.expiresMs !== undefined && row.expiresMs <= view.atMs
 
 /** Reads the place of a version row from the end of its key. */
 export const foundOf = (source: BucketId, rows: VersionTable, key: RowKey, value: Uint8Array): Found => {
@@ -140,8 +154,14 @@ export function* versionsOf(reader: StateReader, view: View, key: string): Gener
   }
 }
 
-/** The newest visible version of a key: what S3 calls current. */
+/** What S3 calls current: the newest visible version of a key, unless that has expired; an older one does not come back. */
 export const currentOf = (reader: StateReader, view: View, key: string): Found | undefined => {
+  const found = newestOf(reader, view, key)
+  return found === undefined || isExpired(view, found.row) ? undefined : found
+}
+
+/** The newest visible version of a key, expired or not: what a new one is written over. */
+export const newestOf = (reader: StateReader, view: View, key: string): Found | undefined => {
   const only = view.sources.length === 1 ? view.sources[0] : undefined
   if (only !== undefined) {
     // The common case at the cost of a point read: the newest row of the only table is the one.
@@ -156,8 +176,13 @@ export const currentOf = (reader: StateReader, view: View, key: string): Found |
   return undefined
 }
 
-/** The visible version that an id ("null" or 20 hex digits) names. */
+/** The visible version that an id ("null" or 20 hex digits) names; one that has expired answers to none. */
 export const versionOf = (reader: StateReader, view: View, key: string, versionId: string): Found | undefined => {
+  const found = namedOf(reader, view, key, versionId)
+  return found === undefined || isExpired(view, found.row) ? undefined : found
+}
+
+const namedOf = (reader: StateReader, view: View, key: string, versionId: string): Found | undefined => {
   if (versionId === "null") return nullVersionOf(reader, view, key)
   const place = parseVersionId(versionId)
   if (place === undefined || place.sequence > view.at) return undefined
@@ -173,7 +198,7 @@ export const versionOf = (reader: StateReader, view: View, key: string, versionI
 }
 
 /**
- * The visible null version. Of the newest commit: the row that the pointer names, else the oldest listed row, where
+ * The visible null version, expired or not. Of the newest commit: the row that the pointer names, else the oldest listed row, where
  * versions from before versioning lie; so a key with many versions costs two reads. Of the past: a walk.
  */
 export const nullVersionOf = (reader: StateReader, view: View, key: string): Found | undefined => {
@@ -195,13 +220,20 @@ export const nullVersionOf = (reader: StateReader, view: View, key: string): Fou
   return found.row.nullVersion && isVisible(view, found) ? found : undefined
 }
 
-/** Whether S3 lists no version in the view. Bounded: views of the newest commit read one row. */
+/**
+ * Whether S3 lists no version in the view. Bounded: views of the newest commit read one row, and those that expired and
+ * wait to be hidden; where many wait, the bucket counts as used until they are.
+ */
 export const isEmpty = (reader: StateReader, view: View): boolean => {
+  let expired = 0
   for (const { bucket, rows } of view.sources) {
     const prefix = versionsPrefix(rows, bucket)
     for (const [key, value] of reader.scan(prefix, afterPrefix(prefix))) {
       assert(key.length > versionPrefixLength, "a version row has a name")
-      if (isVisible(view, foundOf(bucket, rows, key, value))) return false
+      const found = foundOf(bucket, rows, key, value)
+      if (!isVisible(view, found)) continue
+      expired += 1
+      if (expired > expiredScannedMax || !isExpired(view, found.row)) return false
     }
   }
   return true

@@ -11,11 +11,11 @@ import { millisOf } from "../base/time.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
 import type { AsOf, BucketAt, DiffPage, DiffQuery, ObjectVersion, Refusal } from "./Model.ts"
 import { AsOfRefused, type NamespaceService, Refused } from "./Namespace.ts"
-import { blockOf, bucketInfo, bucketsAt, childrenOf, chunksOf, journaledBytes, journaledChunks, oldestReadable, sequenceAt } from "./Query.ts"
+import { blockOf, bucketInfo, bucketsAt, childrenOf, chunksOf, commitTime, expiringSince, journaledBytes, journaledChunks, oldestReadable, sequenceAt } from "./Query.ts"
 import { diffOf, nothingOf } from "./QueryDiff.ts"
 import { listObjects, listVersions, objectVersion } from "./QueryList.ts"
 import { endedUploads, listParts, listUploads, uploadOf } from "./QueryUploads.ts"
-import { currentOf, type Found, versionOf, type View, viewAt } from "./QueryView.ts"
+import { currentOf, type Found, newestOf, versionOf, type View, viewAt } from "./QueryView.ts"
 import type { StateService } from "./State.ts"
 import { decodeVertexTrusted } from "./Vertex.ts"
 
@@ -38,6 +38,10 @@ export const makeReads = (options: Reading): Reads => {
     ...readsOfUploads(options, look),
     head: () => ({ sequence: head(), time: state.stamp().time }),
     oldestReadable: () => oldestReadable(reader),
+    expiringSince: () => expiringSince(reader),
+    momentOf: (asOf) => asOf === undefined
+      ? Effect.clockWith((clock) => Effect.succeed({ sequence: head(), ms: look.headMs(clock.currentTimeMillisUnsafe()) }))
+      : Effect.map(resolve(options, look, asOf), (sequence) => ({ sequence, ms: asOf._tag === "Time" ? asOf.ms : look.timeOf(sequence) })),
     resolve: (asOf) => Effect.suspend(() => resolve(options, look, asOf)),
     buckets: (at) => Effect.suspend(() => {
       const problem = look.unreadable(at)
@@ -57,9 +61,13 @@ interface Look {
   /** Why the commit cannot be read; undefined: it can. */
   readonly unreadable: (at: Sequence) => AsOfRefused | undefined
   readonly refusedAsOf: (reason: "BeforeHorizon" | "Future", asked: string) => AsOfRefused
+  /** `atMs`: the point of time; absent, now for the newest commit, and for an earlier one the time of that. */
   readonly inBucket: <A>(
-    bucket: string, at: Sequence, read: (view: View) => Effect.Effect<A, Refused>, history?: boolean
+    bucket: string, at: Sequence, atMs: number | undefined, read: (view: View) => Effect.Effect<A, Refused>, history?: boolean
   ) => Effect.Effect<A, Refused | AsOfRefused>
+  /** The point of time of the newest commit's view: now, and never before the commit. */
+  readonly headMs: (nowMs: number) => number
+  readonly timeOf: (at: Sequence) => number
 }
 
 /**
@@ -68,12 +76,15 @@ interface Look {
 const makeNewestViews = ({ state, tenant }: Reading) => {
   const views = new Map<string, View | undefined>()
   let of = -1
-  return (bucket: string): View | undefined => {
+  return (bucket: string, atMs: number): View | undefined => {
     const { sequence } = state.stamp()
     if (of !== sequence || views.size >= viewsRememberedMax) views.clear()
     of = sequence
-    if (views.has(bucket)) return views.get(bucket)
-    const view = viewAt(state.reader, tenant, bucket, sequence, sequence)
+    if (views.has(bucket)) {
+      const known = views.get(bucket)
+      return known === undefined || known.atMs === atMs ? known : { ...known, atMs }
+    }
+    const view = viewAt(state.reader, tenant, bucket, sequence, sequence, atMs)
     views.set(bucket, view)
     return view
   }
@@ -83,6 +94,8 @@ const makeLook = (reading: Reading): Look => {
   const { state, tenant } = reading
   const { reader } = state
   const newest = makeNewestViews(reading)
+  const headMs = (nowMs: number): number => Math.max(nowMs, millisOf(state.stamp().time))
+  const timeOf = (at: Sequence): number => millisOf(commitTime(reader, at) ?? 0n)
   const head = (): Sequence => state.stamp().sequence
   const refusedAsOf: Look["refusedAsOf"] = (reason, asked) =>
     new AsOfRefused({ reason, asked, oldestReadable: oldestReadable(reader), head: head() })
@@ -90,14 +103,17 @@ const makeLook = (reading: Reading): Look => {
     if (at > head()) return refusedAsOf("Future", `commit ${at}`)
     return at < oldestReadable(reader) ? refusedAsOf("BeforeHorizon", `commit ${at}`) : undefined
   }
-  const inBucket: Look["inBucket"] = <A>(bucket: string, at: Sequence, read: (view: View) => Effect.Effect<A, Refused>, history = false) =>
-    Effect.suspend((): Effect.Effect<A, Refused | AsOfRefused> => {
+  const inBucket: Look["inBucket"] = <A>(
+    bucket: string, at: Sequence, atMs: number | undefined, read: (view: View) => Effect.Effect<A, Refused>, history = false
+  ) =>
+    Effect.clockWith((clock): Effect.Effect<A, Refused | AsOfRefused> => {
       const problem = unreadable(at)
       if (problem !== undefined) return Effect.fail(problem)
-      const view = at === head() && !history ? newest(bucket) : viewAt(reader, tenant, bucket, at, head(), history)
+      const ms = atMs ?? (at >= head() ? headMs(clock.currentTimeMillisUnsafe()) : timeOf(at))
+      const view = at === head() && !history ? newest(bucket, ms) : viewAt(reader, tenant, bucket, at, head(), ms, history)
       return view === undefined ? refused("NoSuchBucket", bucket, at) : read(view)
     })
-  return { head, unreadable, refusedAsOf, inBucket }
+  return { head, unreadable, refusedAsOf, inBucket, headMs, timeOf }
 }
 
 const refused = (refusal: Refusal, bucket: string, at: Sequence, key?: string): Effect.Effect<never, Refused> =>
@@ -130,27 +146,30 @@ const readsOfBuckets = (
   const { reader } = options.state
   const { inBucket } = look
   return {
-    diff: (from, to, query) => Effect.suspend(() => diff(options, look, from, to, query)),
-    bucket: (name, at) => inBucket(name, at, (view) => Effect.succeed(bucketInfo(view))),
-    object: (bucket, key, versionId, at) =>
-      inBucket(bucket, at, (view) => {
+    diff: (from, to, query) => Effect.clockWith((clock) => diff(options, look, from, to, query, clock.currentTimeMillisUnsafe())),
+    bucket: (name, at) => inBucket(name, at, undefined, (view) => Effect.succeed(bucketInfo(view))),
+    object: (bucket, key, versionId, at, atMs) =>
+      inBucket(bucket, at, atMs, (view) => {
         const found = versionId === undefined ? currentOf(reader, view, key) : versionOf(reader, view, key, versionId)
         if (found === undefined) return refused(versionId === undefined ? "NoSuchKey" : "NoSuchVersion", bucket, at, key)
-        const latest = versionId === undefined ? found : currentOf(reader, view, key)
+        const latest = versionId === undefined ? found : newestOf(reader, view, key)
         return Effect.succeed(verified(options, key, found, latest?.sequence === found.sequence && latest.ordinal === found.ordinal))
       }),
-    listObjects: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listObjects(reader, view, query))),
-    listVersions: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listVersions(reader, view, query, false))),
-    children: (bucket, parent, at) => inBucket(bucket, at, (view) => Effect.succeed(childrenOf(reader, view, parent))),
-    history: (bucket, query, at) => inBucket(bucket, at, (view) => Effect.succeed(listVersions(reader, view, query, true)), true)
+    listObjects: (bucket, query, at, atMs) => inBucket(bucket, at, atMs, (view) => Effect.succeed(listObjects(reader, view, query))),
+    listVersions: (bucket, query, at, atMs) => inBucket(bucket, at, atMs, (view) => Effect.succeed(listVersions(reader, view, query, false))),
+    children: (bucket, parent, at) => inBucket(bucket, at, undefined, (view) => Effect.succeed(childrenOf(reader, view, parent))),
+    history: (bucket, query, at) => inBucket(bucket, at, undefined, (view) => Effect.succeed(listVersions(reader, view, query, true)), true)
   }
 }
 
-const diff = ({ state: { reader }, tenant }: Reading, { head, unreadable }: Look, from: BucketAt, to: BucketAt, query: DiffQuery): Effect.Effect<DiffPage, Refused | AsOfRefused> => {
+const diff = (
+  { state: { reader }, tenant }: Reading, { head, headMs, timeOf, unreadable }: Look, from: BucketAt, to: BucketAt, query: DiffQuery, nowMs: number
+): Effect.Effect<DiffPage, Refused | AsOfRefused> => {
   const problem = unreadable(from.at) ?? unreadable(to.at)
   if (problem !== undefined) return Effect.fail(problem)
-  const before = viewAt(reader, tenant, from.bucket, from.at, head())
-  const after = viewAt(reader, tenant, to.bucket, to.at, head())
+  const msOf = (at: Sequence): number => (at >= head() ? headMs(nowMs) : timeOf(at))
+  const before = viewAt(reader, tenant, from.bucket, from.at, head(), msOf(from.at))
+  const after = viewAt(reader, tenant, to.bucket, to.at, head(), msOf(to.at))
   const some = after ?? before
   if (some === undefined) return refused("NoSuchBucket", to.bucket, to.at)
   return Effect.succeed(diffOf(reader, before ?? nothingOf(some), after ?? nothingOf(some), query))
@@ -161,7 +180,7 @@ const readsOfUploads = (
   { state: { reader } }: Reading, { head, inBucket }: Look
 ): Pick<Reads, "upload" | "listUploads" | "listParts" | "endedUploads"> => {
   const now = <A>(bucket: string, read: (view: View) => Effect.Effect<A, Refused>): Effect.Effect<A, Refused | AsOfRefused> =>
-    Effect.suspend(() => inBucket(bucket, head(), read))
+    Effect.suspend(() => inBucket(bucket, head(), undefined, read))
   return {
     upload: (bucket, key, upload) =>
       now(bucket, (view) => {

@@ -14,7 +14,7 @@ import { ordinalMax } from "./Vertex.ts"
 /** First byte of a row's key. Numbers are never reused. */
 export const table = {
   horizon: "\x01", totals: "\x02", commit: "\x03", gc: "\x04", bucketName: "\x10", bucketConfig: "\x11", version: "\x12", hidden: "\x13",
-  nullVersion: "\x14", child: "\x15", lineageUser: "\x16", lastChange: "\x18", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33",
+  nullVersion: "\x14", child: "\x15", lineageUser: "\x16", expiry: "\x17", lastChange: "\x18", upload: "\x20", part: "\x21", endedUpload: "\x22", chunk: "\x30", journaled: "\x31", block: "\x32", stagedPage: "\x33",
   condemned: "\x34", region: "\x35", dead: "\x36"
 } as const
 
@@ -115,6 +115,22 @@ export const nullVersionKey = (bucket: BucketId, key: string): RowKey => table.n
 export const childrenPrefix = (bucket: BucketId, parent: VertexHash): RowKey => table.child + id(bucket) + id(parent)
 export const childKey = (bucket: BucketId, parent: VertexHash, sequence: Sequence, ordinal: number): RowKey =>
   childrenPrefix(bucket, parent) + ascending(sequence) + ascending(ordinal)
+
+/** Versions that expire, in the order in which they do. */
+export const expiryKey = (expiresMs: number, bucket: BucketId, sequence: Sequence, ordinal: number): RowKey =>
+  table.expiry + ascending(expiresMs) + ascending(sequence) + String.fromCharCode(ordinal >> 8, ordinal & 0xff) + id(bucket)
+
+export interface ExpiryPlace {
+  readonly expiresMs: number
+  readonly bucket: BucketId
+  readonly sequence: Sequence
+  readonly ordinal: number
+}
+
+export const expiryPlaceOf = (key: RowKey): ExpiryPlace => ({
+  expiresMs: ascendingAt(key, 1), sequence: ascendingAt(key, 9), ordinal: key.charCodeAt(17) * 256 + key.charCodeAt(18),
+  bucket: toHex(fromByteString(key.slice(19))) as BucketId
+})
 
 export const uploadsPrefix = (bucket: BucketId): RowKey => table.upload + id(bucket)
 export const uploadKey = (bucket: BucketId, key: string, upload: UploadId): RowKey =>

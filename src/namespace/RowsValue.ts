@@ -169,6 +169,12 @@ export interface ChildRow {
 }
 export const childRow = row<ChildRow>("child row", struct({ key: objectKey }))
 
+/** The key of the version that expires; the rest is in the row's key. */
+export interface ExpiryRow {
+  readonly key: string
+}
+export const expiryRow = row<ExpiryRow>("expiry row", struct({ key: objectKey }))
+
 export interface UploadRow {
   readonly tenant: TenantId
   readonly vault: VaultId

@@ -2,8 +2,8 @@
  * RowsVersion: the value of a version row: the vertex as it was hashed, and what may change beside it. It sits between
  * the machine, which writes it, and listings, which read thousands and so decode only its head.
  *
- * Bytes: format 1 | flags 1 (bit 0: null version, bit 1: delete marker) | vertex hash 32 | hides 1 |
- * hides x (bucket 16, sequence 8) | vertex.
+ * Bytes: format 1 | flags 1 (bit 0: null version, bit 1: delete marker, bit 2: it expires) | vertex hash 32 | hides 1 |
+ * hides x (bucket 16, sequence 8) | with bit 2 only: milliseconds at which it expires 8 | vertex.
  */
 import { assert } from "../base/assert.ts"
 import { fromHex, getU64, putU64, toHex } from "../base/bytes.ts"
@@ -23,6 +23,8 @@ export interface VersionRow {
   readonly hash: VertexHash
   /** In the order in which they happened. */
   readonly hides: ReadonlyArray<Hide>
+  /** From this millisecond on nothing shows it; absent: it does not expire. */
+  readonly expiresMs?: number | undefined
   /** Canonical bytes of the vertex. */
   readonly vertex: Uint8Array
 }
@@ -30,19 +32,25 @@ export interface VersionRow {
 const format = 1
 const headerBytes = 35
 const hideBytes = 24
+const expiresBytes = 8
+const expiresFlag = 4
+const flagsMax = 7
 
 export const encodeVersionRow = (row: VersionRow): Uint8Array => {
   assert(row.hides.length <= versionHidesMax, `${row.hides.length} hides of a version`)
-  const bytes = new Uint8Array(headerBytes + row.hides.length * hideBytes + row.vertex.length)
+  const afterHides = headerBytes + row.hides.length * hideBytes
+  const start = afterHides + (row.expiresMs === undefined ? 0 : expiresBytes)
+  const bytes = new Uint8Array(start + row.vertex.length)
   bytes[0] = format
-  bytes[1] = (row.nullVersion ? 1 : 0) | (row.deleteMarker ? 2 : 0)
+  bytes[1] = (row.nullVersion ? 1 : 0) | (row.deleteMarker ? 2 : 0) | (row.expiresMs === undefined ? 0 : expiresFlag)
   bytes.set(fromHex(row.hash), 2)
   bytes[34] = row.hides.length
   row.hides.forEach((hide, index) => {
     bytes.set(fromHex(hide.bucket), headerBytes + index * hideBytes)
     putU64(bytes, headerBytes + index * hideBytes + 16, hide.sequence)
   })
-  bytes.set(row.vertex, headerBytes + row.hides.length * hideBytes)
+  if (row.expiresMs !== undefined) putU64(bytes, afterHides, row.expiresMs)
+  bytes.set(row.vertex, start)
   return bytes
 }
 
@@ -52,8 +60,10 @@ const noHides: ReadonlyArray<Hide> = []
 export const decodeVersionRow = (bytes: Uint8Array): VersionRow => {
   const flags = bytes[1] ?? 0xff
   const count = bytes[34] ?? 0xff
-  if (bytes[0] !== format || flags > 3 || count > versionHidesMax) throw new FormatError("version row: unknown header")
-  const start = headerBytes + count * hideBytes
+  if (bytes[0] !== format || flags > flagsMax || count > versionHidesMax) throw new FormatError("version row: unknown header")
+  const expires = (flags & expiresFlag) !== 0
+  const afterHides = headerBytes + count * hideBytes
+  const start = afterHides + (expires ? expiresBytes : 0)
   if (bytes.length <= start) throw new FormatError(`version row: ${bytes.length} bytes, more than ${start} expected`)
   return {
     nullVersion: (flags & 1) !== 0,
@@ -62,8 +72,15 @@ export const decodeVersionRow = (bytes: Uint8Array): VersionRow => {
       return toHex(bytes.subarray(2, 34)) as VertexHash
     },
     hides: count === 0 ? noHides : hidesOf(bytes, count),
+    expiresMs: expires ? expiresOf(bytes, afterHides) : undefined,
     vertex: bytes.subarray(start)
   }
+}
+
+const expiresOf = (bytes: Uint8Array, offset: number): number => {
+  const expiresMs = getU64(bytes, offset)
+  if (expiresMs === undefined) throw new FormatError("version row: it expires after 2^53 ms")
+  return expiresMs
 }
 
 const hidesOf = (bytes: Uint8Array, count: number): ReadonlyArray<Hide> => {

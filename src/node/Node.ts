@@ -117,6 +117,7 @@ const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Cr
     domain: settings.domain,
     md5EtagBytesMax: settings.md5EtagBytesMax,
     slowMs: settings.slowRequestMs,
+    ttlDefaultSeconds: settings.ttlDefaultSeconds,
     credentials: (accessKey) =>
       accessKey === credentials.accessKey ? { secretKey: credentials.secretKey, principal: "root" } : undefined
   }).pipe(Effect.provide(rooms))

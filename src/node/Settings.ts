@@ -5,7 +5,7 @@
 import { Data, Effect, type LogLevel, Schema } from "effect"
 import {
   blockSizeBytesTarget, chunkSizeBytesAverage, chunkSizeBytesMax, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax, slowRequestMsDefault,
-  walReserveFileBytes
+  ttlSecondsMax, walReserveFileBytes
 } from "../base/limits.ts"
 import { type ChunkerOptions, checkChunkerOptions } from "../chunker/ChunkerOptions.ts"
 
@@ -35,6 +35,8 @@ export interface Settings {
   readonly secretKey?: string
   readonly passphrase?: string
   readonly retentionDays: number
+  /** Seconds that an object lives where its writer says nothing; absent: for ever. */
+  readonly ttlDefaultSeconds?: number
   /** Upper size of a single PUT whose ETag is its MD5. */
   readonly md5EtagBytesMax: number
   /** Bounds of content-defined chunks; the minimum is half the average, the maximum four times, unless given. */
@@ -68,6 +70,7 @@ const File = Schema.Struct({
   tlsCert: Schema.optionalKey(Schema.String),
   tlsKey: Schema.optionalKey(Schema.String),
   retentionDays: Schema.optionalKey(positive),
+  ttlDefaultSeconds: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: ttlSecondsMax })))),
   /** "small": MD5 ETags up to 16 MiB; "always"; or a size in bytes. */
   md5Etags: Schema.optionalKey(Schema.Union([Schema.Literals(["small", "always"]), positive])),
   chunkMinBytes: Schema.optionalKey(positive),
@@ -208,6 +211,7 @@ export const resolveSettings = Effect.fnUntraced(function* (
     ...(accessKey !== undefined && secretKey !== undefined ? { accessKey, secretKey } : {}),
     ...(passphrase !== undefined && passphrase !== "" ? { passphrase } : {}),
     retentionDays: config.retentionDays ?? defaults.retentionDays,
+    ...(config.ttlDefaultSeconds === undefined ? {} : { ttlDefaultSeconds: config.ttlDefaultSeconds }),
     md5EtagBytesMax: md5Max(config.md5Etags),
     chunks,
     settleBytes: config.settleBytes ?? blockSizeBytesTarget,

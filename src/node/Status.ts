@@ -3,6 +3,7 @@ import { DateTime, Effect } from "effect"
 import { millisOf } from "../base/time.ts"
 import { Namespace } from "../namespace/Namespace.ts"
 import { State } from "../namespace/State.ts"
+import { Expiry } from "../expiry.ts"
 import { Disk } from "../ports/Disk.ts"
 import { Retention } from "../retention.ts"
 import { Settle } from "../settle.ts"
@@ -17,6 +18,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
   const settle = yield* Settle
   const wal = yield* Wal
   const retention = yield* Retention
+  const expiry = yield* (yield* Expiry).status
   const disk = yield* Disk
   const head = namespace.head()
   const { suspended } = retention.status()
@@ -33,6 +35,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
       epoch: journal.epoch,
       ...(journal.tornTail === undefined ? {} : { tornTail: journal.tornTail })
     },
+    expiry,
     settle: settling,
     checkpoint: { ...state.status(), pendingRows: rows, pendingBytes: bytes, root: state.root() },
     disk: yield* disk.freeBytes.pipe(
@@ -45,6 +48,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
       ...(journal.failure === undefined ? [] : [`the journal takes no writes: ${journal.failure}`]),
       ...(suspended === undefined ? [] : [`history is kept beyond its days: ${suspended}`]),
       ...(settling.damaged.length === 0 ? [] : [`${settling.damaged.length} chunks in the journal are damaged and not sealed, the first ${settling.damaged[0]}`]),
+      ...(expiry.lastError === undefined ? [] : [`what has expired could not be hidden: ${expiry.lastError}`]),
       ...(settling.lastError === undefined ? [] : [`sealing: ${settling.lastError}`]),
       ...(journal.tornTail === undefined ? [] : ["the last batch of the journal was incomplete at start (a crash, most likely); its bytes are kept"])
     ]

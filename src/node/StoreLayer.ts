@@ -7,6 +7,7 @@ import { type RestartId, type StoreId, defaultTenant, idOf } from "../base/ids.t
 import { Allowances, type AllowanceSizes } from "../allowance.ts"
 import { Blocks } from "../block/BlockService.ts"
 import { defaultChunkerOptions } from "../chunker/ChunkerOptions.ts"
+import { Expiry, type ExpiryOptions } from "../expiry.ts"
 import { Fetch } from "../fetch.ts"
 import { Get } from "../get.ts"
 import type { IngestSizes } from "../ingest.ts"
@@ -32,6 +33,7 @@ export interface StoreOptions {
   readonly sizes?: Partial<IngestSizes>
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
   readonly settle?: SettleOptions
+  readonly expiry?: ExpiryOptions
   readonly allowances?: Partial<AllowanceSizes>
   readonly namespace?: Pick<NamespaceLayer.NamespaceOptions, "applied">
   /** The index is rebuilt from checkpoint and journal, whatever it holds. */
@@ -45,7 +47,7 @@ const dayMs = 24 * 3_600_000
 const nodeAuthor = "node"
 
 /**
- * Wal, State, Namespace, Blocks, Fetch, Get, Pins, Settle, Retention and Put, built in this order: the journal is
+ * Wal, State, Namespace, Blocks, Fetch, Get, Pins, Settle, Retention, Expiry and Put, built in this order: the journal is
  * recovered and replayed, and blocks that nobody names are gone, before anyone can put.
  */
 export const storeLayer = (options: StoreOptions) => {
@@ -73,6 +75,7 @@ export const storeLayer = (options: StoreOptions) => {
     keys, chunker: settings.chunks ?? defaultChunkerOptions, ...(options.sizes === undefined ? {} : { sizes: options.sizes })
   })
   return put.pipe(
+    Layer.provideMerge(Expiry.layer(options.expiry)),
     Layer.provideMerge(retention),
     Layer.provideMerge(settle),
     Layer.provideMerge(Get.layer),

@@ -70,14 +70,17 @@ type Read<A> = Effect.Effect<A, Refused | AsOfRefused>
 const makeNamespace = (rows: Rows): NamespaceService => {
   let head = 0
   let time: HybridTime = hybridTime(0, 0)
-  const seen = <A>(bucket: string, at: number, use: (view: View) => A | undefined, key?: string, none: Refused["refusal"] = "NoSuchKey"): Read<A> =>
-    Effect.suspend((): Read<A> => {
+  const seen = <A>(
+    bucket: string, at: number, use: (view: View) => A | undefined, key?: string, none: Refused["refusal"] = "NoSuchKey", atMs?: number
+  ): Read<A> =>
+    Effect.flatMap(Clock.currentTimeMillis, (nowMs): Read<A> => {
       if (at > head || at < oldestReadable(rows)) return outside(String(at), at > head)
-      const view = viewAt(rows, defaultTenant, bucket, at, head)
+      const view = viewAt(rows, defaultTenant, bucket, at, head, atMs ?? (at >= head ? nowMs : timeOf(at)))
       const found = view === undefined ? undefined : use(view)
       if (found !== undefined) return Effect.succeed(found)
       return Effect.fail(new Refused({ refusal: view === undefined ? "NoSuchBucket" : none, bucket, sequence: at, ...(key === undefined ? {} : { key }) }))
     })
+  const timeOf = (at: number): number => millisOf(commitTime(rows, at) ?? hybridTime(0, 0))
   const outside = (asked: string, future: boolean): Effect.Effect<never, AsOfRefused> =>
     Effect.fail(new AsOfRefused({ reason: future ? "Future" : "BeforeHorizon", asked, oldestReadable: oldestReadable(rows), head }))
   const resolve = Effect.fnUntraced(function*(asOf: AsOf | undefined) {
@@ -105,20 +108,25 @@ const makeNamespace = (rows: Rows): NamespaceService => {
     head: () => ({ sequence: head, time: commitTime(rows, head) ?? time }),
     oldestReadable: () => oldestReadable(rows),
     resolve,
+    momentOf: (asOf) => Effect.flatMap(resolve(asOf), (sequence) =>
+      Effect.map(Clock.currentTimeMillis, (nowMs) => ({
+        sequence, ms: asOf === undefined ? nowMs : asOf._tag === "Time" ? asOf.ms : timeOf(sequence)
+      }))),
+    expiringSince: () => undefined,
     buckets: (at) => Effect.sync(() => bucketsAt(rows, defaultTenant, at)),
     bucket: (name, at) => seen(name, at, bucketInfo),
     diff: (from, to, query) => seen(from.bucket, from.at, (before) => {
-      const after = viewAt(rows, defaultTenant, to.bucket, to.at, head)
+      const after = viewAt(rows, defaultTenant, to.bucket, to.at, head, timeOf(to.at))
       return after === undefined ? undefined : diffOf(rows, before, after, query)
     }),
-    object: (bucket, key, versionId, at) => seen(bucket, at, (view) => {
+    object: (bucket, key, versionId, at, atMs) => seen(bucket, at, (view) => {
       const found = versionId === undefined ? currentOf(rows, view, key) : versionOf(rows, view, key, versionId)
       if (found === undefined) return undefined
       const current = currentOf(rows, view, key)
       return objectVersion(key, found, current?.sequence === found.sequence && current.ordinal === found.ordinal, undefined)
-    }, key, versionId === undefined ? "NoSuchKey" : "NoSuchVersion"),
-    listObjects: (bucket, query, at) => seen(bucket, at, (view) => listObjects(rows, view, query)),
-    listVersions: (bucket, query, at) => seen(bucket, at, (view) => listVersions(rows, view, query, false)),
+    }, key, versionId === undefined ? "NoSuchKey" : "NoSuchVersion", atMs),
+    listObjects: (bucket, query, at, atMs) => seen(bucket, at, (view) => listObjects(rows, view, query), undefined, undefined, atMs),
+    listVersions: (bucket, query, at, atMs) => seen(bucket, at, (view) => listVersions(rows, view, query, false), undefined, undefined, atMs),
     children: (bucket, parent, at) => seen(bucket, at, (view) => childrenOf(rows, view, parent)),
     history: (bucket, query, at) => seen(bucket, at, (view) => listVersions(rows, view, query, true)),
     upload: (bucket, key, upload) => seen(bucket, head, (view) => uploadOf(rows, view, key, upload), key, "NoSuchUpload"),

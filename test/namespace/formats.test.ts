@@ -45,6 +45,10 @@ describe("namespace formats", () => {
     for (const [name, { decode, value }] of Object.entries(rows)) expect(decode(goldenBytes(`row-${name}`)), name).toEqual(value)
     const row = decodeVersionRow(goldenBytes("row-version"))
     expect(toHex(encodeVersionRow(row))).toBe(toHex(goldenBytes("row-version")))
+    const expiring = decodeVersionRow(goldenBytes("row-version-expiring"))
+    expect([row.expiresMs, expiring.expiresMs]).toEqual([undefined, 1_790_000_003_600_000])
+    expect(toHex(encodeVersionRow(expiring))).toBe(toHex(goldenBytes("row-version-expiring")))
+    expect(toHex(expiring.vertex)).toBe(toHex(row.vertex))
     expect(vertexHead(row.vertex)).toEqual({ sequence: 258, ordinal: 2, time: vertex.time, deleteMarker: false, sizeBytes: vertex.sizeBytes, etag: vertex.etag })
     expect(vertexHead(goldenBytes("vertex-marker"))).toMatchObject({ deleteMarker: true, etag: "" })
     expect(decodePage(goldenBytes("page")).entries).toHaveLength(2)
@@ -53,7 +57,7 @@ describe("namespace formats", () => {
   it("namespace: any bytes, and any golden bytes with some changed, are a value or a FormatError", () => {
     const decoders: ReadonlyArray<readonly [string, (bytes: Uint8Array) => unknown]> = [
       ...changes.map((change) => [`entry-${change._tag}`, decodeEntry] as const),
-      ["vertex-object", decodeVertex], ["vertex-object", vertexHead], ["row-version", decodeVersionRow], ["page", decodePage],
+      ["vertex-object", decodeVertex], ["vertex-object", vertexHead], ["row-version", decodeVersionRow], ["row-version-expiring", decodeVersionRow], ["page", decodePage],
       ...Object.entries(rows).map(([name, { decode }]) => [`row-${name}`, decode] as const)
     ]
     const edits = fc.array(fc.record({ at: fc.nat(2000), byte: fc.nat(255) }), { minLength: 1, maxLength: 3 })

@@ -21,7 +21,7 @@ const done: Answer = { _tag: "Done" }
 
 /** Keys and ETags that S3 lists, newest version first. */
 const listed = (machine: Machine, bucket: string, at: Sequence = machine.sequence): ReadonlyArray<string> => {
-  const view = viewAt(machine.rows, tenant, bucket, at, machine.sequence)
+  const view = viewAt(machine.rows, tenant, bucket, at, machine.sequence, machine.nowMs)
   return view === undefined ? ["no bucket"] : listVersions(machine.rows, view, all, false).versions.map(({ key, etag }) => `${key}:${etag}`)
 }
 
@@ -146,7 +146,7 @@ describe("namespace history", () => {
     machine.run(rollback("b", 2))
     machine.run(branch("c", "b", 2, machine.sequence))
     const seen = (bucket: string) => {
-      const view = viewAt(machine.rows, tenant, bucket, machine.sequence, machine.sequence)
+      const view = viewAt(machine.rows, tenant, bucket, machine.sequence, machine.sequence, machine.nowMs)
       return view === undefined ? undefined : uploadOf(machine.rows, view, "k", upload)?.key
     }
     expect([seen("b"), seen("c")]).toEqual(["k", undefined])

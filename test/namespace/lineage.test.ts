@@ -10,7 +10,7 @@ import { bucketConfigRow, bucketNameRow, type LineageInterval } from "../../src/
 import { all, bucketIdOf, create, Machine, put, tenant, vault } from "./store.ts"
 
 const listed = (machine: Machine, bucket: string, at: Sequence = machine.sequence): ReadonlyArray<string> => {
-  const view = viewAt(machine.rows, tenant, bucket, at, machine.sequence)
+  const view = viewAt(machine.rows, tenant, bucket, at, machine.sequence, machine.nowMs)
   if (view === undefined) throw new Error(`no bucket ${bucket}`)
   const versions = listVersions(machine.rows, view, all, false).versions.map(({ key, etag, isLatest }) => `${key}:${etag}${isLatest ? "" : " old"}`)
   const objects = listObjects(machine.rows, view, all).versions.map(({ key, etag }) => `${key}:${etag}`)
@@ -34,7 +34,7 @@ const relate = (machine: Machine, name: string, number: number, lineage: Readonl
 }
 
 const viewOf = (machine: Machine, bucket: string, at: Sequence) => {
-  const view = viewAt(machine.rows, tenant, bucket, at, machine.sequence)
+  const view = viewAt(machine.rows, tenant, bucket, at, machine.sequence, machine.nowMs)
   if (view === undefined) throw new Error(`no bucket ${bucket}`)
   return view
 }

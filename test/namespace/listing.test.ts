@@ -8,7 +8,7 @@ import { all, create, Machine, put, tenant } from "./store.ts"
 const padded = (index: number): string => `dir${Math.floor(index / 1000)}/${String(index).padStart(6, "0")}`
 
 const costOf = (machine: Machine, at: number, use: (view: NonNullable<ReturnType<typeof viewAt>>) => void): number => {
-  const view = viewAt(machine.rows, tenant, "b", at, machine.sequence)
+  const view = viewAt(machine.rows, tenant, "b", at, machine.sequence, machine.nowMs)
   if (view === undefined) throw new Error("no bucket")
   const before = machine.rows.scanned
   use(view)

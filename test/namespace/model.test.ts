@@ -3,7 +3,7 @@ import fc from "fast-check"
 import { deepStrictEqual, ok } from "node:assert"
 import { describe, it } from "vitest"
 import { partBytesMin } from "../../src/base/limits.ts"
-import type { Answer, BucketAt, DiffEntry, DiffPage, ObjectVersion, VersionQuery } from "../../src/namespace/Model.ts"
+import type { Answer, Attributes, BucketAt, DiffEntry, DiffPage, ObjectVersion, VersionQuery } from "../../src/namespace/Model.ts"
 import { bucketsAt } from "../../src/namespace/Query.ts"
 import { diffOf, nothingOf } from "../../src/namespace/QueryDiff.ts"
 import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
@@ -37,9 +37,11 @@ type Op =
   | { readonly _tag: "horizon"; readonly back: number }
   | { readonly _tag: "create" | "drop"; readonly bucket: string }
   | { readonly _tag: "versioning"; readonly bucket: string; readonly status: "Enabled" | "Suspended" }
-  | { readonly _tag: "put"; readonly bucket: string; readonly key: string; readonly text: string; readonly condition: Condition }
+  | { readonly _tag: "put"; readonly bucket: string; readonly key: string; readonly text: string; readonly condition: Condition; readonly ttl?: number | undefined }
+  | { readonly _tag: "wait"; readonly ms: number }
+  | { readonly _tag: "expire"; readonly limit: number }
   | { readonly _tag: "delete"; readonly bucket: string; readonly targets: ReadonlyArray<{ readonly key: string; readonly pick: number | undefined; readonly condition: Condition }> }
-  | { readonly _tag: "start" | "abort"; readonly bucket: string; readonly key: string; readonly upload: number }
+  | { readonly _tag: "start" | "abort"; readonly bucket: string; readonly key: string; readonly upload: number; readonly ttl?: number | undefined }
   | { readonly _tag: "part"; readonly bucket: string; readonly key: string; readonly upload: number; readonly number: number; readonly text: string; readonly big: boolean }
   | { readonly _tag: "complete"; readonly bucket: string; readonly key: string; readonly upload: number
       readonly parts: ReadonlyArray<{ readonly number: number; readonly text: string }>; readonly condition: Condition; readonly sorted: boolean }
@@ -51,10 +53,17 @@ const historical: fc.Arbitrary<Op> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ _tag: fc.constant("horizon" as const), back: fc.integer({ min: 0, max: 20 }) }) }
 )
 
+const ttl = fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined, freq: 2 })
+const time: fc.Arbitrary<Op> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ _tag: fc.constant("wait" as const), ms: fc.constantFrom(1, 500, 998, 999, 1000, 1001, 3000) }) },
+  { weight: 2, arbitrary: fc.record({ _tag: fc.constant("expire" as const), limit: fc.constantFrom(1, 2, 250) }) }
+)
+
 /** One key, its versions and markers: what the general commands reach too seldom. */
 const versioned: fc.Arbitrary<Op> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ _tag: fc.constant("versioning" as const), bucket: fc.constant("one"), status: fc.constantFrom("Enabled" as const, "Suspended" as const) }) },
-  { weight: 4, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket: fc.constant("one"), key: fc.constant("a"), text: fc.constantFrom("v1", "v2", "v3"), condition: fc.constant({}) }) },
+  { weight: 4, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket: fc.constant("one"), key: fc.constant("a"), text: fc.constantFrom("v1", "v2", "v3"), condition: fc.constant({}), ttl }) },
+  { weight: 4, arbitrary: time },
   { weight: 4, arbitrary: fc.record({
     _tag: fc.constant("delete" as const), bucket: fc.constant("one"),
     targets: fc.array(fc.record({ key: fc.constant("a"), pick, condition: fc.constant({}) }), { minLength: 1, maxLength: 4 })
@@ -66,9 +75,10 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ _tag: fc.constantFrom("create" as const, "drop" as const), bucket }) },
   { weight: 2, arbitrary: historical },
   { weight: 2, arbitrary: fc.record({ _tag: fc.constant("versioning" as const), bucket, status: fc.constantFrom("Enabled" as const, "Suspended" as const) }) },
-  { weight: 8, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket, key, text: fc.constantFrom("v1", "v2", "v3"), condition }) },
+  { weight: 8, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket, key, text: fc.constantFrom("v1", "v2", "v3"), condition, ttl }) },
+  { weight: 5, arbitrary: time },
   { weight: 6, arbitrary: fc.record({ _tag: fc.constant("delete" as const), bucket, targets: fc.array(target, { minLength: 1, maxLength: 3 }) }) },
-  { weight: 3, arbitrary: fc.record({ _tag: fc.constantFrom("start" as const, "start" as const, "abort" as const), bucket, key: uploadKeyed, upload }) },
+  { weight: 3, arbitrary: fc.record({ _tag: fc.constantFrom("start" as const, "start" as const, "abort" as const), bucket, key: uploadKeyed, upload, ttl }) },
   { weight: 4, arbitrary: fc.record({ _tag: fc.constant("part" as const), bucket, key: uploadKeyed, upload, number: fc.integer({ min: 1, max: 4 }), text: fc.constantFrom("p", "q"), big: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ _tag: fc.constant("complete" as const), bucket, key: uploadKeyed, upload, parts: partList, condition, sorted: fc.boolean() }) }
 )
@@ -79,7 +89,8 @@ const query = fc.record({
   after: fc.oneof(fc.constant(""), fc.constantFrom(...keys)),
   limit: fc.integer({ min: 0, max: 5 })
 })
-const read = fc.record({ bucket, key, query, at: fc.nat(1000), pick, from: pick })
+const laterMs = fc.constantFrom(0, 0, 500, 999, 1000, 2500, 10_000)
+const read = fc.record({ bucket, key, query, at: fc.nat(1000), pick, from: pick, laterMs })
 
 /** Machine and model side by side. */
 class Pair {
@@ -105,6 +116,12 @@ class Pair {
 
   #run(op: Op): readonly [Answer, Outcome] {
     const { machine, model } = this
+    if (op._tag === "wait") {
+      machine.nowMs += op.ms
+      return this.#run({ _tag: "drop", bucket: "none" })
+    }
+    // The machine's next commit is a millisecond later.
+    model.nowMs = machine.nowMs + 1
     switch (op._tag) {
       case "create":
         this.created += 1
@@ -128,8 +145,8 @@ class Pair {
         return [machine.run({ _tag: "RaiseHorizon", oldestReadable }), model.raiseHorizon(oldestReadable)]
       }
       case "put": {
-        const change = { _tag: "PutObject", bucket: op.bucket, key: op.key, attributes, content: contentOf(op.text), condition: op.condition } as const
-        return [machine.run(change), model.put(op.bucket, op.key, `etag-${op.text}`, op.text, op.condition)]
+        const change = { _tag: "PutObject", bucket: op.bucket, key: op.key, attributes: living(op.ttl), content: contentOf(op.text), condition: op.condition } as const
+        return [machine.run(change), model.put(op.bucket, op.key, `etag-${op.text}`, op.text, op.condition, op.ttl)]
       }
       case "delete": {
         const targets = op.targets.map(({ key, pick, condition }): Target => {
@@ -143,9 +160,11 @@ class Pair {
         if (model.uploads.has(uploadIdOf(op.upload)) || this.#used.has(op.upload)) return this.#run({ _tag: "drop", bucket: "none" })
         this.#used.add(op.upload)
         return [
-          machine.run({ _tag: "CreateUpload", bucket: op.bucket, key: op.key, upload: uploadIdOf(op.upload), attributes }),
-          model.createUpload(op.bucket, op.key, uploadIdOf(op.upload))
+          machine.run({ _tag: "CreateUpload", bucket: op.bucket, key: op.key, upload: uploadIdOf(op.upload), attributes: living(op.ttl) }),
+          model.createUpload(op.bucket, op.key, uploadIdOf(op.upload), op.ttl)
         ]
+      case "expire":
+        return [machine.run({ _tag: "ExpireVersions", limit: op.limit }), model.expire(op.limit)]
       case "abort":
         return [
           machine.run({ _tag: "AbortUpload", bucket: op.bucket, key: op.key, upload: uploadIdOf(op.upload) }),
@@ -181,35 +200,41 @@ class Pair {
   }
 
   view(bucket: string, at: number): View | undefined {
-    return viewAt(this.machine.rows, tenant, bucket, at, this.machine.sequence)
+    return viewAt(this.machine.rows, tenant, bucket, at, this.machine.sequence, this.ms(at, 0))
   }
 
-  check({ bucket, key, query, at: drawn, pick, from }: ReadOp): void {
+  /** A point of time at which that commit was the newest: its own, or later. */
+  ms(at: number, laterMs: number): number {
+    return Math.min((this.model.times[at] ?? 0) + laterMs, (this.model.times[at + 1] ?? Number.MAX_SAFE_INTEGER) - 1)
+  }
+
+  check({ bucket, key, query, at: drawn, pick, from, laterMs = 0 }: ReadOp & { readonly laterMs?: number }): void {
     const { rows } = this.machine
     const at = drawn % (this.model.head + 1)
+    const ms = this.ms(at, laterMs)
     deepStrictEqual(bucketsAt(rows, tenant, at).map(({ name, versioning }) => ({ name, versioning })), this.model.buckets(at))
-    const view = this.view(bucket, at)
+    const view = viewAt(rows, tenant, bucket, at, this.machine.sequence, ms)
     deepStrictEqual(view !== undefined, this.model.buckets(at).some(({ name }) => name === bucket))
     if (view === undefined) return
     const versionId = this.versionId(pick)
     const found = versionId === undefined ? currentOf(rows, view, key) : versionOf(rows, view, key, versionId)
-    deepStrictEqual(found === undefined ? undefined : shown(objectVersion(key, found, true, undefined)), shownModel(this.model.object(bucket, key, versionId, at)))
+    deepStrictEqual(found === undefined ? undefined : shown(objectVersion(key, found, true, undefined)), shownModel(this.model.object(bucket, key, versionId, at, ms)))
     const listed = listObjects(rows, view, query)
-    const model = this.model.listObjects(bucket, query, at)
+    const model = this.model.listObjects(bucket, query, at, ms)
     deepStrictEqual({ items: listed.versions.map(shown), prefixes: listed.commonPrefixes, more: listed.next !== undefined }, { ...model, items: model.items.map(shownModel) })
-    this.#checkVersions(bucket, view, { ...query, ...(query.after === "" ? {} : this.#marker(bucket, query.after, from, at)) }, at)
+    this.#checkVersions(bucket, view, { ...query, ...(query.after === "" ? {} : this.#marker(bucket, query.after, from, at, ms)) }, at, ms)
   }
 
   /** A version of the key that was listed then: page tokens name no other. */
-  #marker(bucket: string, key: string, from: number | undefined, at: number): { readonly afterVersionId?: string } {
-    const listed = this.model.listVersions(bucket, { prefix: key, delimiter: "", after: "", limit: 1000 }, undefined, at).items.filter((it) => it.key === key)
+  #marker(bucket: string, key: string, from: number | undefined, at: number, ms: number): { readonly afterVersionId?: string } {
+    const listed = this.model.listVersions(bucket, { prefix: key, delimiter: "", after: "", limit: 1000 }, undefined, at, ms).items.filter((it) => it.key === key)
     const marker = from === undefined ? undefined : listed[from % Math.max(1, listed.length)]
     return marker === undefined ? {} : { afterVersionId: marker.versionId }
   }
 
-  #checkVersions(bucket: string, view: View, query: VersionQuery, at: number): void {
+  #checkVersions(bucket: string, view: View, query: VersionQuery, at: number, ms: number): void {
     const page = listVersions(this.machine.rows, view, query, false)
-    const model = this.model.listVersions(bucket, query, query.afterVersionId, at)
+    const model = this.model.listVersions(bucket, query, query.afterVersionId, at, ms)
     const items = model.items.map((version) => ({ ...shownModel(version), isLatest: version.isLatest }))
     deepStrictEqual({ items: page.versions.map((version) => ({ ...shown(version), isLatest: version.isLatest })), prefixes: page.commonPrefixes, more: page.next !== undefined }, { items, prefixes: model.prefixes, more: model.more })
   }
@@ -219,7 +244,7 @@ class Pair {
     const view = this.view(bucket, at)
     deepStrictEqual(view !== undefined, this.model.buckets(at).some(({ name }) => name === bucket))
     if (view === undefined) return
-    this.#checkVersions(bucket, view, { prefix: "", delimiter: "", after: "", limit: 1000 }, at)
+    this.#checkVersions(bucket, view, { prefix: "", delimiter: "", after: "", limit: 1000 }, at, this.ms(at, 0))
     for (const key of ["a", "a/b", "b"]) {
       const listed = this.model.listVersions(bucket, { prefix: key, delimiter: "", after: "", limit: 1000 }, undefined, at).items
       for (const versionId of ["null", undefined, ...listed.map((it) => it.versionId)]) {
@@ -286,7 +311,7 @@ class Pair {
   }
 }
 
-type ReadOp = typeof read extends fc.Arbitrary<infer R> ? R : never
+type ReadOp = typeof read extends fc.Arbitrary<infer R> ? Omit<R, "laterMs"> : never
 
 const plain = (answer: Answer): Outcome => {
   switch (answer._tag) {
@@ -301,6 +326,8 @@ const plain = (answer: Answer): Outcome => {
   }
 }
 
+const living = (ttl: number | undefined): Attributes =>
+  (ttl === undefined ? attributes : { ...attributes, headers: { ...attributes.headers, "x-ouroboros-ttl": String(ttl) } })
 const textOf = ({ manifest }: ObjectVersion): string => (manifest._tag === "Inline" ? Buffer.from(manifest.bytes).toString() : "")
 const shown = (version: ObjectVersion) => ({
   key: version.key, versionId: version.versionId, sequence: version.sequence, deleteMarker: version.deleteMarker, etag: version.etag, body: textOf(version)
@@ -314,7 +341,7 @@ const runs = (least: number): number => Math.max(least, Number(process.env["OURO
 
 describe("namespace against the reference", () => {
   it("namespace: one key through every turn of versioning", { timeout: 600_000 }, () => {
-    const reads = fc.array(fc.record({ at: fc.nat(1000), pick, from: pick }), { minLength: 10, maxLength: 10 })
+    const reads = fc.array(fc.record({ at: fc.nat(1000), pick, from: pick, laterMs }), { minLength: 10, maxLength: 10 })
     fc.assert(
       fc.property(fc.array(versioned, { minLength: 10, maxLength: 40 }), reads, (ops, places) => {
         const pair = new Pair()

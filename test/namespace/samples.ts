@@ -6,7 +6,7 @@ import { encodeEntry, entryFormat } from "../../src/namespace/Entry.ts"
 import { encodePage } from "../../src/namespace/Manifest.ts"
 import type { Attributes, BlockArrival, Change, Checksum, ChunkArrival, Content, Manifest } from "../../src/namespace/Model.ts"
 import {
-  blockRow, bucketConfigRow, bucketNameRow, chunkRow, commitRow, condemnedRow, deadRow, endedUploadRow, gcRow, horizonRow, journaledRow, lastChangeRow, lineageUserRow, nullVersionRow, partRow,
+  blockRow, bucketConfigRow, bucketNameRow, chunkRow, commitRow, condemnedRow, deadRow, endedUploadRow, expiryRow, gcRow, horizonRow, journaledRow, lastChangeRow, lineageUserRow, nullVersionRow, partRow,
   type RowFormat, regionRow, stagedPageRow, childRow, totalsRow, uploadRow
 } from "../../src/namespace/RowsValue.ts"
 import { encodeVersionRow } from "../../src/namespace/RowsVersion.ts"
@@ -52,7 +52,8 @@ export const changes: ReadonlyArray<Change> = [
   { _tag: "DropHistory", before: 70_000, limit: 1000, buckets: [bucketIdOf(1), bucketIdOf(2)] },
   { _tag: "FreeChunks", chunks: [{ chunk: chunkIdOf(1), condemnedAt: 9 }, { chunk: chunkIdOf(2), condemnedAt: 70_000 }] },
   { _tag: "DropBlock", block },
-  { _tag: "ReindexChunks", chunks: [chunkIdOf(1)], done: true }
+  { _tag: "ReindexChunks", chunks: [chunkIdOf(1)], done: true },
+  { _tag: "ExpireVersions", limit: 250 }
 ]
 
 export const vertex: Vertex = {
@@ -66,10 +67,10 @@ const marker: Vertex = {
   key: "a", attributes: { headers: {}, userMetadata: {} }, manifest: { _tag: "Inline", bytes: new Uint8Array(0) }
 }
 
-const versionRow = (of: Vertex) => {
+const versionRow = (of: Vertex, expiresMs?: number) => {
   const bytes = encodeVertex(of)
   return encodeVersionRow({
-    nullVersion: of === marker, deleteMarker: of === marker, hash: context.vertexHash(vault, bytes), vertex: bytes,
+    nullVersion: of === marker, deleteMarker: of === marker, hash: context.vertexHash(vault, bytes), vertex: bytes, expiresMs,
     hides: of === marker ? [] : [{ bucket: bucketIdOf(1), sequence: 300 }, { bucket: bucketIdOf(2), sequence: 301 }]
   })
 }
@@ -94,6 +95,7 @@ export const rows = {
   }),
   commit: sample(commitRow, { time, author: "root" }),
   endedUpload: sample(endedUploadRow, { tenant, vault, bucket: bucketIdOf(1), key, completed: { parts: [1, 2], versionId: "null", etag: "e-2", checksum: composite } }),
+  expiry: sample(expiryRow, { key }),
   horizon: sample(horizonRow, { oldestReadable: 70_000 }),
   journaled: sample(journaledRow, { vault, chunk: chunkIdOf(1) }),
   lastChange: sample(lastChangeRow, { sequence: 70_000 }),
@@ -120,6 +122,7 @@ export const golden: ReadonlyArray<readonly [name: string, bytes: Uint8Array]> =
   ["vertex-marker", encodeVertex(marker)],
   ["row-version", versionRow(vertex)],
   ["row-version-marker", versionRow(marker)],
+  ["row-version-expiring", versionRow(vertex, 1_790_000_003_600_000)],
   ["page", encodePage({ level: 1, entries: chunks.entries })],
   ...Object.entries(rows).map(([name, { bytes }]) => [`row-${name}`, bytes] as const)
 ]

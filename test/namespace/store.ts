@@ -57,11 +57,14 @@ export const all: ListQuery = { prefix: "", delimiter: "", after: "", limit: 100
 export class Machine {
   readonly rows = new MemoryRows()
   sequence = 0
+  /** The time of the newest commit; a test may move it on. */
+  nowMs = 1_000_000
 
   run(change: Change): Answer {
     this.sequence += 1
+    this.nowMs += 1
     const entry: Entry = {
-      format: entryFormat, group: 0, sequence: this.sequence, time: hybridTime(1_000_000 + this.sequence, 0), tenant, vault, author: "root", change
+      format: entryFormat, group: 0, sequence: this.sequence, time: hybridTime(this.nowMs, 0), tenant, vault, author: "root", change
     }
     const bytes = encodeEntry(entry)
     if (bytes === undefined) throw new Error("too large")

@@ -66,7 +66,7 @@ export const signatureOf = (change: Change): string | undefined => {
     case "Branch":
       return `Branch ${change.bucket} ${change.id} ${change.source} ${change.from}`
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed":
-    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks":
+    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions":
       return undefined
   }
 }
@@ -122,6 +122,7 @@ export class Oracle {
       claim(asked > 0, `commit ${sequence} was not asked for, or is there twice: ${signature}`)
       this.#asked.set(signature, asked - 1)
     }
+    this.model.nowMs = millisOf(time)
     const outcome = this.#run(change)
     claim(this.head === sequence, `the model has commit ${sequence}`)
     claim(jsonOf(plain(answer)) === jsonOf(outcome), `commit ${sequence} (${signature ?? change._tag}) answers ${jsonOf(answer)}, the model ${jsonOf(outcome)}`)
@@ -160,6 +161,8 @@ export class Oracle {
       }
       case "AbortUpload":
         return model.abort(change.bucket, change.key, change.upload)
+      case "ExpireVersions":
+        return model.expire(change.limit)
       case "RaiseHorizon":
         return model.raiseHorizon(change.oldestReadable)
       case "Rollback":

@@ -1,19 +1,22 @@
 /** ouroboros cp: a file, a folder or a stream, into the store, out of it, or within it. */
 import { Effect, FileSystem, Path, Stdio, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { asOfFlag, asOfOf, clientOf, connectionFlags, print, writeOut, type Shared } from "../Context.ts"
+import { asOfFlag, asOfOf, clientOf, connectionFlags, print, ttlFlag, writeOut, type Shared } from "../Context.ts"
 import { CommandFailed, FileMissing } from "../Failure.ts"
 import { listPages } from "../Listing.ts"
 import { printable } from "../Format.ts"
 import { formatRemote, parseLocation, UsageError, type Remote } from "../Location.ts"
 import { makeProgress, type Progress } from "../Progress.ts"
-import { percentEncode, type S3Client } from "../S3Client.ts"
+import { type Headers, percentEncode, type S3Client } from "../S3Client.ts"
+import { ttlHeaders } from "../Ttl.ts"
 import { download, downloadToFile, drain, pullFrom, upload } from "../Transfer.ts"
 
 interface Job extends Shared {
   readonly client: S3Client
   readonly asOf: string | undefined
   readonly recursive: boolean
+  /** What every write says besides its bytes. */
+  readonly headers: Headers
 }
 
 const report = (job: Job, from: string, to: string) => print(job, { copied: from, to }, printable(`${from} -> ${to}`))
@@ -21,7 +24,7 @@ const report = (job: Job, from: string, to: string) => print(job, { copied: from
 const putStream = Effect.fnUntraced(function* (job: Job, to: Remote) {
   const stdio = yield* Stdio.Stdio
   const progress = yield* makeProgress("-", undefined, job.json)
-  yield* Effect.scoped(Effect.flatMap(pullFrom(stdio.stdin), (pull) => upload(job.client, to, pull, undefined, [], progress)))
+  yield* Effect.scoped(Effect.flatMap(pullFrom(stdio.stdin), (pull) => upload(job.client, to, pull, undefined, job.headers, progress)))
   yield* progress.done
 })
 
@@ -30,7 +33,7 @@ const putFile = Effect.fnUntraced(function* (job: Job, path: string, to: Remote)
   const sizeBytes = Number((yield* files.stat(path)).size)
   const progress = yield* makeProgress(path, sizeBytes, job.json)
   yield* Effect.scoped(Effect.flatMap(pullFrom(files.stream(path, { chunkSize: 1024 * 1024 })), (pull) =>
-    upload(job.client, to, pull, sizeBytes, [], progress)))
+    upload(job.client, to, pull, sizeBytes, job.headers, progress)))
   yield* progress.done
   yield* report(job, path, formatRemote(to.bucket, to.key))
 })
@@ -107,7 +110,7 @@ const copyInside = Effect.fnUntraced(function* (job: Job, from: Remote, to: Remo
     return yield* new UsageError({ detail: "s3:// to s3:// copies one current object; without --as-of and --recursive" })
   }
   const source = `/${percentEncode(from.bucket)}/${from.key.split("/").map(percentEncode).join("/")}`
-  yield* job.client.xml({ method: "PUT", ...to, headers: [["x-amz-copy-source", source]] })
+  yield* job.client.xml({ method: "PUT", ...to, headers: [["x-amz-copy-source", source], ...job.headers] })
   yield* report(job, formatRemote(from.bucket, from.key), formatRemote(to.bucket, to.key))
 })
 
@@ -142,6 +145,7 @@ const toLocal = Effect.fnUntraced(function* (job: Job, from: Remote, path: strin
 const run = Effect.fnUntraced(function* (job: Job, source: string, target: string) {
   const from = parseLocation(source)
   const to = parseLocation(target)
+  if (job.headers.length > 0 && to._tag !== "Remote") return yield* new UsageError({ detail: "--ttl is for what is stored: the target is s3://BUCKET/KEY" })
   if (from._tag === "Remote" && to._tag === "Remote") {
     return yield* copyInside(job, from, to.key === "" || to.key.endsWith("/") ? { ...to, key: `${to.key}${baseName(from.key)}` } : to)
   }
@@ -157,11 +161,13 @@ const run = Effect.fnUntraced(function* (job: Job, source: string, target: strin
 export const copyCommand = Command.make("cp", {
   ...connectionFlags,
   asOf: asOfFlag,
+  ttl: ttlFlag,
   recursive: Flag.Boolean("recursive").pipe(Flag.withAlias("r"), Flag.withDescription("whole folders and prefixes"), Flag.withDefault(false)),
   source: Argument.String("source").pipe(Argument.withDescription("a file, a folder, -, or s3://BUCKET/KEY")),
   target: Argument.String("target").pipe(Argument.withDescription("a file, a folder, -, or s3://BUCKET/KEY"))
 }, Effect.fnUntraced(function* (flags) {
   const client = yield* clientOf(flags)
   const asOf = yield* asOfOf(flags.asOf)
-  yield* run({ ...flags, client, asOf }, flags.source, flags.target)
+  const headers = yield* ttlHeaders(flags.ttl)
+  yield* run({ ...flags, client, asOf, headers }, flags.source, flags.target)
 })).pipe(Command.withDescription("Copy a file, a folder or a stream to or from the store"))

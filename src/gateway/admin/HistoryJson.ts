@@ -17,6 +17,7 @@ export interface VersionJson {
   readonly state: "current" | "version" | "hidden"
   readonly deleteMarker: boolean
   readonly hiddenAt?: number
+  readonly expires?: string
 }
 
 const iso = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
@@ -32,7 +33,8 @@ const versionJson = (version: ObjectVersion): VersionJson => ({
   ...(version.parent === undefined ? {} : { parent: version.parent }),
   state: version.hiddenAt !== undefined ? "hidden" : version.isLatest ? "current" : "version",
   deleteMarker: version.deleteMarker,
-  ...(version.hiddenAt === undefined ? {} : { hiddenAt: version.hiddenAt })
+  ...(version.hiddenAt === undefined ? {} : { hiddenAt: version.hiddenAt }),
+  ...(version.expiresMs === undefined ? {} : { expires: iso(version.expiresMs) })
 })
 
 export interface HistoryPageJson {

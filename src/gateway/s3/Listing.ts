@@ -7,11 +7,12 @@ import { Effect } from "effect"
 import { listKeysMax } from "../../base/limits.ts"
 import { millisOf } from "../../base/time.ts"
 import type { BucketInfo, ObjectPage, ObjectVersion, VersionPage } from "../../namespace/Model.ts"
+import type { Moment } from "../../namespace/Namespace.ts"
 import { ownerElement } from "./Buckets.ts"
 import { formatIso } from "./HttpDate.ts"
-import { decodeToken, encodeToken } from "./ListingToken.ts"
-import { bucketAt, type Call, numberOf, type Operation, orFail, pointOf, type Rooms, versionIdOf, xmlReply } from "./Operation.ts"
-import { invalidArgument, S3Error } from "./S3Error.ts"
+import { decodeToken, encodeToken, type ListingToken } from "./ListingToken.ts"
+import { bucketAt, type Call, momentOf, numberOf, type Operation, orFail, type Rooms, versionIdOf, xmlReply } from "./Operation.ts"
+import { invalidArgument, type OperationError, S3Error } from "./S3Error.ts"
 import { uriEncode } from "./SigV4.ts"
 import { document, element, wrap } from "./XmlOut.ts"
 
@@ -54,10 +55,10 @@ export const prefixElements = (prefixes: ReadonlyArray<string>, list: ListArgume
 
 const emptyPage: ObjectPage = { versions: [], commonPrefixes: [] }
 
-const pageOf = (rooms: Rooms, call: Call, list: ListArguments, after: string, at: number) =>
+const pageOf = (rooms: Rooms, call: Call, list: ListArguments, after: string, { sequence, ms }: Moment) =>
   list.limit === 0
     ? Effect.succeed(emptyPage)
-    : rooms.namespace.listObjects(call.bucket, { prefix: list.prefix, delimiter: list.delimiter, after, limit: list.limit }, at)
+    : rooms.namespace.listObjects(call.bucket, { prefix: list.prefix, delimiter: list.delimiter, after, limit: list.limit }, sequence, ms)
 
 const commonHead = (bucket: BucketInfo, list: ListArguments): string =>
   element("Name", bucket.name) + element("Prefix", list.encode(list.prefix)) + element("MaxKeys", list.limit) +
@@ -66,15 +67,22 @@ const commonHead = (bucket: BucketInfo, list: ListArguments): string =>
 export const listObjects: Operation = Effect.fnUntraced(function*(rooms: Rooms, call: Call) {
   const list = yield* orFail(readArguments(call))
   const marker = call.request.query.get("marker") ?? ""
-  const at = yield* pointOf(rooms, call)
+  const moment = yield* momentOf(rooms, call)
+  const at = moment.sequence
   const bucket = yield* bucketAt(rooms, call, at)
-  const page = yield* pageOf(rooms, call, list, marker, at)
+  const page = yield* pageOf(rooms, call, list, marker, moment)
   const owner = ownerElement("Owner", bucket.owner)
   return xmlReply(at, document("ListBucketResult",
     commonHead(bucket, list) + element("Marker", list.encode(marker)) + element("IsTruncated", page.next !== undefined) +
     (page.next === undefined ? "" : element("NextMarker", list.encode(page.next))) +
     page.versions.map((version) => contents(version, list, owner)).join("") + prefixElements(page.commonPrefixes, list)))
 })
+
+/** Where a listing goes on, it sees the commit and the point of time of its first page. */
+const pointOfPage = (rooms: Rooms, call: Call, token: ListingToken | undefined): Effect.Effect<Moment, OperationError> => {
+  if (token === undefined) return momentOf(rooms, call)
+  return Effect.map(rooms.namespace.resolve({ _tag: "Sequence", sequence: token.sequence }), (sequence) => ({ sequence, ms: token.ms }))
+}
 
 export const listObjectsV2: Operation = Effect.fnUntraced(function*(rooms: Rooms, call: Call) {
   const { query } = call.request
@@ -85,14 +93,15 @@ export const listObjectsV2: Operation = Effect.fnUntraced(function*(rooms: Rooms
     return yield* invalidArgument("continuation-token", text, "The continuation token provided is incorrect")
   }
   const startAfter = query.get("start-after") ?? ""
-  const at = token === undefined ? yield* pointOf(rooms, call) : yield* rooms.namespace.resolve({ _tag: "Sequence", sequence: token.sequence })
+  const moment = yield* pointOfPage(rooms, call, token)
+  const at = moment.sequence
   const bucket = yield* bucketAt(rooms, call, at)
-  const page = yield* pageOf(rooms, call, list, token?.position ?? startAfter, at)
+  const page = yield* pageOf(rooms, call, list, token?.position ?? startAfter, moment)
   const owner = query.get("fetch-owner") === "true" ? ownerElement("Owner", bucket.owner) : ""
   return xmlReply(at, document("ListBucketResult",
     commonHead(bucket, list) + element("KeyCount", page.versions.length + page.commonPrefixes.length) +
     element("IsTruncated", page.next !== undefined) + element("ContinuationToken", text) +
-    (page.next === undefined ? "" : element("NextContinuationToken", encodeToken({ sequence: at, position: page.next }, call.bucket))) +
+    (page.next === undefined ? "" : element("NextContinuationToken", encodeToken({ ...moment, position: page.next }, call.bucket))) +
     (startAfter === "" ? "" : element("StartAfter", list.encode(startAfter))) +
     page.versions.map((version) => contents(version, list, owner)).join("") + prefixElements(page.commonPrefixes, list)))
 })
@@ -117,12 +126,12 @@ export const listObjectVersions: Operation = Effect.fnUntraced(function*(rooms: 
     return yield* invalidArgument("version-id-marker", idMarker, "A version-id marker cannot be specified without a key marker.")
   }
   const afterVersionId = yield* orFail(versionIdOf(idMarker === "" ? undefined : idMarker))
-  const at = yield* pointOf(rooms, call)
+  const { sequence: at, ms } = yield* momentOf(rooms, call)
   const bucket = yield* bucketAt(rooms, call, at)
   const page = list.limit === 0 ? emptyVersions : yield* rooms.namespace.listVersions(call.bucket, {
     prefix: list.prefix, delimiter: list.delimiter, after: keyMarker, limit: list.limit,
     ...(afterVersionId === undefined ? {} : { afterVersionId })
-  }, at)
+  }, at, ms)
   const owner = ownerElement("Owner", bucket.owner)
   const next = page.next === undefined
     ? ""

@@ -50,7 +50,7 @@ const uploadChecksum = (call: Call): UploadInfo["checksum"] | S3Error => {
 export const createUpload: Operation = Effect.fnUntraced(function*(rooms: Rooms, call: Call) {
   const refused = refuseHeaders(call.request)
   if (refused !== undefined) return yield* refused
-  const attributes = yield* orFail(readAttributes(call.request))
+  const attributes = yield* orFail(readAttributes(call.request, rooms.ttlDefaultSeconds))
   const checksum = uploadChecksum(call)
   if (checksum instanceof S3Error) return yield* checksum
   const upload = idOf<UploadId>(rooms.entropy.bytes(idBytes))

@@ -3,8 +3,10 @@
  * between HTTP headers (one character a byte) and Attributes (standard headers as sent, metadata as Unicode).
  */
 import { fromBase64, fromUtf8, toBase64, toUtf8 } from "../../base/bytes.ts"
-import { userMetadataBytesMax } from "../../base/limits.ts"
+import { ttlSecondsMax, userMetadataBytesMax } from "../../base/limits.ts"
+import { parseTtl, ttlHeader } from "../../base/timeToLive.ts"
 import type { Attributes } from "../../namespace/Model.ts"
+import { formatHttpDate, formatIso } from "./HttpDate.ts"
 import type { Header } from "./Operation.ts"
 import { invalidArgument, S3Error, s3Error } from "./S3Error.ts"
 import type { S3Request } from "./S3Request.ts"
@@ -71,9 +73,34 @@ export const encodeMetadata = (value: string): string =>
 const withoutAwsChunked = (value: string): string =>
   value.split(",").map((part) => part.trim()).filter((part) => part !== "" && part.toLowerCase() !== "aws-chunked").join(",")
 
+/** Says that an object is kept for ever, whatever the node's default. */
+const FOR_EVER = "none"
+
+/**
+ * `x-ouroboros-ttl`: the seconds that the object is to live, as the version keeps them; else the node's default;
+ * undefined: for ever. S3Error InvalidArgument for anything but a whole number in bounds, or "none".
+ */
+export const readTtl = (request: S3Request, defaultSeconds: number | undefined): string | undefined | S3Error => {
+  const text = request.headers.get(ttlHeader)?.trim()
+  if (text === undefined) return defaultSeconds === undefined ? undefined : String(defaultSeconds)
+  if (text === FOR_EVER) return undefined
+  const seconds = parseTtl(text)
+  return seconds === undefined
+    ? invalidArgument(ttlHeader, text, `The time to live must be a whole number of seconds from 1 to ${ttlSecondsMax}, or "${FOR_EVER}".`)
+    : String(seconds)
+}
+
+/** When a version goes, in our own words and in S3's. */
+export const expiryHeaders = (expiresMs: number | undefined): ReadonlyArray<Header> => expiresMs === undefined ? [] : [
+  ["x-ouroboros-expires", formatIso(expiresMs)],
+  ["x-amz-expiration", `expiry-date="${formatHttpDate(expiresMs)}", rule-id="${ttlHeader}"`]
+]
+
 /** What the request says of the object. S3Error MetadataTooLarge: more than 2 KiB of names and values. */
-export const readAttributes = (request: S3Request): Attributes | S3Error => {
-  const headers: Array<Header> = []
+export const readAttributes = (request: S3Request, ttlDefaultSeconds: number | undefined): Attributes | S3Error => {
+  const ttl = readTtl(request, ttlDefaultSeconds)
+  if (ttl instanceof S3Error) return ttl
+  const headers: Array<Header> = ttl === undefined ? [] : [[ttlHeader, ttl]]
   for (const name of KEPT) {
     const value = request.headers.get(name)
     if (value === undefined) continue

@@ -1,13 +1,14 @@
 /** ObjectCopy: CopyObject and the source of UploadPartCopy. It sits between the router and namespace, get, put. */
 import { Effect, Scope } from "effect"
 import { singlePutBytesMax } from "../../base/limits.ts"
+import { expiryOf, ttlHeader } from "../../base/timeToLive.ts"
 import type { Attributes, ChecksumAlgorithm, ObjectVersion } from "../../namespace/Model.ts"
 import { type Body, BodyError } from "../../ports/Body.ts"
 import type { BodySummary, PutError, Stored } from "../../put.ts"
 import { requestedAlgorithm, elementOf, makeHasher } from "./Checksums.ts"
 import { judgeCopy, writeCondition } from "./Conditions.ts"
 import { formatIso } from "./HttpDate.ts"
-import { readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
+import { expiryHeaders, readAttributes, readTtl, refuseHeaders } from "./ObjectAttributes.ts"
 import { versionHeaders } from "./ObjectRead.ts"
 import { type Call, type Header, type Operation, orFail, type Rooms, versionIdOf, xmlReply } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error, slowDown } from "./S3Error.ts"
@@ -45,8 +46,8 @@ export interface FoundSource {
 /** The version to copy from, once the conditions on it hold. */
 export const findSource = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Return<FoundSource, OperationError> {
   const source = yield* orFail(parseCopySource(call.request.headers.get("x-amz-copy-source") ?? ""))
-  const at = rooms.namespace.head().sequence
-  const version = yield* rooms.namespace.object(source.bucket, source.key, source.versionId, at)
+  const { sequence: at, ms } = yield* rooms.namespace.momentOf(undefined)
+  const version = yield* rooms.namespace.object(source.bucket, source.key, source.versionId, at, ms)
   if (version.deleteMarker) {
     return yield* source.versionId === undefined
       ? s3Error("NoSuchKey")
@@ -64,23 +65,27 @@ const directive = (call: Call, name: string): "COPY" | "REPLACE" | S3Error => {
   return value === "REPLACE" ? "REPLACE" : invalidArgument(name, value, `Unknown ${name}.`)
 }
 
-const attributesOf = (call: Call, found: FoundSource): Attributes | S3Error => {
+const attributesOf = (rooms: Rooms, call: Call, found: FoundSource): Attributes | S3Error => {
   const chosen = directive(call, "x-amz-metadata-directive")
   if (chosen instanceof S3Error) return chosen
-  if (chosen === "REPLACE") return readAttributes(call.request)
+  if (chosen === "REPLACE") return readAttributes(call.request, rooms.ttlDefaultSeconds)
   const { headers } = call.request
   const same = found.source.bucket === call.bucket && found.source.key === call.key && found.source.versionId === undefined
   const changes = headers.has("x-amz-storage-class") || headers.has("x-amz-checksum-algorithm") || headers.has("x-amz-website-redirect-location") ||
-    headers.has("x-amz-server-side-encryption")
+    headers.has("x-amz-server-side-encryption") || headers.has(ttlHeader)
   if (same && !changes) {
     return s3Error("InvalidRequest",
       "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
   }
-  // The redirect is the one description that is never copied.
-  const { "x-amz-website-redirect-location": _, ...kept } = found.version.attributes.headers
+  const ttl = readTtl(call.request, rooms.ttlDefaultSeconds)
+  if (ttl instanceof S3Error) return ttl
+  // The redirect is never copied; nor is the time to live: what somebody copies to keep must not go with its source.
+  const { "x-amz-website-redirect-location": _, [ttlHeader]: __, ...kept } = found.version.attributes.headers
   const redirect = headers.get("x-amz-website-redirect-location")
   return {
-    headers: redirect === undefined ? kept : { ...kept, "x-amz-website-redirect-location": redirect },
+    headers: {
+      ...kept, ...(redirect === undefined ? {} : { "x-amz-website-redirect-location": redirect }), ...(ttl === undefined ? {} : { [ttlHeader]: ttl })
+    },
     userMetadata: found.version.attributes.userMetadata
   }
 }
@@ -150,9 +155,10 @@ export const copyObject: Operation = Effect.fnUntraced(function*(rooms: Rooms, c
   if (found.version.sizeBytes > singlePutBytesMax) {
     return yield* s3Error("InvalidRequest", "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
   }
-  const attributes = yield* orFail(attributesOf(call, found))
+  const attributes = yield* orFail(attributesOf(rooms, call, found))
   const stored = yield* store(rooms, call, found.version, attributes)
   const headers: Array<Header> = [...found.headers]
+  headers.push(...expiryHeaders(expiryOf(attributes.headers, stored.modifiedMs)))
   if (stored.versionId !== undefined) headers.push(["x-amz-version-id", stored.versionId])
   return xmlReply(stored.sequence, document("CopyObjectResult", resultElements(stored)), headers)
 })

@@ -6,7 +6,7 @@ import type { Checksum, ObjectPart, ObjectVersion } from "../../namespace/Model.
 import { elementOf } from "./Checksums.ts"
 import { formatHttpDate } from "./HttpDate.ts"
 import { findVersion, versionHeaders } from "./ObjectRead.ts"
-import { type Call, type Operation, orFail, pointOf, type Rooms, xmlReply } from "./Operation.ts"
+import { type Call, momentOf, type Operation, orFail, type Rooms, xmlReply } from "./Operation.ts"
 import { invalidArgument, type S3Error } from "./S3Error.ts"
 import { document, element, wrap } from "./XmlOut.ts"
 
@@ -59,8 +59,8 @@ export const getObjectAttributes: Operation = Effect.fnUntraced(function*(rooms:
   const wanted = yield* orFail(wantedFacts(call))
   const limit = yield* orFail(numberOf(call, "x-amz-max-parts", listKeysMax, listKeysMax))
   const after = yield* orFail(numberOf(call, "x-amz-part-number-marker", 0, partNumberMax))
-  const at = yield* pointOf(rooms, call)
-  const version = yield* findVersion(rooms, call, at)
+  const { sequence: at, ms } = yield* momentOf(rooms, call)
+  const version = yield* findVersion(rooms, call, at, ms)
   const named = yield* versionHeaders(rooms, call.bucket, version, at)
   const inner = FACTS.filter((fact) => wanted.includes(fact)).map((fact) => factElement(fact, version, after, limit)).join("")
   return xmlReply(at, document("GetObjectAttributesResponse", inner), [["last-modified", formatHttpDate(millisOf(version.time))], ...named])

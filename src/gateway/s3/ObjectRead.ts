@@ -6,8 +6,8 @@ import { type ByteRange, contentRange, parseRange } from "./ByteRange.ts"
 import { checksumHeaders } from "./Checksums.ts"
 import { judgeRead, parseEtags } from "./Conditions.ts"
 import { formatHttpDate, parseHttpDate } from "./HttpDate.ts"
-import { readOverrides, writeAttributes } from "./ObjectAttributes.ts"
-import { type Call, type Header, type Operation, pointOf, type Reply, type Rooms, versionIdOf } from "./Operation.ts"
+import { expiryHeaders, readOverrides, writeAttributes } from "./ObjectAttributes.ts"
+import { type Call, type Header, momentOf, type Operation, type Reply, type Rooms, versionIdOf } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import { partNumberMax } from "../../base/limits.ts"
 
@@ -97,14 +97,15 @@ const describe = (version: ObjectVersion, named: ReadonlyArray<Header>): Array<H
   ["etag", `"${version.etag}"`],
   ["last-modified", formatHttpDate(millisOf(version.time))],
   ["accept-ranges", "bytes"],
+  ...expiryHeaders(version.expiresMs),
   ...named
 ]
 
 /** The version that a read or a copy means; a delete marker is an error. */
-export const findVersion = (rooms: Rooms, call: Call, at: number): Effect.Effect<ObjectVersion, OperationError> => {
+export const findVersion = (rooms: Rooms, call: Call, at: number, atMs?: number): Effect.Effect<ObjectVersion, OperationError> => {
   const versionId = versionIdOf(call.request.query.get("versionId"))
   if (versionId instanceof S3Error) return Effect.fail(versionId)
-  return Effect.flatMap(rooms.namespace.object(call.bucket, call.key, versionId, at), (version) =>
+  return Effect.flatMap(rooms.namespace.object(call.bucket, call.key, versionId, at, atMs), (version) =>
     version.deleteMarker ? Effect.fail(markerError(call, version, versionId !== undefined, at)) : Effect.succeed(version))
 }
 
@@ -134,8 +135,8 @@ interface Found {
 }
 
 const find = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Return<Found, OperationError> {
-  const at = yield* pointOf(rooms, call)
-  const version = yield* findVersion(rooms, call, at)
+  const { sequence: at, ms } = yield* momentOf(rooms, call)
+  const version = yield* findVersion(rooms, call, at, ms)
   return { at, version, named: yield* versionHeaders(rooms, call.bucket, version, at) }
 })
 

@@ -2,13 +2,14 @@
 import { Effect } from "effect"
 import { deleteObjectsMax, deleteTargetsPerCommitMax, keyBytesMax, singlePutBytesMax } from "../../base/limits.ts"
 import { toUtf8 } from "../../base/bytes.ts"
+import { expiryOf } from "../../base/timeToLive.ts"
 import type { DeleteOutcome, DeleteTarget } from "../../namespace/Model.ts"
 import type { Refused, Unavailable } from "../../namespace/Namespace.ts"
 import type { Stored } from "../../put.ts"
 import { checksumHeaders } from "./Checksums.ts"
 import { parseEtags, writeCondition } from "./Conditions.ts"
-import { readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
-import { bucketAt, type Call, type Header, type Operation, orFail, payloadOf, reply, type Rooms, versionIdOf, xmlOf, xmlReply } from "./Operation.ts"
+import { expiryHeaders, readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
+import { bucketAt, type Call, type Header, type Operation, orFail, payloadOf, type Reply, reply, type Rooms, versionIdOf, xmlOf, xmlReply } from "./Operation.ts"
 import { codeOfRefusal, messageOf, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import { childrenOf, textOf, type XmlNode } from "./XmlIn.ts"
 import { document, element, wrap } from "./XmlOut.ts"
@@ -23,21 +24,23 @@ export const tooLarge = (sizeBytes: number): S3Error =>
   new S3Error({ code: "EntityTooLarge", extra: [["ProposedSize", String(sizeBytes)], ["MaxSizeAllowed", String(singlePutBytesMax)]] })
 
 export const putObject: Operation = (rooms, call) =>
-  Effect.suspend((): Effect.Effect<Stored, OperationError> => {
+  Effect.suspend((): Effect.Effect<Reply, OperationError> => {
     const refused = refuseHeaders(call.request)
     if (refused !== undefined) return Effect.fail(refused)
-    const attributes = readAttributes(call.request)
+    const attributes = readAttributes(call.request, rooms.ttlDefaultSeconds)
     if (attributes instanceof S3Error) return Effect.fail(attributes)
     const payload = payloadOf(rooms, call, { part: false })
     if (payload instanceof S3Error) return Effect.fail(payload)
     if (payload.sizeBytes > singlePutBytesMax) return Effect.fail(tooLarge(payload.sizeBytes))
     const condition = writeCondition(call.request)
     // Without its bucket no byte of the body need come; apply judges again.
-    return Effect.andThen(bucketAt(rooms, call, rooms.namespace.head().sequence), rooms.put.object({
+    const written = Effect.andThen(bucketAt(rooms, call, rooms.namespace.head().sequence), rooms.put.object({
       bucket: call.bucket, key: call.key, attributes, body: payload.body, summary: payload.summary,
       ...(condition === undefined ? {} : { condition })
     }))
-  }).pipe(Effect.map((stored) => reply(200, stored.sequence, storedHeaders(stored))))
+    return Effect.map(written, (stored) =>
+      reply(200, stored.sequence, [...storedHeaders(stored), ...expiryHeaders(expiryOf(attributes.headers, stored.modifiedMs))]))
+  })
 
 interface Deleted {
   readonly outcomes: ReadonlyArray<DeleteOutcome>

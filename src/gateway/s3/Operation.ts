@@ -7,7 +7,7 @@ import { type AllowancesService, shareOf } from "../../allowance.ts"
 import { xmlBodyBytesMax } from "../../base/limits.ts"
 import type { Get } from "../../get.ts"
 import type { AsOf, BucketInfo, ChecksumAlgorithm } from "../../namespace/Model.ts"
-import type { AsOfRefused, NamespaceService, Refused } from "../../namespace/Namespace.ts"
+import type { AsOfRefused, Moment, NamespaceService, Refused } from "../../namespace/Namespace.ts"
 import type { Body } from "../../ports/Body.ts"
 import type { EntropyService } from "../../ports/Entropy.ts"
 import type { Put } from "../../put.ts"
@@ -30,6 +30,8 @@ export interface Rooms {
   readonly region: string
   readonly wantsMd5: (sizeBytes: number) => boolean
   readonly alwaysMd5: boolean
+  /** What a write that says nothing of it gets to live; undefined: for ever. */
+  readonly ttlDefaultSeconds: number | undefined
 }
 
 export interface Call {
@@ -68,6 +70,9 @@ export const orFail = <A>(value: A | S3Error): Effect.Effect<A, S3Error> =>
 /** The commit that a read sees: that of the AS OF header, or the newest. */
 export const pointOf = (rooms: Rooms, call: Call): Effect.Effect<number, AsOfRefused> =>
   call.asOf === undefined ? Effect.succeed(rooms.namespace.head().sequence) : rooms.namespace.resolve(call.asOf)
+
+/** The same with the point of time, at which a version must not have expired. */
+export const momentOf = (rooms: Rooms, call: Call): Effect.Effect<Moment, AsOfRefused> => rooms.namespace.momentOf(call.asOf)
 
 export const bucketAt = (rooms: Rooms, call: Call, at: number): Effect.Effect<BucketInfo, Refused | AsOfRefused> =>
   rooms.namespace.bucket(call.bucket, at)

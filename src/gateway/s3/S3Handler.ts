@@ -37,6 +37,8 @@ export interface S3Options {
   readonly credentials: Credentials
   /** Single PUTs up to this size have their MD5 as ETag; objectBytesMax or more: all, and all parts too. */
   readonly md5EtagBytesMax: number
+  /** Seconds that an object lives where its writer says nothing; absent: for ever. */
+  readonly ttlDefaultSeconds?: number | undefined
   /** Default: whoever has a credential may do everything. */
   readonly authorize?: Authorize
   /** A request on which the node itself spends this long is named in the log. */
@@ -159,6 +161,7 @@ export const makeS3Handler = (options: S3Options): Effect.Effect<S3Handler, neve
       crc64: options.crc64 ?? (yield* makeCrc64),
       region: options.region ?? "us-east-1",
       alwaysMd5: always,
+      ttlDefaultSeconds: options.ttlDefaultSeconds,
       wantsMd5: (sizeBytes) => sizeBytes <= options.md5EtagBytesMax
     }
     return handle({
