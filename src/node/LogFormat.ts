@@ -46,14 +46,15 @@ const timeOf = ({ date }: LogEvent): string => DateTime.formatIso(DateTime.makeU
 /** {"time","level","message", annotations such as "request", "cause"}: one line. */
 export const jsonLine = (event: LogEvent, hide: (text: string) => string): string => {
   const cause = causeOf(event)
-  const fields = {
+  // Hidden field by field: a second encoding would give a secret another look.
+  const about = annotationsOf(event).map(([name, value]) => [name, typeof value === "string" ? hide(value) : value] as const)
+  return JSON.stringify({
     time: timeOf(event),
     level: event.logLevel.toLowerCase(),
-    message: messageOf(event),
-    ...Object.fromEntries(annotationsOf(event)),
-    ...(cause === undefined ? {} : { cause })
-  }
-  return hide(JSON.stringify(fields))
+    message: hide(messageOf(event)),
+    ...Object.fromEntries(about),
+    ...(cause === undefined ? {} : { cause: hide(cause) })
+  })
 }
 
 const colours: Readonly<Record<string, string>> = {

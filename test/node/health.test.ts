@@ -1,0 +1,65 @@
+/** The node's own checks, on the twin of the disk: a folder that takes no writes, a full disk, a disk that does not answer. */
+import { Clock, Effect, Exit, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { expect, it } from "vitest"
+import { HealthBoard, worst } from "../../src/base/HealthBoard.ts"
+import { healthProbeLateMs, healthProbeMs } from "../../src/base/limits.ts"
+import { Meters } from "../../src/base/Meters.ts"
+import { probeFile, watchFolder } from "../../src/node/NodeHealth.ts"
+import { Disk, type DiskService } from "../../src/ports/Disk.ts"
+import { MemoryDisk } from "../../sim/Disk.ts"
+
+/** Watches the folder of a disk while time passes as the story says. */
+const watching = <A>(disk: DiskService, story: (board: HealthBoard) => Effect.Effect<A>): Promise<A> =>
+  Effect.runPromise(Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const board = new HealthBoard()
+    yield* Scope.provide(watchFolder(board, new Meters()), scope).pipe(Effect.provideService(Disk, disk))
+    const told = yield* story(board)
+    yield* Scope.close(scope, Exit.void)
+    return told
+  }).pipe(Effect.provide(TestClock.layer())))
+
+const stateOf = (board: HealthBoard) => Object.fromEntries(board.report().map(({ name, soundness }) => [name, soundness]))
+
+it("a folder that takes writes is sound, and the probe leaves nothing behind", async () => {
+  const disk = new MemoryDisk()
+  expect(await watching(disk.service, (board) => Effect.sync(() => stateOf(board)))).toEqual({ folder: "ok", "disk space": "ok" })
+  expect(await Effect.runPromise(disk.service.list(""))).not.toContain(probeFile)
+})
+
+it("a folder that takes no writes fails the next probe, and is sound again after the one that succeeds", async () => {
+  const disk = new MemoryDisk()
+  const states = await watching(disk.service, (board) => Effect.gen(function* () {
+    disk.fault = (operation) => (operation === "sync" ? "Io" : undefined)
+    yield* TestClock.adjust(healthProbeMs)
+    const broken = stateOf(board)
+    const { detail } = board.report().find(({ name }) => name === "folder")!
+    disk.fault = undefined
+    yield* TestClock.adjust(healthProbeMs)
+    return [broken, detail, stateOf(board)]
+  }))
+  expect(states).toEqual([{ folder: "failed", "disk space": "ok" }, expect.stringMatching(/takes no writes: disk: sync probe: Io/), { folder: "ok", "disk space": "ok" }])
+})
+
+it("a full disk is degraded, not failed: it still serves reads", async () => {
+  const disk = new MemoryDisk()
+  const service = { ...disk.service, freeBytes: Effect.succeed(5 * 2 ** 20) }
+  disk.fault = (operation) => (operation === "write" ? "NoSpace" : undefined)
+  const report = await watching(service, (board) => Effect.sync(() => board.report()))
+  expect(worst(report)).toBe("degraded")
+  expect(report.find(({ name }) => name === "disk space")?.detail).toMatch(/^5 MiB are free, below the reserve/)
+})
+
+it("a disk that does not answer is noticed without asking it again", async () => {
+  const disk = new MemoryDisk()
+  let hangs = false
+  const service: DiskService = { ...disk.service, remove: (path) => (hangs ? Effect.never : disk.service.remove(path)) }
+  const detail = await watching(service, (board) => Effect.gen(function* () {
+    hangs = true
+    yield* TestClock.adjust(healthProbeMs + healthProbeLateMs + 1000)
+    expect(yield* Clock.currentTimeMillis).toBe(healthProbeMs + healthProbeLateMs + 1000)
+    return board.report().find(({ name }) => name === "folder")
+  }))
+  expect(detail).toMatchObject({ soundness: "failed", detail: expect.stringMatching(/has not ended for 31 s/) })
+})
