@@ -10,7 +10,7 @@
 import { Clock, Context, Data, Effect, Layer, type Scope } from "effect"
 import { assert } from "./base/assert.ts"
 import {
-  bodyBytesInFlightMax, memoryStallMsMax, memoryWaitersMax, memoryWaitMsMax, overloadLogMs, readBytesInFlightMax, requestsMax,
+  bodyBytesInFlightMax, memoryBegunStallMsMax, memoryStallMsMax, memoryWaitersMax, memoryWaitMsMax, overloadLogMs, readBytesInFlightMax, requestsMax,
   requestsQueuedMax, requestsWaitMsMax, smallBodyBytesInFlightMax
 } from "./base/limits.ts"
 import type { Meters } from "./base/Meters.ts"
@@ -34,8 +34,10 @@ export interface AllowanceBounds {
   readonly waitersMax: number
   /** How long one waits at most while nothing is given back by anybody. */
   readonly stallMsMax: number
-  /** How long one waits at most in all; who is urgent has no such bound. */
+  /** How long one waits at most in all. */
   readonly waitMsMax: number
+  /** Instead of both, who is urgent waits this long at most while nothing is given back. */
+  readonly urgentStallMsMax: number
 }
 
 export interface AllowanceStatus {
@@ -115,7 +117,8 @@ export class Allowance {
   }
 
   readonly #patience = Effect.fnUntraced(function*(this: Allowance, urgent: boolean): Effect.fn.Return<never, Overloaded> {
-    const { stallMsMax } = this.bounds
+    const { urgentStallMsMax } = this.bounds
+    const stallMsMax = urgent ? urgentStallMsMax : this.bounds.stallMsMax
     const waitMsMax = urgent ? Number.POSITIVE_INFINITY : this.bounds.waitMsMax
     for (let leftMs = waitMsMax; leftMs > 0;) {
       const before = this.#returns
@@ -203,6 +206,8 @@ export const shareOf = (allowance: Allowance): Effect.Effect<Share, never, Scope
 
 export interface AllowanceSizes {
   readonly requestsMax: number
+  readonly requestsQueuedMax: number
+  readonly requestsWaitMs: number
   readonly bodyBytes: number
   readonly readBytes: number
 }
@@ -218,15 +223,16 @@ export interface AllowancesService {
 }
 
 const memory = (what: string, total: number): Allowance =>
-  new Allowance({ what, total, waitersMax: memoryWaitersMax, stallMsMax: memoryStallMsMax, waitMsMax: memoryWaitMsMax })
+  new Allowance({ what, total, waitersMax: memoryWaitersMax, stallMsMax: memoryStallMsMax, waitMsMax: memoryWaitMsMax, urgentStallMsMax: memoryBegunStallMsMax })
 
 /** The allowances of one node. */
 export class Allowances extends Context.Service<Allowances, AllowancesService>()("ouroborosdb/Allowances") {
   static readonly layer = (sizes: Partial<AllowanceSizes> = {}): Layer.Layer<Allowances> =>
     Layer.effect(Allowances, Effect.map(Metrics, (meters) => metered(meters, {
       requests: new Allowance({
-        what: "requests under way", total: sizes.requestsMax ?? requestsMax, waitersMax: requestsQueuedMax,
-        stallMsMax: requestsWaitMsMax, waitMsMax: requestsWaitMsMax
+        what: "requests under way", total: sizes.requestsMax ?? requestsMax, waitersMax: sizes.requestsQueuedMax ?? requestsQueuedMax,
+        stallMsMax: sizes.requestsWaitMs ?? requestsWaitMsMax, waitMsMax: sizes.requestsWaitMs ?? requestsWaitMsMax,
+        urgentStallMsMax: memoryBegunStallMsMax
       }),
       bodies: memory("bytes of memory for uploads", sizes.bodyBytes ?? bodyBytesInFlightMax),
       smallBodies: memory("bytes of memory for small uploads", smallBodyBytesInFlightMax),

@@ -33,8 +33,13 @@ const codes: Readonly<Record<string, DiskErrorCode>> = {
   EBADF: "Invalid"
 }
 
+const details: Readonly<Record<string, string>> = {
+  EMFILE: "EMFILE: the process has no file descriptor left; raise the limit of open files (ulimit -n)",
+  ENFILE: "ENFILE: the machine has no file descriptor left"
+}
+
 const toDiskError = (operation: Operation, path: string, error: NodeJS.ErrnoException): DiskError =>
-  new DiskError({ operation, path, code: codes[error.code ?? ""] ?? "Io", detail: error.code ?? error.message })
+  new DiskError({ operation, path, code: codes[error.code ?? ""] ?? "Io", detail: details[error.code ?? ""] ?? error.code ?? error.message })
 
 const invalid = (operation: Operation, path: string, detail: string): Effect.Effect<never, DiskError> =>
   Effect.fail(new DiskError({ operation, path, code: "Invalid", detail }))

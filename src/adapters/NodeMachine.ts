@@ -21,7 +21,7 @@ const orUndefined = <A>(look: () => A): A | undefined => {
   }
 }
 
-const openFiles = (): MachineFacts["openFiles"] => orUndefined(() => {
+export const openFiles = (): MachineFacts["openFiles"] => orUndefined(() => {
   const match = /^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)/m.exec(fs.readFileSync("/proc/self/limits", "utf8"))
   const count = (text: string | undefined): number => (text === "unlimited" ? Number.MAX_SAFE_INTEGER : Number(text))
   return match === null ? undefined : { soft: count(match[1]), hard: count(match[2]) }

@@ -51,6 +51,8 @@ export const joinHeldBytes = 2 * MiB
 export const memoryWaitersMax = 256
 export const memoryStallMsMax = 10_000
 export const memoryWaitMsMax = 50_000
+/** Who has begun to answer waits until those that stand still are cut (httpStallMsMax), and a little longer. */
+export const memoryBegunStallMsMax = 90_000
 /** One line about refusals in this time; all are counted. */
 export const overloadLogMs = 60_000
 /** Units of one body that are sealed while the next one is read, and slots of units, plain and sealed, kept for the next body. */
@@ -153,6 +155,7 @@ export const overlayRowsMax = 50_000
 export const overlayBytesMax = 32 * MiB
 /** An overlay this large takes no more: proposals wait for the checkpoint under way. */
 export const overlayRowsStop = 4 * overlayRowsMax
+export const overlayBytesStop = 4 * overlayBytesMax
 /** A checkpoint that failed is tried again after this. */
 export const checkpointRetryMs = 1000
 /** Journal bytes since the last checkpoint that start one. */
@@ -219,6 +222,8 @@ export const cliPartBytes = 16 * MiB
 
 /** Adapters. */
 export const diskOpenFilesMax = 2048
+/** Of the descriptors that a process may have, what the store's own files, its index and its lanes are given. */
+export const openFilesForStore = 512
 /** Parts of one gathered write; the kernel's IOV_MAX is 1,024. */
 export const diskGatherPartsMax = 1024
 /** Direct I/O: memory for bytes that do not lie as the disk wants them, in pieces; who finds none free waits. */

@@ -4,7 +4,7 @@
  */
 import { Effect, Latch, Layer, Semaphore } from "effect"
 import type { TenantId, VaultId } from "../base/ids.ts"
-import { checkpointRetryMs, checkpointWalBytes, overlayBytesMax, overlayRowsMax, overlayRowsStop, walSegmentBytes } from "../base/limits.ts"
+import { checkpointRetryMs, checkpointWalBytes, overlayBytesMax, overlayBytesStop, overlayRowsMax, overlayRowsStop, walSegmentBytes } from "../base/limits.ts"
 import { apply } from "./Apply.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
 import { FormatError } from "./Canonical.ts"
@@ -127,7 +127,8 @@ const makeCheckpoints = (state: StateService, log: CommitLogService): Checkpoint
     return Effect.void
   })))
   const admit: Effect.Effect<void, Unavailable> = Effect.suspend(() => {
-    if (state.overlay().rows < overlayRowsStop) return Effect.void
+    const { bytes, rows } = state.overlay()
+    if (rows < overlayRowsStop && bytes < overlayBytesStop) return Effect.void
     if (failure !== undefined) return Effect.fail(failure)
     settled.closeUnsafe()
     wanted.openUnsafe()

@@ -3,6 +3,7 @@
  * marker, vault key, credentials, the admin address (which answers 503), recovery, and S3 last.
  */
 import { Clock, Context, Effect, Layer, LogLevel, References } from "effect"
+import { adminConnectionsMax } from "../base/limits.ts"
 import { expose } from "../base/Exposition.ts"
 import { HealthBoard } from "../base/HealthBoard.ts"
 import type { Sequence } from "../base/ids.ts"
@@ -22,10 +23,11 @@ import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
 import { folderFormat, markFolder, openFolder } from "./Folder.ts"
-import { indexLayer, meterMachine, platformLayer, readTlsFiles } from "./layers.ts"
+import { indexLayer, meterMachine, openFilesMax, platformLayer, readTlsFiles } from "./layers.ts"
 import { meteredDisk } from "./MeteredDisk.ts"
 import { checkRooms, watchFolder } from "./NodeHealth.ts"
 import { meterRooms } from "./NodeMeters.ts"
+import { withinOpenFiles } from "./LoadLimits.ts"
 import type { HostPort, Settings, SettingsError } from "./Settings.ts"
 import { lineageControl } from "./Lineages.ts"
 import { statusOf } from "./Status.ts"
@@ -60,7 +62,11 @@ type Identity = Effect.Success<ReturnType<typeof openIdentity>>
 interface Phase {
   current: "Starting" | "Ready" | "Stopping"
   underKeyFile: boolean
+  s3: Listener | undefined
+  readonly warnings: ReadonlyArray<string>
 }
+
+const warningsOf = (phase: Phase): ReadonlyArray<string> => [...(phase.underKeyFile ? [keyFileWarning] : []), ...phase.warnings]
 
 /** The rooms once they are up, with the ports that they stand on. */
 const buildRooms = Effect.fnUntraced(function* (settings: Settings, { folder, vault }: Identity) {
@@ -92,7 +98,7 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
     health: () => board.report(),
     metrics: () => expose(meters),
     metricsPublic: settings.metricsPublic,
-    status: within(statusOf(settings, folder, () => (phase.underKeyFile ? [keyFileWarning] : []))),
+    status: within(statusOf(settings, folder, () => ({ warnings: warningsOf(phase), connections: phase.s3?.connections() }))),
     history: (bucket, query, asOf) => at(asOf, (namespace, sequence) => namespace.history(bucket, query, sequence)),
     children: (bucket, vertex, asOf) => at(asOf, (namespace, sequence) => namespace.children(bucket, vertex, sequence)),
     ...lineageControl(within),
@@ -108,7 +114,9 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
 })
 
 const s3Options = Effect.fnUntraced(function* (settings: Settings): Effect.fn.Return<ListenOptions, SettingsError> {
-  return settings.tls === undefined ? settings.s3 : { ...settings.s3, tls: yield* readTlsFiles(settings.tls) }
+  const { connectionsMax, stallMs } = settings.limits
+  const plain = { ...settings.s3, limits: { connectionsMax, stallMsMax: stallMs } }
+  return settings.tls === undefined ? plain : { ...plain, tls: yield* readTlsFiles(settings.tls) }
 })
 
 const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Credentials, rooms: Rooms) {
@@ -121,7 +129,11 @@ const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Cr
     credentials: (accessKey) =>
       accessKey === credentials.accessKey ? { secretKey: credentials.secretKey, principal: "root" } : undefined
   }).pipe(Effect.provide(rooms))
-  return yield* http.listen(yield* s3Options(settings), handler)
+  const listener = yield* http.listen(yield* s3Options(settings), handler)
+  const meters = yield* Metrics
+  meters.gauge("ouroboros_s3_connections", "Open connections of S3 clients.", () => listener.connections().open)
+  meters.counted("ouroboros_s3_connections_refused_total", "Connections beyond connectionsMax.", () => listener.connections().refused)
+  return listener
 })
 
 const reload = (settings: Settings, listener: Listener | undefined): Effect.Effect<void> => {
@@ -140,12 +152,20 @@ const serveAdmin = Effect.fnUntraced(function* (settings: Settings, control: Nod
     meters: yield* Metrics, listener: "admin", slowMs: settings.slowRequestMs,
     logsAll: !LogLevel.isGreaterThan(yield* References.MinimumLogLevel, "Debug")
   })
-  return yield* http.listen(settings.admin, makeAdminHandler(control, book, requestIds(yield* Entropy)))
+  return yield* http.listen({ ...settings.admin, limits: { connectionsMax: adminConnectionsMax } }, makeAdminHandler(control, book, requestIds(yield* Entropy)))
 })
 
-const start = Effect.fnUntraced(function* (settings: Settings, options: { readonly serveS3: boolean }) {
+export interface StartOptions {
+  readonly serveS3: boolean
+  /** Files that the process may open, sockets among them; undefined: nobody says. */
+  readonly openFilesMax?: number | undefined
+}
+
+const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptions) {
+  const { limits, warnings } = withinOpenFiles(wanted.limits, options.serveS3 ? options.openFilesMax : undefined)
+  const settings = { ...wanted, limits }
   const identity = yield* openIdentity(settings)
-  const phase: Phase = { current: "Starting", underKeyFile: identity.vault.underKeyFile }
+  const phase: Phase = { current: "Starting", underKeyFile: identity.vault.underKeyFile, s3: undefined, warnings }
   let rooms: Rooms | undefined = undefined
   const meters = yield* Metrics
   const board = yield* Health
@@ -157,12 +177,13 @@ const start = Effect.fnUntraced(function* (settings: Settings, options: { readon
   yield* Effect.provide(Effect.andThen(meterRooms(meters), checkRooms(board)), built)
   rooms = built
   const listener = options.serveS3 ? yield* serveS3(settings, identity.credentials, built) : undefined
+  phase.s3 = listener
   phase.current = "Ready"
   const node: RunningNode = {
     s3: listener,
     admin,
     credentials: identity.credentials,
-    warnings: phase.underKeyFile ? [keyFileWarning] : [],
+    warnings: warningsOf(phase),
     reloadTls: reload(settings, listener),
     stopping: () => {
       phase.current = "Stopping"
@@ -175,7 +196,7 @@ const start = Effect.fnUntraced(function* (settings: Settings, options: { readon
  * Runs until the scope closes: S3 stops first, with its requests finished; then the rooms; then the admin address. Its
  * meters and its health board are its own.
  */
-export const startNode = (settings: Settings, options: { readonly serveS3: boolean }, meters: Meters = new Meters()) =>
+export const startNode = (settings: Settings, options: StartOptions, meters: Meters = new Meters()) =>
   Effect.clockWith((clock) => Effect.updateService(start(settings, options), Disk, (disk) => meteredDisk(disk, meters, clock))).pipe(
     Effect.provideService(Metrics, meters),
     Effect.provideService(Health, new HealthBoard())
@@ -187,5 +208,5 @@ export const startNodeHere = Effect.fnUntraced(function* (
 ) {
   yield* meterMachine(meters, settings)
   const platform = yield* Layer.build(platformLayer(settings))
-  return yield* Effect.provide(startNode(settings, options, meters), platform)
+  return yield* Effect.provide(startNode(settings, { ...options, openFilesMax: openFilesMax() }, meters), platform)
 })

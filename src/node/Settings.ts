@@ -8,6 +8,7 @@ import {
   ttlSecondsMax, walReserveFileBytes
 } from "../base/limits.ts"
 import { type ChunkerOptions, checkChunkerOptions } from "../chunker/ChunkerOptions.ts"
+import { type LoadLimits, loadLimitKeys, loadLimitsOf } from "./LoadLimits.ts"
 
 export class SettingsError extends Data.TaggedError("SettingsError")<{
   /** The flag, variable or key at fault. */
@@ -54,6 +55,7 @@ export interface Settings {
   readonly slowRequestMs: number
   readonly logLevel: LogLevel.LogLevel
   readonly logFormat: LogFormat
+  readonly limits: LoadLimits
 }
 
 /** auto: pretty on a terminal, JSON otherwise. */
@@ -83,7 +85,8 @@ const File = Schema.Struct({
   metricsPublic: Schema.optionalKey(Schema.Boolean),
   slowRequestMs: Schema.optionalKey(positive),
   logLevel: Schema.optionalKey(Schema.String),
-  logFormat: Schema.optionalKey(Schema.String)
+  logFormat: Schema.optionalKey(Schema.String),
+  ...loadLimitKeys
 })
 type File = typeof File.Type
 
@@ -220,6 +223,7 @@ export const resolveSettings = Effect.fnUntraced(function* (
     reserveFileBytes: config.reserveFileBytes ?? walReserveFileBytes,
     metricsPublic: config.metricsPublic ?? true,
     slowRequestMs: config.slowRequestMs ?? slowRequestMsDefault,
+    limits: loadLimitsOf(config),
     ...(yield* logOf(flags, env, config))
   }
 })

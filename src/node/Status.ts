@@ -1,18 +1,27 @@
 /** Status: what `ouroboros status` and GET /v1/status say of a running node. */
 import { DateTime, Effect } from "effect"
+import { Allowances } from "../allowance.ts"
 import { millisOf } from "../base/time.ts"
 import { Namespace } from "../namespace/Namespace.ts"
 import { State } from "../namespace/State.ts"
 import { Expiry } from "../expiry.ts"
 import { Disk } from "../ports/Disk.ts"
+import type { ConnectionCounts } from "../ports/HttpListener.ts"
 import { Retention } from "../retention.ts"
 import { Settle } from "../settle.ts"
 import { Wal } from "../wal/WalService.ts"
 import { type Folder, folderFormat } from "./Folder.ts"
 import type { Settings } from "./Settings.ts"
 
-/** `warnings` are the node's own; the rooms add theirs. */
-export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder: Folder, warnings: () => ReadonlyArray<string>) {
+/** What the node itself has to say; the rooms add theirs. */
+export interface NodeStatus {
+  readonly warnings: ReadonlyArray<string>
+  readonly connections: ConnectionCounts | undefined
+}
+
+export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder: Folder, ofNode: () => NodeStatus) {
+  const { connections, warnings } = ofNode()
+  const { bodies, reads, requests, smallBodies } = yield* Allowances
   const namespace = yield* Namespace
   const state = yield* State
   const settle = yield* Settle
@@ -38,12 +47,16 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     expiry,
     settle: settling,
     checkpoint: { ...state.status(), pendingRows: rows, pendingBytes: bytes, root: state.root() },
+    load: {
+      requests: requests.status(), ...(connections === undefined ? {} : { connections }),
+      uploadBytes: bodies.status(), smallUploadBytes: smallBodies.status(), downloadBytes: reads.status()
+    },
     disk: yield* disk.freeBytes.pipe(
       Effect.map((freeBytes) => ({ freeBytes })),
       Effect.catch((error) => Effect.succeed({ error: error.message }))
     ),
     warnings: [
-      ...warnings(),
+      ...warnings,
       ...disk.warnings(),
       ...(journal.failure === undefined ? [] : [`the journal takes no writes: ${journal.failure}`]),
       ...(suspended === undefined ? [] : [`history is kept beyond its days: ${suspended}`]),

@@ -28,7 +28,7 @@ import * as WalCommitLog from "./WalCommitLog.ts"
 export interface StoreOptions {
   readonly store: StoreId
   readonly keys: VaultKeys
-  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes">>
+  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes" | "limits">>
   /** Small bounds and eyes for tests. */
   readonly sizes?: Partial<IngestSizes>
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
@@ -86,6 +86,6 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(WalCommitLog.layer),
     Layer.provideMerge(state),
     Layer.provideMerge(wal),
-    Layer.provideMerge(Allowances.layer(options.allowances))
+    Layer.provideMerge(Allowances.layer({ ...settings.limits, ...options.allowances }))
   )
 }

@@ -1,5 +1,6 @@
 /** layers: the adapters of this machine under the ports, for one data folder. */
 import { Effect, Layer } from "effect"
+import { openFiles } from "../adapters/NodeMachine.ts"
 import { packageVersion, readTextFile } from "../adapters/NodeProcess.ts"
 import * as Lmdb from "../adapters/Lmdb.ts"
 import * as NodeDisk from "../adapters/NodeDisk.ts"
@@ -45,3 +46,6 @@ export const meterMachine = (meters: Meters, settings: Settings) => {
   meters.gauge("ouroboros_index_bytes", "Size of the index's file.", () => Lmdb.fileBytes(`${settings.data}/index`))
   return meterProcess(meters, packageVersion)
 }
+
+/** Node raises the soft limit to the hard one when it starts. */
+export const openFilesMax = (): number | undefined => openFiles()?.soft

@@ -1,8 +1,9 @@
 /** The namespace as a service: proposals, batches, failures of the journal, replay, AS OF. */
-import { Effect, Exit, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber } from "effect"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { type Committed, Namespace, type Refused, type Unavailable } from "../../src/namespace/Namespace.ts"
+import { overlayBytesStop, overlayRowsStop } from "../../src/base/limits.ts"
 import { MemoryLog } from "./MemoryLog.ts"
 import { memoryState } from "./MemoryState.ts"
 import { all, create, openStore, propose, put } from "./store.ts"
@@ -50,6 +51,26 @@ describe("namespace", () => {
     expect(await store.run(propose(put("b", "l", "l")))).toMatchObject({ sequence: 5 })
     await store.close()
   })
+
+  for (const [what, full] of [["rows", { rows: overlayRowsStop, bytes: 0 }], ["bytes", { rows: 0, bytes: overlayBytesStop }]] as const) {
+    it(`namespace: changed rows that fill their memory (${what}) hold changes back until a checkpoint is written`, async () => {
+      const memory = memoryState()
+      let overlay: { readonly rows: number; readonly bytes: number } = { rows: 0, bytes: 0 }
+      const gate = Deferred.makeUnsafe<void>()
+      const checkpoint = Deferred.await(gate).pipe(Effect.andThen(memory.checkpoint), Effect.tap(() => Effect.sync(() => (overlay = { rows: 0, bytes: 0 }))))
+      const store = openStore(new MemoryLog(), { ...memory, overlay: () => overlay, checkpoint })
+      await store.run(propose(create("b", 1)))
+      overlay = full
+      await store.run(Effect.gen(function*() {
+        const waiting = yield* Effect.forkChild(propose(put("b", "k", "k")))
+        yield* Effect.sleep(20)
+        expect(waiting.pollUnsafe()).toBeUndefined()
+        yield* Deferred.succeed(gate, undefined)
+        expect(yield* Fiber.join(waiting)).toMatchObject({ sequence: 2 })
+      }))
+      await store.close()
+    })
+  }
 
   it("namespace: a failed sync loses what was under way, and leaves no gap", async () => {
     const store = openStore()

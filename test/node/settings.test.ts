@@ -1,5 +1,6 @@
 import { Effect, Exit } from "effect"
 import { describe, expect, test } from "vitest"
+import { withinOpenFiles } from "../../src/node/LoadLimits.ts"
 import { parseHostPort, resolveSettings, type Flags, type Settings } from "../../src/node/Settings.ts"
 
 const resolve = (flags: Flags, env: Record<string, string> = {}, file?: string): Settings =>
@@ -32,6 +33,25 @@ describe("settings", () => {
     expect(refusal({}, {}, "{\"retentionDays\": \"long\"}")).toContain("c.json")
     expect(refusal({}, {}, "retentionDays: 3")).toContain("not JSON")
     expect(refusal({}, {}, "{\"retentionDays\": -1}")).not.toBe("accepted")
+  })
+
+  test("limits of load are named in the file; one that nothing could work under is refused", () => {
+    expect(resolve({}).limits).toMatchObject({ requestsMax: 1024, connectionsMax: 10_000, stallMs: 60_000 })
+    expect(resolve({}, {}, "{\"requestsMax\": 2, \"requestsQueuedMax\": 0, \"readMemoryBytes\": 8388608}").limits)
+      .toMatchObject({ requestsMax: 2, requestsQueuedMax: 0, readBytes: 8_388_608 })
+    for (const bad of ["{\"requestsMax\": 0}", "{\"connectionsMax\": 1.5}", "{\"bodyMemoryBytes\": 1000}", "{\"readMemoryBytes\": 8388607}"]) {
+      expect(refusal({}, {}, bad)).toContain("c.json")
+    }
+  })
+
+  test("connections that the process has no file descriptors for are not promised, and a warning says so", () => {
+    const wanted = resolve({}).limits
+    expect(withinOpenFiles(wanted, undefined)).toEqual({ limits: wanted, warnings: [] })
+    expect(withinOpenFiles(wanted, 1_048_576).warnings).toEqual([])
+    const { limits, warnings } = withinOpenFiles(wanted, 1024)
+    expect(limits).toEqual({ ...wanted, connectionsMax: 192 })
+    expect(warnings[0]).toContain("raise the limit of open files (ulimit -n) to 10832")
+    expect(withinOpenFiles(wanted, 256).limits.connectionsMax).toBe(1)
   })
 
   test("chunk bounds follow the average, or are given; impossible ones are refused", () => {

@@ -6,7 +6,7 @@ import { Allowance, Overloaded, Share, shareOf } from "../../src/allowance.ts"
 import { seededRandom } from "../../sim/Random.ts"
 
 const make = (total: number, bounds: Partial<Allowance["bounds"]> = {}): Allowance =>
-  new Allowance({ what: "things", total, waitersMax: 8, stallMsMax: 1000, waitMsMax: 5000, ...bounds })
+  new Allowance({ what: "things", total, waitersMax: 8, stallMsMax: 1000, waitMsMax: 5000, urgentStallMsMax: 9000, ...bounds })
 
 const settled = Effect.gen(function*() {
   for (let turn = 0; turn < 20; turn += 1) yield* Effect.yieldNow
@@ -68,9 +68,16 @@ describe("allowance", () => {
       }
       const exit = yield* Fiber.await(waiting)
       assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("no turn came"))
+      yield* TestClock.adjust(8900)
+      yield* settled
       assert.isUndefined(begun.pollUnsafe())
-      holder.end()
-      yield* Fiber.join(begun)
+      const late = yield* Effect.forkChild(new Share(allowance).more(10, true))
+      yield* settled
+      yield* TestClock.adjust(9000)
+      yield* settled
+      assert.strictEqual(allowance.status().refused, 3)
+      yield* Fiber.await(late)
+      yield* Fiber.await(begun)
     }))
 
   it.effect("allowance: a full queue refuses at once", () =>
