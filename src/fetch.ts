@@ -38,6 +38,8 @@ export interface FetchService {
   readonly chunks: (ids: ReadonlyArray<ChunkId>) => Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
   /** A read of this chunk met a damaged copy: deduplication must not count on it (R1). */
   readonly isDamaged: (id: ChunkId) => boolean
+  /** Scrub or verification met damaged copies of these: new bytes of them are to heal them. */
+  readonly noteDamaged: (ids: ReadonlyArray<ChunkId>) => void
   /** These chunks have new copies. */
   readonly healed: (ids: ReadonlyArray<ChunkId>) => void
 }
@@ -61,6 +63,7 @@ export class Fetch extends Context.Service<Fetch, FetchService>()("ouroborosdb/F
       return {
         chunks: (ids) => fetchChunks(rooms, ids),
         isDamaged: (id) => rooms.damaged.has(id),
+        noteDamaged: (ids) => ids.forEach((id) => remember(rooms.damaged, id)),
         healed: (ids) => ids.forEach((id) => rooms.damaged.delete(id))
       }
     }))

@@ -33,6 +33,8 @@ export const blockReadBackBytes = blockReadRunBytesMax + 64 * KiB
 export const blockReadBackSlotsKept = 4
 /** Block files kept open between reads. */
 export const blockFilesOpenMax = 64
+/** Open past the page cache, for verification. */
+export const blockFilesAtRestMax = 4
 /** S3 requests under way; as many more wait for a place, for a short time, before they are refused (SlowDown). */
 export const requestsMax = 1024
 export const requestsQueuedMax = 512
@@ -84,6 +86,23 @@ export const retentionMsDefault = 30 * 24 * 3_600_000
 export const clockDriftMsMax = 600_000
 /** A chunk waits this long in the journal at most before a block is sealed, full or not. */
 export const settleAgeMsMax = 60_000
+
+/** Verification: chunks whose references are counted in one pass, and changes during one that are told apart. */
+export const verifyChunksPerPass = 250_000
+export const verifyTouchedMax = 200_000
+/** Directories kept while rows are compared with them; harmed pages, holders already named, and blocks whose chunks are looked at one by one, as many as are remembered. */
+export const verifyDirectoriesMax = 64
+export const verifyRememberedMax = 100_000
+/** Rows walked, and blocks under way, between two chances for others to run. */
+export const verifyRowsBetweenYields = 256
+export const verifyRowsPerBatch = 64
+/** Sealed bytes of the journal, or of doubtful blocks, that are read at once. */
+export const verifyReadBytes = 4 * MiB
+/** Counters by which rows and regions are compared: by the first 16 bits of a chunk's id. */
+export const verifyCounters = 65_536
+/** Events that wait for whoever listens, and how often progress is told. */
+export const verifyEventsMax = 256
+export const verifyProgressMs = 200
 
 /** Journal. */
 export const walSegmentBytes = 64 * MiB

@@ -9,7 +9,7 @@ import { Context, Effect, Layer } from "effect"
 import { equalBytes, fromHex, release } from "../base/bytes.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
-import { blockFilesOpenMax, blockReadBackBytes, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, computeHereBytesMax } from "../base/limits.ts"
+import { blockFilesAtRestMax, blockFilesOpenMax, blockReadBackBytes, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, computeHereBytesMax } from "../base/limits.ts"
 import { PageSlots } from "../base/PageSlots.ts"
 import { Compute, type ComputeService } from "../ports/Compute.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
@@ -74,10 +74,11 @@ export interface BlocksService {
   /**
    * Reads regions; neighbours share a read, and no block is loaded whole. One result for each place asked for, in that
    * order: the sealed bytes, or why they cannot be had. Each is verified against its sealed hash here, or by the caller
-   * where it says so (the kernel that opens chunks does it on its lane). Results may be views of one buffer.
+   * where it says so (the kernel that opens chunks does it on its lane). Results may be views of one buffer. "Disk": past
+   * the page cache.
    */
   readonly read: (
-    places: ReadonlyArray<RegionRead>, verifiedBy?: "Blocks" | "Caller"
+    places: ReadonlyArray<RegionRead>, verifiedBy?: "Blocks" | "Caller", from?: "Cache" | "Disk"
   ) => Effect.Effect<ReadonlyArray<Uint8Array | BlockError>>
   /** Header, directory and footer of a block, verified. */
   readonly directory: (block: BlockId) => Effect.Effect<BlockDirectory, BlockError>
@@ -116,14 +117,15 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
       const reader: ReadBack = { judge: onLanes(yield* Compute), slots: new PageSlots(blockReadBackBytes, blockReadBackSlotsKept) }
       const folders = yield* openFolders(disk)
       const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
+      const atRest = yield* makeBlockFiles({ ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) }, pathOf, blockFilesAtRestMax)
       return {
         write: (block, chunks) => writeBlock(disk, options, folders, reader, block, chunks),
-        read: (places, verifiedBy = "Blocks") => readRegions(open, places, verifiedBy),
+        read: (places, verifiedBy = "Blocks", from = "Cache") => readRegions(from === "Cache" ? open : atRest, places, verifiedBy),
         directory: (block) => inBlock(block, open.use(block, (file) => readDirectory(file, options, block))),
         inspect: (block, judge) => inspectBlock(disk, options, block, judge),
         verify: (block) => Effect.map(inspectBlock(disk, options, block), ({ damages }) => damages),
         list: listBlocks(disk),
-        remove: (block) => Effect.andThen(open.drop(block), removeBlock(disk, block))
+        remove: (block) => Effect.andThen(Effect.andThen(open.drop(block), atRest.drop(block)), removeBlock(disk, block))
       }
     }))
 }

@@ -17,6 +17,7 @@ import { Pins } from "../pins.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { Put } from "../put.ts"
 import { Retention } from "../retention.ts"
+import { Verify } from "../verify.ts"
 import { vaultOf } from "../sealer/SealKernel.ts"
 import { type VaultKeys, vaultKey } from "../sealer/VaultKeys.ts"
 import { Settle, type SettleOptions } from "../settle.ts"
@@ -74,7 +75,7 @@ export const storeLayer = (options: StoreOptions) => {
   const put = Put.layer({
     keys, chunker: settings.chunks ?? defaultChunkerOptions, ...(options.sizes === undefined ? {} : { sizes: options.sizes })
   })
-  return put.pipe(
+  return Layer.mergeAll(put, Verify.layer(keys)).pipe(
     Layer.provideMerge(Expiry.layer(options.expiry)),
     Layer.provideMerge(retention),
     Layer.provideMerge(settle),

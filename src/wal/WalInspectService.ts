@@ -66,8 +66,11 @@ type ScannedSegment = Parameters<typeof scanSegment>[1]
 const inspectSegment = Effect.fnUntraced(function*(files: ReturnType<typeof makeWalFiles>, segment: ScannedSegment) {
   const number = segment.header.segment
   const faults: Array<WalFault> = []
-  yield* scanSegment(files, segment, ({ records }) =>
+  yield* scanSegment(files, segment, ({ link, records, whole: isWhole }) =>
     Effect.sync(() => {
+      if (!isWhole && records.every(({ whole }) => whole)) {
+        faults.push({ segment: number, offset: link.offset, what: `the padding of batch ${link.batch} is not zero; nothing is lost`, isChunk: false })
+      }
       for (const { offset, whole } of records) {
         if (!whole) faults.push({ segment: number, offset, what: "a chunk's bytes have not their hash", isChunk: true })
       }

@@ -20,6 +20,8 @@ export interface AcceptedBatch {
   readonly link: BatchLink
   readonly closing: boolean
   readonly records: ReadonlyArray<BatchRecord>
+  /** Every byte of it is as it was written, padding too. */
+  readonly whole: boolean
 }
 
 export interface ScanState {
@@ -116,7 +118,7 @@ const nextBatch = (state: ScanState, window: Window): ScanCommand | undefined =>
   const body = decodeBatchBody(header.value, rest.subarray(0, length))
   if (body._tag === "Unknown") return { _tag: "Unknown", offset: at, why: body.why }
   if (body._tag === "Invalid") return doubt(state, body.why, at + length, undefined)
-  const batch = { link, closing, records: body.value.records }
+  const batch = { link, closing, records: body.value.records, whole: body.value.whole }
   if (!body.value.whole) return doubt(state, "a payload or the padding is not what was written", at + length, batch)
   return accept(state, batch)
 }
