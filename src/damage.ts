@@ -68,7 +68,3 @@ export const examineBlock = Effect.fnUntraced(function*(rooms: Rooms, named: Blo
   const examined: BlockExamined = { inspected: seen, findings: differs ? [other, ...findings] : findings }
   return examined
 })
-
-/** Object, version and what is wrong, in a line. */
-export const lineOf = ({ kind, version, what, where }: Finding): string =>
-  `${kind.toLowerCase()}: ${where}${version === undefined ? "" : ` version ${version.versionId}${version.isHistory ? " (history only)" : ""}`}: ${what}`

@@ -7,6 +7,8 @@ import { formatBytes, formatSeconds } from "./Format.ts"
 
 export interface Progress {
   readonly add: (bytes: number) => Effect.Effect<void>
+  /** Takes the bar away, so that a line can be printed where it was; the next step draws it again. */
+  readonly clear: Effect.Effect<void>
   readonly done: Effect.Effect<void>
 }
 
@@ -28,7 +30,7 @@ export const line = (label: string, bytes: number, total: number | undefined, el
   return `${label}  ${bar(fraction)} ${String(Math.floor(fraction * 100)).padStart(3)}%  ${formatBytes(bytes)} of ${formatBytes(total)}  ${speed}  ${left} left`
 }
 
-const silent: Progress = { add: () => Effect.void, done: Effect.void }
+const silent: Progress = { add: () => Effect.void, clear: Effect.void, done: Effect.void }
 
 /** `total` in bytes where it is known. Work of less than a redraw's time shows nothing. */
 export const makeProgress = Effect.fnUntraced(function* (label: string, total: number | undefined, quiet: boolean) {
@@ -53,6 +55,7 @@ export const makeProgress = Effect.fnUntraced(function* (label: string, total: n
         bytes += count
         return nowMs - shownMs >= everyMs ? show(nowMs, "") : Effect.void
       }),
+    clear: Effect.suspend(() => (shown && terminal ? write("\r\u001b[K") : Effect.void)),
     done: Effect.suspend(() => (shown ? Effect.flatMap(Clock.currentTimeMillis, (nowMs) => show(nowMs, "\n")) : Effect.void))
   }
   return progress

@@ -9,13 +9,15 @@ import { historyCommands } from "./commands/history.ts"
 import { maintainCommands } from "./commands/maintain.ts"
 import { catCommand, listCommand, makeBucketCommand, removeBucketCommand, removeCommand } from "./commands/objects.ts"
 import { serveCommand } from "./commands/serve.ts"
+import { verifyCommand } from "./commands/verify.ts"
 import { Environment } from "./Environment.ts"
 import { exitCodeOf } from "./Failure.ts"
 
 const ouroboros = Command.make("ouroboros").pipe(
   Command.withDescription("A self-hosted object store that keeps every version of everything"),
   Command.withSubcommands([
-    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, doctorCommand, ...historyCommands, ...maintainCommands
+    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, doctorCommand, verifyCommand,
+    ...historyCommands, ...maintainCommands
   ])
 )
 

@@ -21,6 +21,7 @@ import { HttpListener, type Listener, type ListenOptions } from "../ports/HttpLi
 import { Metrics } from "../ports/Metrics.ts"
 import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
+import { Verify } from "../verify.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
 import { folderFormat, markFolder, openFolder } from "./Folder.ts"
 import { indexLayer, meterMachine, openFilesMax, platformLayer, readTlsFiles } from "./layers.ts"
@@ -59,6 +60,14 @@ const openIdentity = Effect.fnUntraced(function* (settings: Settings) {
 
 type Identity = Effect.Success<ReturnType<typeof openIdentity>>
 
+export interface StartOptions {
+  readonly serveS3: boolean
+  /** Throws the index away and rebuilds it from checkpoint and journal, once it is sure that it can be. */
+  readonly rebuildIndex?: boolean
+  /** Files that the process may open, sockets among them; undefined: nobody says. */
+  readonly openFilesMax?: number | undefined
+}
+
 interface Phase {
   current: "Starting" | "Ready" | "Stopping"
   underKeyFile: boolean
@@ -69,9 +78,9 @@ interface Phase {
 const warningsOf = (phase: Phase): ReadonlyArray<string> => [...(phase.underKeyFile ? [keyFileWarning] : []), ...phase.warnings]
 
 /** The rooms once they are up, with the ports that they stand on. */
-const buildRooms = Effect.fnUntraced(function* (settings: Settings, { folder, vault }: Identity) {
+const buildRooms = Effect.fnUntraced(function* (settings: Settings, { folder, vault }: Identity, rebuildIndex: boolean) {
   const rooms = yield* Layer.build(
-    storeLayer({ settings, store: folder.store, keys: vault.keys }).pipe(Layer.provide(indexLayer(settings)))
+    storeLayer({ settings, store: folder.store, keys: vault.keys, rebuildIndex }).pipe(Layer.provide(indexLayer(settings)))
   )
   return Context.merge(yield* Effect.context<Disk | Entropy>(), rooms)
 })
@@ -108,7 +117,8 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
       Effect.provide(ports)
     ),
     settle: within(Effect.flatMap(Settle, (settle) => settle.settleNow)),
-    checkpoint: within(Effect.flatMap(Namespace, (namespace) => namespace.checkpoint(true)))
+    checkpoint: within(Effect.flatMap(Namespace, (namespace) => namespace.checkpoint(true))),
+    verify: (tell) => within(Effect.flatMap(Verify, (verify) => verify.run(tell)))
   }
   return control
 })
@@ -155,12 +165,6 @@ const serveAdmin = Effect.fnUntraced(function* (settings: Settings, control: Nod
   return yield* http.listen({ ...settings.admin, limits: { connectionsMax: adminConnectionsMax } }, makeAdminHandler(control, book, requestIds(yield* Entropy)))
 })
 
-export interface StartOptions {
-  readonly serveS3: boolean
-  /** Files that the process may open, sockets among them; undefined: nobody says. */
-  readonly openFilesMax?: number | undefined
-}
-
 const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptions) {
   const { limits, warnings } = withinOpenFiles(wanted.limits, options.serveS3 ? options.openFilesMax : undefined)
   const settings = { ...wanted, limits }
@@ -173,7 +177,7 @@ const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptio
   yield* watchFolder(board, meters)
   const control = yield* makeControl(phase, identity, settings, () => rooms)
   const admin = yield* serveAdmin(settings, control)
-  const built = yield* buildRooms(settings, identity)
+  const built = yield* buildRooms(settings, identity, options.rebuildIndex ?? false)
   yield* Effect.provide(Effect.andThen(meterRooms(meters), checkRooms(board)), built)
   rooms = built
   const listener = options.serveS3 ? yield* serveS3(settings, identity.credentials, built) : undefined
@@ -204,7 +208,7 @@ export const startNode = (settings: Settings, options: StartOptions, meters: Met
 
 /** The same on this machine's adapters, which live as long as the scope: provided, they would end with the start. */
 export const startNodeHere = Effect.fnUntraced(function* (
-  settings: Settings, options: { readonly serveS3: boolean }, meters: Meters = new Meters()
+  settings: Settings, options: StartOptions, meters: Meters = new Meters()
 ) {
   yield* meterMachine(meters, settings)
   const platform = yield* Layer.build(platformLayer(settings))

@@ -10,6 +10,9 @@ import { startNodeHere } from "./Node.ts"
 import { resolveSettings } from "./Settings.ts"
 import { importVaultKey } from "./VaultFile.ts"
 
+/** A hundred thousand years. */
+const retentionDaysOfMaintenance = 36_500_000
+
 /** The folder alone, locked: nothing of the store is opened, so that a lost keyring can be put back. */
 export const importKeyHere = (data: string, env: Readonly<Record<string, string | undefined>>, text: string) =>
   Effect.scoped(Effect.gen(function* () {
@@ -25,12 +28,15 @@ export const importKeyHere = (data: string, env: Readonly<Record<string, string 
 export const withStoppedNode = <A, E, R>(
   data: string,
   env: Readonly<Record<string, string | undefined>>,
-  use: (admin: Endpoint) => Effect.Effect<A, E, R>
+  use: (admin: Endpoint) => Effect.Effect<A, E, R>,
+  options: { readonly rebuildIndex?: boolean } = {}
 ) =>
   Effect.scoped(Effect.gen(function* () {
-    const settings = yield* resolveSettings({ data, admin: "127.0.0.1:0" }, env, undefined)
+    const resolved = yield* resolveSettings({ data, admin: "127.0.0.1:0" }, env, undefined)
+    // The node's own configuration is not known here: what it keeps for longer than the default is not let go by a look at it.
+    const settings = { ...resolved, retentionDays: Math.max(resolved.retentionDays, retentionDaysOfMaintenance) }
     // Looked at first: opening would make a folder that is not there.
     yield* readMarker(data)
-    const node = yield* startNodeHere(settings, { serveS3: false })
+    const node = yield* startNodeHere(settings, { serveS3: false, ...options })
     return yield* use({ secure: false, host: node.admin.host, port: node.admin.port })
   }))

@@ -1,6 +1,7 @@
 /** Verification on the twin: what is harmed is named, exactly that, and what it does not name is right. */
 import { Effect, Exit } from "effect"
 import { describe, expect, test } from "vitest"
+import { assert } from "../../src/base/assert.ts"
 import { toHex } from "../../src/base/bytes.ts"
 import type { Finding } from "../../src/damage.ts"
 import { Get } from "../../src/get.ts"
@@ -47,9 +48,8 @@ const fill = (seed: number) => Effect.gen(function*() {
 const verified = Effect.gen(function*() {
   const events: Array<VerifyEvent> = []
   const summary = yield* (yield* Verify).run((event) => Effect.sync(() => void events.push(event)))
-  expect(events.at(-1)).toEqual({ _tag: "Summary", summary })
   const findings = events.flatMap((event): ReadonlyArray<Finding> => event._tag === "Finding" ? [event.finding] : [])
-  expect(findings.length).toBe(summary.findings)
+  assert(events.at(-1)?._tag === "Summary" && summary.findings === findings.length, "the summary comes last, and has counted them all")
   return { findings, summary, notes: events.flatMap((event) => event._tag === "Note" ? [event.text] : []) }
 })
 
@@ -82,7 +82,7 @@ const rotAnywhere = (machine: Machine, random: Random, folder: string): string =
   return `${path}:${offset}`
 }
 
-const seeds = Array.from({ length: 12 }, (_, seed) => seed)
+const seeds = Array.from({ length: 6 }, (_, seed) => seed)
 
 describe("verify", () => {
   test("of a whole store: no finding, everything looked at, and again after a restart", async () => {
@@ -120,23 +120,25 @@ describe("verify", () => {
     }))
   })
 
-  test.each(seeds)("a block that is gone, cut or unreadable is named with exactly the versions that cannot be read (seed %i)", (seed) => {
+  test.each(seeds)("a block that is gone, cut or unreadable is named with exactly the versions that cannot be read (seed %i)", async (seed) => {
     const machine = newMachine(seed)
-    return withStore(machine, Effect.gen(function*() {
-      const written = yield* fill(seed)
-      const random = seededRandom(2000 + seed)
-      const path = random.pick(files(machine, "blocks"))
-      const harm = random.below(3)
-      const service = machine.disk.service
-      if (harm === 0) yield* service.remove(path)
-      if (harm === 1) yield* Effect.scoped(Effect.flatMap(service.open(path, "write"), (file) => file.truncate(random.below(machine.disk.contents().get(path)!.length))))
-      if (harm === 2) machine.disk.fault = (operation, at) => operation === "read" && at === path ? "Io" : undefined
+    const written = await withStore(machine, fill(seed))
+    const random = seededRandom(2000 + seed)
+    const path = random.pick(files(machine, "blocks"))
+    const { service } = machine.disk
+    const harms = [
+      ["Missing", service.remove(path)],
+      ["Damaged", Effect.scoped(Effect.flatMap(service.open(path, "write"), (file) => file.truncate(machine.disk.contents().get(path)!.length >> 1)))],
+      ["Unreadable", Effect.sync(() => void (machine.disk.fault = (operation, at) => operation === "read" && at === path ? "Io" : undefined))]
+    ] as const
+    const [kind, harm] = harms[seed % 3]!
+    await Effect.runPromise(harm)
+    await withStore(machine, Effect.gen(function*() {
       const { findings } = yield* verified
-      expect(findings[0]).toMatchObject({ kind: ["Missing", "Damaged", "Unreadable"][harm], where: `block ${/([0-9a-f]{32})\.block/.exec(path)![1]}` })
-      // A file that is open stays readable after it was removed: only a restart tells.
+      expect(findings[0]).toMatchObject({ kind, where: `block ${/([0-9a-f]{32})\.block/.exec(path)![1]}` })
       const lost = yield* unreadable(written)
-      if (harm !== 0) expect(versionsOf(findings)).toEqual(lost)
-      expect(versionsOf(findings).length).toBeGreaterThan(0)
+      expect(versionsOf(findings)).toEqual(lost)
+      expect(lost.length).toBeGreaterThan(0)
     }))
   })
 

@@ -117,7 +117,7 @@ const copyInside = Effect.fnUntraced(function* (job: Job, from: Remote, to: Remo
 const getStream = (job: Job, from: Remote) =>
   Effect.scoped(Effect.gen(function* () {
     const { body } = yield* download(job.client, { ...from, asOf: job.asOf })
-    const quiet: Progress = { add: () => Effect.void, done: Effect.void }
+    const quiet: Progress = { add: () => Effect.void, clear: Effect.void, done: Effect.void }
     yield* drain(body, formatRemote(from.bucket, from.key), quiet, writeOut)
   }))
 

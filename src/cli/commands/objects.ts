@@ -54,7 +54,7 @@ export const catCommand = Command.make("cat", {
   const client = yield* clientOf(flags)
   const remote = yield* remoteOf(flags.target, "Required")
   const asOf = yield* asOfOf(flags.asOf)
-  const quiet: Progress = { add: () => Effect.void, done: Effect.void }
+  const quiet: Progress = { add: () => Effect.void, clear: Effect.void, done: Effect.void }
   yield* Effect.scoped(Effect.flatMap(
     download(client, { ...remote, asOf, versionId: flags.versionId === "" ? undefined : flags.versionId }),
     ({ body }) => drain(body, flags.target, quiet, writeOut)

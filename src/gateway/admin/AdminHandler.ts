@@ -16,6 +16,7 @@ import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
 import type { Exchange, RequestBook } from "../RequestBook.ts"
 import { historyJson, parseAsOf } from "./HistoryJson.ts"
 import { branchTold, diffTold, type LineageControl, rollbackTold, type Told } from "./LineageRoutes.ts"
+import { type RunVerify, verifyBody } from "./VerifyStream.ts"
 import type { AsOf } from "../../namespace/Model.ts"
 
 /** What the admin address can ask of the node; undefined parts of it are not up yet. */
@@ -41,6 +42,8 @@ export interface NodeControl extends LineageControl {
   /** Seals what waits in the journal, and writes a checkpoint. */
   readonly settle: Effect.Effect<void, { readonly message: string }>
   readonly checkpoint: Effect.Effect<void, Unavailable>
+  /** Reads and checks everything. */
+  readonly verify: RunVerify
 }
 
 const json = (status: number, value: unknown, headers: HttpResponse["headers"] = []): HttpResponse => ({
@@ -183,6 +186,11 @@ const route = (request: HttpRequest, path: string, query: URLSearchParams, contr
       return changePassphrase(request, control)
     case "POST /v1/settle":
       return done(control.settle)
+    case "POST /v1/verify":
+      return verifyBody(control.verify).pipe(
+        Effect.map((body): HttpResponse => ({ status: 200, headers: [["content-type", "application/x-ndjson"], ["cache-control", "no-store"]], body })),
+        Effect.catch((error) => Effect.succeed(json(409, { error: error.message })))
+      )
     case "POST /v1/checkpoint":
       return done(control.checkpoint)
     default:
