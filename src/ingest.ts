@@ -15,7 +15,7 @@ import { assert } from "./base/assert.ts"
 import { isShared, release } from "./base/bytes.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
-  blockSizeBytesTarget, commitHealsMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
+  blockSizeBytesMin, blockSizeBytesTarget, commitHealsMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
   manifestPageEntriesMax, sealedSlotExtraBytes, smallBodyBytesMax, unitBytes, unitSlotsKeptMax, uploadBytesMax
 } from "./base/limits.ts"
 import type { Counter, Meters } from "./base/Meters.ts"
@@ -42,13 +42,14 @@ export interface IngestSizes {
   readonly unitBytes: number
   readonly inlineBytesMax: number
   readonly blockBytesTarget: number
+  readonly blockBytesMin: number
   readonly pageEntriesMax: number
   readonly inlineEntriesMax: number
   readonly chunker: ChunkerOptions
 }
 
 export const ingestSizes = (chunker: ChunkerOptions): IngestSizes => ({
-  unitBytes, inlineBytesMax, blockBytesTarget: blockSizeBytesTarget, pageEntriesMax: manifestPageEntriesMax,
+  unitBytes, inlineBytesMax, blockBytesTarget: blockSizeBytesTarget, blockBytesMin: blockSizeBytesMin, pageEntriesMax: manifestPageEntriesMax,
   inlineEntriesMax: manifestInlineEntriesMax, chunker
 })
 
@@ -263,6 +264,12 @@ export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: U
     upload.restBytes += fresh.chunk.bytes.length
   }
   if (upload.restBytes >= rooms.sizes.blockBytesTarget) yield* startBlock(rooms, upload)
+})
+
+/** The last block of an upload, where what is left is worth one: written once, where the journal would be a second time. */
+export const finishBlocks = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
+  if (upload.rest.length > 0 && upload.restBytes >= rooms.sizes.blockBytesMin) yield* startBlock(rooms, upload)
+  yield* blockWritten(upload)
 })
 
 /** Waits for the block before, then writes what gathered, in the background. */

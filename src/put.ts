@@ -12,7 +12,7 @@ import { contentOf, inlineContent } from "./content.ts"
 import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
 import {
-  beginUpload, blockWritten, collect, committed, cutAndName, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, journal,
+  beginUpload, collect, committed, cutAndName, finishBlocks, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, journal,
   lookUp, makeSlots, propose, seal, type Upload
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
@@ -165,7 +165,7 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, b
   }
   assert(upload.sizeBytes === units.readBytes(), `all of the body is named: ${upload.sizeBytes} of ${units.readBytes()} bytes`)
   while (sealing.length > 0) yield* collectOldest(rooms, upload, sealing)
-  yield* blockWritten(upload)
+  yield* finishBlocks(rooms, upload)
   yield* stageGathered(rooms, upload)
   yield* journal(rooms, upload)
   yield* heal(rooms, upload)

@@ -24,6 +24,8 @@ export const argonLanesMax = 16
 /** Blocks. */
 export const blockSizeBytesTarget = 16 * MiB
 export const blockSizeBytesMax = 32 * MiB
+/** What is left of an upload makes a block of its own from here on; less goes to the journal, to fill a block with others. */
+export const blockSizeBytesMin = 4 * MiB
 export const blockRegionsMax = 65_536
 /** Regions of one block this near to each other are read in one go, up to the length of a run. */
 export const blockReadGapBytesMax = 64 * KiB

@@ -102,7 +102,7 @@ export class World {
     this.random = seededRandom(seed)
     this.#plan = plan
     this.#sizes = {
-      unitBytes: this.random.pick([4096, 8192, 32_768]), inlineBytesMax: 200, blockBytesTarget: 16_384,
+      unitBytes: this.random.pick([4096, 8192, 32_768]), inlineBytesMax: 200, blockBytesTarget: 16_384, blockBytesMin: 6000,
       pageEntriesMax: this.random.pick([8, 16, 64]), inlineEntriesMax: this.random.pick([4, 40])
     }
     this.disk.loseWrite = plan.loseWrite
