@@ -7,6 +7,7 @@
 import { Clock, Context, Effect, Layer } from "effect"
 import { expirePerCommitMax, expiryPollMs } from "./base/limits.ts"
 import { Namespace, type NamespaceService } from "./namespace/Namespace.ts"
+import { watched } from "./ports/Health.ts"
 import { Retention, type RetentionService } from "./retention.ts"
 
 export interface ExpiryStatus {
@@ -36,7 +37,7 @@ export class Expiry extends Context.Service<Expiry, ExpiryService>()("ouroborosd
       const retention = yield* Retention
       const progress: Progress = { lastError: undefined }
       const expireNow = expire(namespace, retention, progress)
-      yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.pollMs ?? expiryPollMs), expireNow)))
+      yield* Effect.forkScoped(watched("expiry", Effect.forever(Effect.andThen(Effect.sleep(options.pollMs ?? expiryPollMs), expireNow))))
       return {
         expireNow,
         status: Effect.map(Clock.currentTimeMillis, (nowMs) => ({

@@ -15,6 +15,7 @@ import { Namespace, type NamespaceService, type Refused, Unavailable } from "./n
 import { State, type StateService } from "./namespace/State.ts"
 import { Pins, type PinsService } from "./pins.ts"
 import { Entropy, type EntropyService } from "./ports/Entropy.ts"
+import { watched } from "./ports/Health.ts"
 import { comparePlaces, type WalPlace } from "./wal/WalRecord.ts"
 import { Wal, type WalInterface } from "./wal/WalService.ts"
 import type { WalError } from "./wal/WalError.ts"
@@ -94,7 +95,7 @@ export class Settle extends Context.Service<Settle, SettleService>()("ouroborosd
       yield* removeUnnamed(rooms)
       // One at a time: the loop and whoever settles now.
       const turn = Semaphore.makeUnsafe(1)
-      yield* Effect.forkScoped(loop(rooms, progress, turn, options.pollMs ?? settlePollMs))
+      yield* Effect.forkScoped(watched("settling", loop(rooms, progress, turn, options.pollMs ?? settlePollMs)))
       return {
         settleNow: turn.withPermit(Effect.andThen(settleAll(rooms, progress), letGo(rooms, progress))),
         status: () => statusOf(rooms, progress)
@@ -233,6 +234,7 @@ const neverRefused = (error: Refused): Effect.Effect<never> => Effect.die(error)
 /** The chunks' sealed bytes, verified against their rows; damaged ones are named and passed over from now on. */
 const readWhole = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, waiting: ReadonlyArray<Waiting>) {
   const positions = waiting.map(({ from }) => ({ segment: from.segment, offset: from.offset, length: from.lengthBytes }))
+  // One by one where that fails, so that one bad record fails alone, and is named.
   const all = yield* Effect.catch(rooms.wal.readMany(positions), () => Effect.succeed(undefined))
   const whole: Array<Waiting & { readonly sealed: Uint8Array }> = []
   for (const [index, one] of waiting.entries()) {

@@ -5,7 +5,7 @@
 import * as http from "node:http"
 import * as https from "node:https"
 import type { AddressInfo, Socket } from "node:net"
-import { Effect, Layer, type Context, type Scope } from "effect"
+import { Cause, Effect, Layer, type Context, type Scope } from "effect"
 import {
   headerBytesMax, httpBufferBytes, httpCloseMsMax, httpConnectionsMax, httpHeadersCheckMs, httpHeadersCountMax, httpHeadersMsMax, httpIdleMsMax,
   httpPipelinedMax, httpStallMsMax, retryAfterSeconds
@@ -121,7 +121,7 @@ const serve = (desk: Desk, context: Context.Context<never>): void => {
   const { connections, server } = desk
   const fork = Effect.runForkWith(context)
   const answer = (request: http.IncomingMessage, response: http.ServerResponse, expectsContinue: boolean): void => {
-    const passage: Passage = { receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, follower: undefined }
+    const passage: Passage = { receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, isBroken: false, follower: undefined }
     const body = requestBody(request, response, expectsContinue, passage, desk.limits.stallMsMax)
     const socket = request.socket
     const early = tooMuch(desk, request)
@@ -133,10 +133,15 @@ const serve = (desk: Desk, context: Context.Context<never>): void => {
       connections.done(socket)
     })
     fiber.addObserver((exit) => {
+      if (exit._tag === "Failure" && !Cause.hasInterruptsOnly(exit.cause)) {
+        // Handlers turn their own defects into answers: this one came with the answer on its way.
+        passage.isBroken = true
+        fork(Effect.annotateLogs(Effect.logError("an answer ended by a defect", exit.cause), passage.follower?.annotations ?? {}))
+      }
       const last = passage.follower?.ended(passage)
       if (last !== undefined) fork(last)
       if (exit._tag === "Success" || response.writableFinished) return
-      // A defect: the handler's own edge logs it. What began is cut; what did not begin says that it failed.
+      // What began is cut; what did not begin says that it failed.
       if (response.headersSent || socket.destroyed) socket.destroy()
       else response.writeHead(500, ["content-length", "0", "connection", "close"]).end()
     })

@@ -135,7 +135,8 @@ export class Exchange implements Follower {
     // What is waited for while the node works besides may be counted off twice: never below nothing.
     const serverMs = Math.max(0, untilAnswer - passage.waitedMs) + passage.workedMs
     const isGone = this.#answeredNanos === undefined || !passage.isWhole
-    if (isGone) this.category ??= "gone"
+    if (passage.isBroken) this.category = "defect"
+    else if (isGone) this.category ??= "gone"
     this.#book.count(this, passage, serverMs)
     const { logsAll, slowMs } = this.#book.options
     return serverMs >= slowMs || logsAll ? this.#line(passage, serverMs, milliseconds(this.#startedNanos, now), isGone) : undefined
@@ -143,7 +144,7 @@ export class Exchange implements Follower {
 
   #line(passage: Passage, serverMs: number, totalMs: number, isGone: boolean): Effect.Effect<void> {
     const { slowMs, logsAll } = this.#book.options
-    const end = isGone ? ", and the client went away" : ""
+    const end = passage.isBroken ? ", and broke off" : isGone ? ", and the client went away" : ""
     const about = {
       ...this.annotations, status: this.status, ...(this.code === undefined ? {} : { code: this.code }), receivedBytes: passage.receivedBytes, sentBytes: passage.sentBytes,
       totalMs: rounded(totalMs), serverMs: rounded(serverMs), remote: this.#request.remote,

@@ -5,6 +5,7 @@
 import { Effect, Latch, Layer, Semaphore } from "effect"
 import type { TenantId, VaultId } from "../base/ids.ts"
 import { checkpointRetryMs, checkpointWalBytes, overlayBytesMax, overlayBytesStop, overlayRowsMax, overlayRowsStop, walSegmentBytes } from "../base/limits.ts"
+import { watched } from "../ports/Health.ts"
 import { apply } from "./Apply.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
 import { FormatError } from "./Canonical.ts"
@@ -40,7 +41,7 @@ const make = Effect.fnUntraced(function*(options: NamespaceOptions) {
   const log = yield* CommitLog
   yield* replay(options, state, log)
   const checkpoints = makeCheckpoints(state, log)
-  yield* Effect.forkScoped(checkpoints.loop)
+  yield* Effect.forkScoped(watched("checkpoints", checkpoints.loop))
   const applied = (entry: Entry, answer: Answer): void => {
     options.applied?.(entry, answer)
     checkpoints.poke()

@@ -12,6 +12,7 @@ import { assert } from "../base/assert.ts"
 import type { TenantId, VaultId } from "../base/ids.ts"
 import { proposalBatchBytesMax, proposalBatchMax, proposalsQueuedMax } from "../base/limits.ts"
 import { type HybridTime, hybridTime, nextHybridTime } from "../base/time.ts"
+import { watched } from "../ports/Health.ts"
 import { apply } from "./Apply.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
 import { CommitLogError, type CommitLogService, type LogTicket } from "./CommitLog.ts"
@@ -72,8 +73,8 @@ const lostChunks = new Unavailable({
 export const makePipeline = (options: Proposing): Effect.Effect<Pipeline, never, Scope.Scope> =>
   Effect.gen(function*() {
     const pipeline = new PipelineState(options, yield* Clock.Clock)
-    yield* Effect.forkScoped(pipeline.commitAll.pipe(Effect.onExit((exit) => pipeline.end(exit))))
-    yield* Effect.forkScoped(pipeline.applyAll.pipe(Effect.onExit((exit) => pipeline.end(exit))))
+    yield* Effect.forkScoped(watched("commits", pipeline.commitAll).pipe(Effect.onExit((exit) => pipeline.end(exit))))
+    yield* Effect.forkScoped(watched("applying commits", pipeline.applyAll).pipe(Effect.onExit((exit) => pipeline.end(exit))))
     return pipeline
   })
 

@@ -9,6 +9,7 @@ import { healthProbeLateMs, healthProbeMs, overlayRowsStop, walQueueBytesMax, wa
 import type { Meters } from "../base/Meters.ts"
 import { State, type StateService } from "../namespace/State.ts"
 import { Disk, type DiskService } from "../ports/Disk.ts"
+import { watched } from "../ports/Health.ts"
 import { Retention, type RetentionService } from "../retention.ts"
 import { Settle, type SettleService } from "../settle.ts"
 import { Wal, type WalInterface } from "../wal/WalService.ts"
@@ -31,7 +32,7 @@ export const watchFolder = (board: HealthBoard, meters: Meters): Effect.Effect<v
     const clock = yield* Clock.Clock
     const probe: Probe = { freeBytes: undefined, problem: undefined, sinceMs: undefined }
     yield* probeOnce(disk, clock, probe)
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(healthProbeMs), probeOnce(disk, clock, probe))))
+    yield* Effect.forkScoped(watched("probing the folder", Effect.forever(Effect.andThen(Effect.sleep(healthProbeMs), probeOnce(disk, clock, probe)))))
     board.check("folder", () => folderFinding(probe, clock.currentTimeMillisUnsafe()))
     board.check("disk space", () => spaceFinding(probe.freeBytes))
     meters.gauge("ouroboros_disk_free_bytes", "Free space of the data folder's file system.", () => probe.freeBytes)

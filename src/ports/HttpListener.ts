@@ -16,6 +16,8 @@ export interface Passage {
   workedMs: number
   /** The answer went out whole. */
   isWhole: boolean
+  /** It did not, and the fault is ours: a defect while it was sent. */
+  isBroken: boolean
   follower: Follower | undefined
 }
 

@@ -8,6 +8,7 @@ import type { RestartId, StoreId } from "../base/ids.ts"
 import { walIdleMs, walQueueBytesMax } from "../base/limits.ts"
 import { folderOf } from "../base/paths.ts"
 import { Disk } from "../ports/Disk.ts"
+import { watched } from "../ports/Health.ts"
 import type { WalPhase, WalSizes, WalState } from "./Wal.ts"
 import { hasWork, initialState, payloadBytesMax, queuedBytesOf, walSizes } from "./Wal.ts"
 import type { WalDamaged } from "./WalError.ts"
@@ -125,9 +126,9 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
   }
   const queue = makeQueue(state, pump)
   yield* space.watch
-  yield* Effect.forkScoped(pumpLoop(state, pump, queue, space))
-  yield* Effect.forkScoped(space.loop(() => queue.retry()))
-  yield* Effect.forkScoped(idleLoop(state, pump, queue, options.idleMs ?? walIdleMs))
+  yield* Effect.forkScoped(watched("the journal's pump", pumpLoop(state, pump, queue, space)))
+  yield* Effect.forkScoped(watched("the journal's look at the disk", space.loop(() => queue.retry())))
+  yield* Effect.forkScoped(watched("the journal's closing batches", idleLoop(state, pump, queue, options.idleMs ?? walIdleMs)))
   // Added last, so run first: what is queued is written and proven while the pump still runs.
   yield* Effect.addFinalizer(() => stop(pump, queue))
   const reader = makeWalReader(state, files, storeId)

@@ -19,6 +19,8 @@ beforeAll(async () => {
     config: { slowRequestMs: 0 }
   })
   server = { ...server, accessKey: "knownaccess", secretKey }
+  await call(server, { method: "PUT", bucket: "seen" })
+  await call(server, { method: "PUT", bucket: "seen", key: "a", body: "first" })
 })
 afterAll(async () => {
   closeConnections(server)
@@ -54,7 +56,6 @@ describe("a node under observation", () => {
   it("counts requests by operation and status, bytes, chunks and errors; everything parses", async () => {
     const before = (await scrape()).families
     const bytes = Buffer.alloc(300_000, "bytes that repeat a little; ")
-    await call(server, { method: "PUT", bucket: "seen" })
     for (const key of ["a", "b"]) await call(server, { method: "PUT", bucket: "seen", key, body: bytes })
     expect((await call(server, { method: "GET", bucket: "seen", key: "a" })).status).toBe(200)
     expect((await call(server, { method: "GET", bucket: "seen", key: "none" })).status).toBe(404)

@@ -9,7 +9,7 @@ import type { HttpRequest, Passage } from "../../src/ports/HttpListener.ts"
 import { parseExposition } from "../base/expositionParser.ts"
 
 const passageOf = (given: Partial<Passage> = {}): Passage =>
-  ({ receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: true, follower: undefined, ...given })
+  ({ receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: true, isBroken: false, follower: undefined, ...given })
 
 const requestOf = (passage: Passage): HttpRequest => ({
   method: "GET", target: "/b/k?X-Amz-Signature=abcd", headers: [], secure: false, remote: "10.0.0.1:1", passage,
@@ -76,6 +76,11 @@ describe("a request's end", () => {
     expect(amid.values.get("ouroboros_s3_requests_total GetObject,200")).toBe(1)
     for (const { values } of [before, amid]) expect(values.get("ouroboros_errors_total gone")).toBe(1)
   })
+})
+
+it("an answer that our own defect broke off is no client's fault", async () => {
+  const { values } = await exchangeOf({ slowMs: 1000, logsAll: false }, passageOf({ isWhole: false, isBroken: true }), 4)
+  expect([values.get("ouroboros_errors_total defect"), values.get("ouroboros_errors_total gone")]).toEqual([1, undefined])
 })
 
 describe("redaction", () => {

@@ -1,11 +1,12 @@
 /** The node's own checks, on the twin of the disk: a folder that takes no writes, a full disk, a disk that does not answer. */
-import { Clock, Effect, Exit, Scope } from "effect"
+import { Cause, Clock, Effect, Exit, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { expect, it } from "vitest"
 import { HealthBoard, worst } from "../../src/base/HealthBoard.ts"
 import { healthProbeLateMs, healthProbeMs } from "../../src/base/limits.ts"
 import { Meters } from "../../src/base/Meters.ts"
 import { probeFile, watchFolder } from "../../src/node/NodeHealth.ts"
+import { Health, watched } from "../../src/ports/Health.ts"
 import { Disk, type DiskService } from "../../src/ports/Disk.ts"
 import { MemoryDisk } from "../../sim/Disk.ts"
 
@@ -62,4 +63,18 @@ it("a disk that does not answer is noticed without asking it again", async () =>
     return board.report().find(({ name }) => name === "folder")
   }))
   expect(detail).toMatchObject({ soundness: "failed", detail: expect.stringMatching(/has not ended for 31 s/) })
+})
+
+it("work in the background that ends by a defect fails the node's health and is in the log; being stopped does neither", async () => {
+  const board = new HealthBoard()
+  const said: Array<string> = []
+  const logger = Logger.make<unknown, void>(({ cause, message }) => void said.push(`${String(message)}: ${Cause.pretty(cause)}`))
+  const run = (work: Effect.Effect<unknown>) => Effect.runPromise(
+    Effect.exit(watched("the gardener", work)).pipe(Effect.provideService(Health, board), Effect.provide(Logger.layer([logger])))
+  )
+  await run(Effect.interrupt)
+  expect([board.report(), said]).toEqual([[], []])
+  await run(Effect.die(new Error("weeds")))
+  expect(board.report()).toMatchObject([{ name: "the gardener", soundness: "failed" }])
+  expect(said).toEqual([expect.stringMatching(/^the gardener ended by a defect: Error: weeds/)])
 })

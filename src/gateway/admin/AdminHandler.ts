@@ -101,6 +101,7 @@ const readJson = Effect.fnUntraced(function* (body: Body) {
   return yield* Effect.try({
     try: (): unknown => JSON.parse(fromUtf8(Buffer.concat(parts)) ?? ""),
     catch: () => "not JSON" as const
+    // Whoever asked says what he wanted instead.
   }).pipe(Effect.catch(() => Effect.succeed(undefined)))
 })
 
@@ -162,7 +163,7 @@ const changePassphrase = Effect.fnUntraced(function* (request: HttpRequest, cont
 
 const jsonOf = ({ status, value }: Told): HttpResponse => json(status, value)
 
-/** What is done with a body of JSON; one that is none is undefined. */
+/** What is done with a body of JSON; one that is none, or that never came, is undefined: what is missing is refused by name. */
 const posted = (request: HttpRequest, use: (body: unknown) => Effect.Effect<Told>): Effect.Effect<HttpResponse> =>
   readJson(request.body).pipe(Effect.catch(() => Effect.succeed(undefined)), Effect.flatMap(use), Effect.map(jsonOf))
 
