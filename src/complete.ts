@@ -9,7 +9,7 @@ import { combineCrcs, smallCrc } from "./base/crcCombine.ts"
 import { listKeysMax, partBytesMin } from "./base/limits.ts"
 import { contentOf, hashedEtag } from "./content.ts"
 import type { GetService } from "./get.ts"
-import { type IngestRooms, journal, type Upload } from "./ingest.ts"
+import { type IngestRooms, isStored, journal, type Upload } from "./ingest.ts"
 import type { Checksum, ChecksumAlgorithm, ObjectPart, PartInfo, Refusal } from "./namespace/Model.ts"
 import { Refused } from "./namespace/Namespace.ts"
 import { finishManifest, stageGathered } from "./pages.ts"
@@ -67,7 +67,7 @@ const join = Effect.fnUntraced(function*(rooms: IngestRooms, get: GetService, up
   } else if (part.manifest.bytes.length > 0) {
     const { bytes } = part.manifest
     const chunk = rooms.vault.nameChunk(bytes)
-    const known = (rooms.namespace.chunks([chunk])[0]?.copies.length ?? 0) > 0
+    const known = isStored(rooms.namespace.chunks([chunk])[0])
     const entry = upload.base + upload.entries.length
     if (!known) upload.rest.push({ entry, chunk: rooms.vault.sealChunk(chunk, bytes) })
     upload.entries.push({ chunk, sizeBytes: bytes.length })

@@ -6,6 +6,7 @@ import { copyOf } from "./base/bytes.ts"
 import { chunkSizeBytesMax, joinHeldBytes, readBatchBytesMax } from "./base/limits.ts"
 import { Fetch, ReadError } from "./fetch.ts"
 import type { FetchService } from "./fetch.ts"
+import { Intents } from "./intents.ts"
 import { decodePage } from "./namespace/Manifest.ts"
 import type { Manifest, ManifestEntry, ObjectVersion } from "./namespace/Model.ts"
 import { type Body, BodyError } from "./ports/Body.ts"
@@ -13,6 +14,8 @@ import { type Body, BodyError } from "./ports/Body.ts"
 export { ReadError } from "./fetch.ts"
 
 export interface GetService {
+  /** Until the scope closes, no chunk goes that a version of now, or of any commit that can be read, names (R12). */
+  readonly hold: Effect.Effect<void, never, Scope.Scope>
   /**
    * The bytes [start, end) of a version (all of them by default). The first chunks are read and verified before this
    * succeeds, so that damage there is an answer and not a cut connection; so is a lack of memory (Overloaded). What the
@@ -26,10 +29,12 @@ export interface GetService {
 }
 
 export class Get extends Context.Service<Get, GetService>()("ouroborosdb/Get") {
-  static readonly layer: Layer.Layer<Get, never, Fetch | Allowances> = Layer.effect(Get, Effect.gen(function*() {
+  static readonly layer: Layer.Layer<Get, never, Fetch | Intents | Allowances> = Layer.effect(Get, Effect.gen(function*() {
     const fetch = yield* Fetch
     const { reads } = yield* Allowances
+    const intents = yield* Intents
     return {
+      hold: intents.open,
       open: Effect.fn("Get.open")((version: ObjectVersion, start = 0, end = version.sizeBytes) => open(fetch, reads, version, start, end)),
       inline,
       entries: (manifest) => Effect.scoped(allEntries(fetch, reads, manifest))

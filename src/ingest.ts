@@ -24,7 +24,8 @@ import type { BlockError, BlocksService } from "./block/BlockService.ts"
 import { hasRoom } from "./block/Block.ts"
 import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
 import type { FetchService } from "./fetch.ts"
-import type { BlockArrival, Change, ChunkArrival, CopyPlace, ManifestEntry } from "./namespace/Model.ts"
+import type { IntentsService } from "./intents.ts"
+import type { BlockArrival, Change, ChunkArrival, ChunkRow, CopyPlace, ManifestEntry } from "./namespace/Model.ts"
 import { type Committed, type NamespaceService, type Refused, Unavailable } from "./namespace/Namespace.ts"
 import type { PinsService } from "./pins.ts"
 import type { ComputeError, ComputeService, Kernel } from "./ports/Compute.ts"
@@ -64,6 +65,7 @@ export interface IngestRooms {
   readonly blocks: BlocksService
   readonly fetch: FetchService
   readonly pins: PinsService
+  readonly intents: IntentsService
   /** Memory that bodies under way may hold. */
   readonly allowances: AllowancesService
   /** Slots of units as they came, and of units as they were sealed: never the same memory. */
@@ -152,6 +154,7 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
   const { bodies, smallBodies } = rooms.allowances
   const share = yield* shareOf(sizeBytes !== undefined && sizeBytes <= smallBodyBytesMax ? smallBodies : bodies)
   yield* share.more(expected)
+  yield* rooms.intents.open
   const upload: Upload = {
     sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], restBytes: 0, writing: undefined,
     arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: false
@@ -199,6 +202,9 @@ export interface FreshPiece {
   readonly id: ChunkId
 }
 
+/** A chunk that may be counted on: it has a copy, and is not condemned, for then it may be gone any moment (R1). */
+export const isStored = (row: ChunkRow | undefined): boolean => row !== undefined && row.copies.length > 0 && row.condemnedAt === undefined
+
 /** Lists the unit's chunks in the upload; returns those whose bytes the store does not have. One look-up for all. */
 export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): ReadonlyArray<FreshPiece> => {
   const rows = rooms.namespace.chunks(unit.ids)
@@ -207,7 +213,7 @@ export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): Rea
   for (const [index, id] of unit.ids.entries()) {
     const length = unit.lengths[index]!
     // A chunk known to be damaged is no hit: the new bytes heal it (R1).
-    const known = (rows[index]?.copies.length ?? 0) > 0 && !rooms.fetch.isDamaged(id)
+    const known = isStored(rows[index]) && !rooms.fetch.isDamaged(id)
     if (!upload.claimed.has(id) && !known) fresh.push({ entry: upload.base + upload.entries.length, offset, length, id })
     upload.claimed.add(id)
     upload.entries.push({ chunk: id, sizeBytes: length })

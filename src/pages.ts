@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { uploadBlocksUnnamedMax } from "./base/limits.ts"
-import { append, type IngestRooms, propose, type Upload } from "./ingest.ts"
+import { append, type IngestRooms, isStored, propose, type Upload } from "./ingest.ts"
 import { encodePage } from "./namespace/Manifest.ts"
 import type { ChunkArrival, Manifest, ManifestEntry } from "./namespace/Model.ts"
 
@@ -57,7 +57,7 @@ const stagePage = Effect.fnUntraced(function*(
 ) {
   const bytes = encodePage({ level, entries })
   const page = rooms.vault.nameChunk(bytes)
-  const known = (rooms.namespace.chunks([page])[0]?.copies.length ?? 0) > 0
+  const known = isStored(rooms.namespace.chunks([page])[0])
   yield* Effect.scoped(Effect.gen(function*() {
     const added = known ? [] : [yield* journalPage(rooms, upload, page, bytes)]
     const blocks = [...upload.blocks]

@@ -17,6 +17,7 @@ import {
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
 import { type Committed, Namespace, type Refused, type Unavailable } from "./namespace/Namespace.ts"
+import { Intents } from "./intents.ts"
 import { finishManifest, stageGathered } from "./pages.ts"
 import { Pins } from "./pins.ts"
 import type { Body, BodyError } from "./ports/Body.ts"
@@ -99,19 +100,19 @@ export interface PutOptions {
 }
 
 export class Put extends Context.Service<Put, PutService>()("ouroborosdb/Put") {
-  static readonly layer = (options: PutOptions): Layer.Layer<Put, never, Wal | Namespace | Blocks | Compute | Entropy | Pins | Fetch | Get | Allowances> =>
+  static readonly layer = (options: PutOptions): Layer.Layer<Put, never, Wal | Namespace | Blocks | Compute | Entropy | Pins | Intents | Fetch | Get | Allowances> =>
     Layer.effect(Put, Effect.gen(function*() {
       const sizes = { ...ingestSizes(options.chunker), ...options.sizes }
       const rooms: IngestRooms = {
         vault: vaultOf(options.keys), compute: yield* Compute,
-        entropy: yield* Entropy, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch,
+        entropy: yield* Entropy, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, intents: yield* Intents, fetch: yield* Fetch,
         allowances: yield* Allowances, ...makeSlots(sizes), sizes, meters: ingestMeters(yield* Metrics)
       }
       const get = yield* Get
       return {
         object: Effect.fn("Put.object")((request: PutRequest) => Effect.scoped(putObject(rooms, request))),
         part: Effect.fn("Put.part")((request: PartRequest) => Effect.scoped(putPart(rooms, request))),
-        copy: Effect.fn("Put.copy")((request: CopyRequest) => copy(rooms, request)),
+        copy: Effect.fn("Put.copy")((request: CopyRequest) => Effect.scoped(copy(rooms, request))),
         complete: Effect.fn("Put.complete")((request: CompleteRequest) => Effect.scoped(complete(rooms, get, request)))
       }
     }))
@@ -180,6 +181,7 @@ const collectOldest = Effect.fnUntraced(function*(
 
 /** The same manifest under another name: its chunks are counted once more. */
 const copy = Effect.fnUntraced(function*(rooms: IngestRooms, request: CopyRequest) {
+  yield* rooms.intents.open
   const { source, bucket, key, attributes, condition } = request
   const content: Content = {
     sizeBytes: source.sizeBytes, etag: source.etag, etagIsMd5: !source.etag.includes("-"), manifest: source.manifest,

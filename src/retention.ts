@@ -53,12 +53,12 @@ interface Progress {
   lastError: string | undefined
 }
 
-interface Clocks {
+export interface Clocks {
   readonly wallMs: number
   readonly monotonicMs: number
 }
 
-const clocks: Effect.Effect<Clocks> = Effect.map(
+export const clocks: Effect.Effect<Clocks> = Effect.map(
   Effect.all([Clock.currentTimeMillis, Clock.monotonicTimeNanos]),
   ([wallMs, nanos]) => ({ wallMs, monotonicMs: Number(nanos / 1_000_000n) })
 )
@@ -83,7 +83,8 @@ const raise = Effect.fnUntraced(function*(namespace: NamespaceService, progress:
   if ((yield* suspends(progress)) !== undefined) return
   const { wallMs } = yield* clocks
   const oldestReadable = namespace.sequenceAt(wallMs - retentionMs)
-  if (oldestReadable <= namespace.oldestReadable()) return
+  // Where nothing but housework came since, no commit that could be let go shows anything else: an idle store is quiet.
+  if (oldestReadable <= namespace.oldestReadable() || namespace.oldestReadable() >= namespace.lastChange()) return
   yield* namespace.propose({ _tag: "RaiseHorizon", oldestReadable }).pipe(
     Effect.tap(() => Effect.sync(() => { progress.lastError = undefined })),
     Effect.catch((error) => {

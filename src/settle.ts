@@ -10,6 +10,7 @@ import { hasRoom } from "./block/Block.ts"
 import { Blocks, type BlocksService, type BlockWritten } from "./block/BlockService.ts"
 import { equalBytes, fromHex } from "./base/bytes.ts"
 import { hashBytes } from "./base/hash.ts"
+import { Intents, type IntentsService } from "./intents.ts"
 import type { ChunkRow, CopyPlace } from "./namespace/Model.ts"
 import { Namespace, type NamespaceService, type Refused, Unavailable } from "./namespace/Namespace.ts"
 import { State, type StateService } from "./namespace/State.ts"
@@ -58,6 +59,7 @@ interface Rooms {
   readonly blocks: BlocksService
   readonly entropy: EntropyService
   readonly pins: PinsService
+  readonly intents: IntentsService
   readonly blockBytesTarget: number
   readonly ageMsMax: number
   readonly checkpointRows: number
@@ -80,10 +82,10 @@ interface Progress {
 
 export class Settle extends Context.Service<Settle, SettleService>()("ouroborosdb/Settle") {
   /** Settles in the background until the scope closes; at the end it leaves the rest to the next start. */
-  static readonly layer = (options: SettleOptions = {}): Layer.Layer<Settle, never, Wal | Namespace | State | Blocks | Entropy | Pins> =>
+  static readonly layer = (options: SettleOptions = {}): Layer.Layer<Settle, never, Wal | Namespace | State | Blocks | Entropy | Pins | Intents> =>
     Layer.effect(Settle, Effect.gen(function*() {
       const rooms: Rooms = {
-        wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, entropy: yield* Entropy, pins: yield* Pins,
+        wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, entropy: yield* Entropy, pins: yield* Pins, intents: yield* Intents,
         blockBytesTarget: options.blockBytesTarget ?? blockSizeBytesTarget, ageMsMax: options.ageMsMax ?? settleAgeMsMax,
         checkpointRows: options.checkpointRows ?? overlayRowsMax, state: yield* State, observe: options.observe ?? (() => undefined)
       }
@@ -214,7 +216,8 @@ const sealOldest = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress,
   const written = yield* Effect.mapError(rooms.blocks.write(block, chunks), (error) =>
     new Unavailable({ reason: error._tag === "DiskError" && error.code === "NoSpace" ? "DiskFull" : "BlockFailed", detail: error.message }))
   yield* enter(rooms, progress, "Committing")
-  yield* nameBlock(rooms, whole, written)
+  // Named by several commits, the block must not be dropped between them.
+  yield* Effect.scoped(Effect.andThen(rooms.intents.open, nameBlock(rooms, whole, written)))
   progress.blocksSealed += 1
   return true
 })

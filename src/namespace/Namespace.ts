@@ -66,6 +66,8 @@ export interface NamespaceService {
   readonly propose: (change: Model.Change, walEpoch?: number, author?: string) => Effect.Effect<Committed, Refused | Unavailable>
   readonly head: () => Model.CommitInfo
   readonly oldestReadable: () => Sequence
+  /** The newest commit that was not the store's own housework; at a start, the newest of all. */
+  readonly lastChange: () => Sequence
   /** The sequence that AS OF means; head where absent. */
   readonly resolve: (asOf: Model.AsOf | undefined) => Effect.Effect<Sequence, AsOfRefused>
   /**

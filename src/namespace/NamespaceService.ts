@@ -11,6 +11,7 @@ import type { ApplyContext } from "./ApplyCommit.ts"
 import { FormatError } from "./Canonical.ts"
 import { CommitLog, type CommitLogError, type CommitLogService, type LoggedEntry, type LogPlace } from "./CommitLog.ts"
 import type { Entry } from "./Entry.ts"
+import { isHousework } from "./Housework.ts"
 import { openEntry, sequenceOf } from "./LoggedEntry.ts"
 import type { Answer } from "./Model.ts"
 import { Namespace, type NamespaceService, Unavailable } from "./Namespace.ts"
@@ -40,15 +41,18 @@ const make = Effect.fnUntraced(function*(options: NamespaceOptions) {
   const state = yield* State
   const log = yield* CommitLog
   yield* replay(options, state, log)
+  let lastChange = state.stamp().sequence
   const checkpoints = makeCheckpoints(state, log)
   yield* Effect.forkScoped(watched("checkpoints", checkpoints.loop))
   const applied = (entry: Entry, answer: Answer): void => {
+    if (!isHousework(entry.change)) lastChange = entry.sequence
     options.applied?.(entry, answer)
     checkpoints.poke()
   }
   const pipeline = yield* makePipeline({ ...options, state, log, applied, admit: checkpoints.admit })
   const service: NamespaceService = {
     ...makeReads({ ...options, state, settledAt: pipeline.settledAt }),
+    lastChange: () => lastChange,
     propose: (change, walEpoch, author) => pipeline.propose(change, walEpoch, author ?? options.author),
     checkpoint: (now = false) => Effect.suspend(() => (now || checkpoints.due() ? checkpoints.run : Effect.void))
   }

@@ -11,10 +11,12 @@
 import type { BucketId, Sequence } from "../base/ids.ts"
 import type { VersionPlace } from "./Model.ts"
 import { hiddenAt, inView, type View } from "./QueryView.ts"
-import { afterPrefix, bucketConfigPrefix, bucketNamePrefix, descendingAt, lineageUserOf, lineageUsersPrefix } from "./Rows.ts"
+import {
+  afterPrefix, bucketConfigPrefix, bucketNamePrefix, descendingAt, lineageUserKey, lineageUserOf, lineageUsersPrefix, uploadsPrefix, versionsPrefix
+} from "./Rows.ts"
 import { type BucketConfigRow, bucketConfigRow, bucketNameRow } from "./RowsValue.ts"
 import type { VersionRow } from "./RowsVersion.ts"
-import type { StateReader } from "./State.ts"
+import type { RowKey, StateReader } from "./State.ts"
 
 type Shown = Pick<View, "lineage">
 
@@ -39,6 +41,16 @@ export class Readable {
     const views = [...users].flatMap((user) => this.#viewsThrough(user))
     this.#views.set(source, views)
     return views
+  }
+
+  /** Whether the newest commit shows every row that the bucket lists: it is there, and reads its own rows only. */
+  listsAll(bucket: BucketId): boolean {
+    const prefix = bucketConfigPrefix(bucket)
+    for (const [, value] of this.#reader.scan(prefix, afterPrefix(prefix))) {
+      const config = bucketConfigRow.decode(value)
+      return config.lineage.length === 1 && this.#mappedUntil(bucket, config) === Number.MAX_SAFE_INTEGER
+    }
+    return false
   }
 
   #viewsThrough(bucket: BucketId): ReadonlyArray<Shown> {
@@ -78,3 +90,42 @@ const lineageAt = ({ lineage }: BucketConfigRow, at: Sequence): View["lineage"] 
 export const isPurgeable = (readable: Readable, { source, sequence }: Pick<VersionPlace, "source" | "sequence">, row: VersionRow): boolean =>
   sequence <= readable.horizon
   && readable.viewsOf(source).every((view) => !inView(view, source, sequence) || hiddenAt(view, row) !== undefined)
+
+/**
+ * Configurations and names that a later one has taken the place of by the horizon, oldest first, so that what is left
+ * never says more than before; and all of a bucket that was deleted by then and of which nothing is left.
+ */
+export const supersededRows = (reader: StateReader, bucket: BucketId, horizon: Sequence): ReadonlyArray<RowKey> => {
+  const prefix = bucketConfigPrefix(bucket)
+  const configs = Array.from(reader.scan(prefix, afterPrefix(prefix)))
+  const newest = configs[0]
+  if (newest === undefined) return []
+  const { tenant, name, lineage } = bucketConfigRow.decode(newest[1])
+  const names = bucketNamePrefix(tenant, name)
+  const namings = Array.from(reader.scan(names, afterPrefix(names)))
+  const old = [...supersededBy(horizon, namings.map(([key]) => key)), ...supersededBy(horizon, configs.map(([key]) => key))]
+  const current = namings.find(([key]) => sequenceOf(key) <= horizon)
+  // Nothing is older than it any more, so a name without a bucket says nothing.
+  const ended = current !== undefined && bucketNameRow.decode(current[1]).bucket === undefined ? [current[0]] : []
+  const mapped = namings.some(([key, value]) => bucketNameRow.decode(value).bucket === bucket && !old.includes(key))
+  if (mapped || isUsed(reader, bucket)) return [...old, ...ended]
+  const users = lineage.map(({ source }) => lineageUserKey(source, bucket)).filter((key) => reader.get(key) !== undefined)
+  return [...old, ...ended, ...users, ...configs.map(([key]) => key).filter((key) => !old.includes(key))]
+}
+
+/** Keys of rows, newest first, without the newest at or before the horizon and those after it; oldest first. */
+const supersededBy = (horizon: Sequence, keys: ReadonlyArray<RowKey>): ReadonlyArray<RowKey> => {
+  const current = keys.findIndex((key) => sequenceOf(key) <= horizon)
+  return current < 0 ? [] : keys.slice(current + 1).reverse()
+}
+
+const sequenceOf = (key: RowKey): Sequence => descendingAt(key, key.length - 8)
+
+/** A row of the bucket's own, or another bucket that reads through it. */
+const isUsed = (reader: StateReader, bucket: BucketId): boolean => {
+  const prefixes = [versionsPrefix("version", bucket), versionsPrefix("hidden", bucket), uploadsPrefix(bucket), lineageUsersPrefix(bucket)]
+  return prefixes.some((prefix) => {
+    for (const _ of reader.scan(prefix, afterPrefix(prefix))) return true
+    return false
+  })
+}

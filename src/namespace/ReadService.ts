@@ -26,7 +26,7 @@ export interface Reading extends ApplyContext {
   readonly settledAt: (ms: number) => Effect.Effect<void>
 }
 
-type Reads = Omit<NamespaceService, "propose" | "checkpoint">
+type Reads = Omit<NamespaceService, "propose" | "checkpoint" | "lastChange">
 
 export const makeReads = (options: Reading): Reads => {
   const { state, tenant, vault } = options

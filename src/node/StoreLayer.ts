@@ -11,6 +11,7 @@ import { Expiry, type ExpiryOptions } from "../expiry.ts"
 import { Fetch } from "../fetch.ts"
 import { Get } from "../get.ts"
 import type { IngestSizes } from "../ingest.ts"
+import { Intents } from "../intents.ts"
 import * as NamespaceLayer from "../namespace/NamespaceService.ts"
 import * as StateLayer from "../namespace/StateService.ts"
 import { Pins } from "../pins.ts"
@@ -83,6 +84,7 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(Fetch.layer(keys)),
     Layer.provideMerge(Blocks.layer({ store, vault: keys.vaultId })),
     Layer.provideMerge(Pins.layer),
+    Layer.provideMerge(Intents.layer),
     Layer.provideMerge(namespace),
     Layer.provideMerge(WalCommitLog.layer),
     Layer.provideMerge(state),

@@ -107,6 +107,7 @@ const makeNamespace = (rows: Rows): NamespaceService => {
     }),
     head: () => ({ sequence: head, time: commitTime(rows, head) ?? time }),
     oldestReadable: () => oldestReadable(rows),
+    lastChange: () => head,
     resolve,
     momentOf: (asOf) => Effect.flatMap(resolve(asOf), (sequence) =>
       Effect.map(Clock.currentTimeMillis, (nowMs) => ({
@@ -231,6 +232,7 @@ const makePut = (namespace: NamespaceService, seen = new Set<string>()): typeof 
 })
 
 const get: typeof Get.Service = {
+  hold: Effect.void,
   open: (version, start = 0, end = version.sizeBytes) =>
     Effect.suspend(() => {
       if (version.attributes.userMetadata["damaged"] === "yes") return Effect.fail(new ReadError({ reason: "Damaged", detail: "a chunk fails its hash" }))

@@ -10,6 +10,7 @@ import { Fetch } from "../../src/fetch.ts"
 import { Allowances } from "../../src/allowance.ts"
 import { beginUpload, collect, cutAndName, ingestMeters, type IngestRooms, ingestSizes, journal, lookUp, makeSlots, propose, seal } from "../../src/ingest.ts"
 import { unitsOf } from "../../src/units.ts"
+import { Intents } from "../../src/intents.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { finishManifest } from "../../src/pages.ts"
 import { Pins } from "../../src/pins.ts"
@@ -34,7 +35,7 @@ const ingestRooms = Effect.gen(function*() {
   const sizes = { ...ingestSizes(tiny.settings!.chunks!), ...tiny.sizes }
   const rooms: IngestRooms = {
     sizes, vault: vaultOf(keys), compute: yield* Compute, entropy: yield* Entropy,
-    wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, fetch: yield* Fetch, allowances: yield* Allowances,
+    wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, pins: yield* Pins, intents: yield* Intents, fetch: yield* Fetch, allowances: yield* Allowances,
     ...makeSlots(sizes), meters: ingestMeters(new Meters())
   }
   return rooms

@@ -44,7 +44,8 @@ export interface FoundSource {
 }
 
 /** The version to copy from, once the conditions on it hold. */
-export const findSource = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Return<FoundSource, OperationError> {
+export const findSource = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Return<FoundSource, OperationError, Scope.Scope> {
+  yield* rooms.get.hold
   const source = yield* orFail(parseCopySource(call.request.headers.get("x-amz-copy-source") ?? ""))
   const { sequence: at, ms } = yield* rooms.namespace.momentOf(undefined)
   const version = yield* rooms.namespace.object(source.bucket, source.key, source.versionId, at, ms)

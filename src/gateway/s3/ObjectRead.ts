@@ -141,7 +141,7 @@ const find = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Re
 })
 
 const read = (rooms: Rooms, call: Call, withBody: boolean): Effect.Effect<Reply, OperationError, Scope.Scope> =>
-  Effect.flatMap(find(rooms, call), (found) =>
+  Effect.flatMap(withBody ? Effect.andThen(rooms.get.hold, find(rooms, call)) : find(rooms, call), (found) =>
     Effect.clockWith((clock) => answer(rooms, call, found, withBody, clock.currentTimeMillisUnsafe())))
 
 export const getObject: Operation = (rooms, call) => read(rooms, call, true)
