@@ -62,7 +62,7 @@ const timed = <A>(what: string, act: () => A): A => {
 }
 
 const viewOf = (state: StateService, bucket: string, at = sequence): View => {
-  const view = viewAt(state.reader, defaultTenant, bucket, at, sequence)
+  const view = viewAt(state.reader, defaultTenant, bucket, at, sequence, 1_790_000_000_000 + sequence)
   if (view === undefined) throw new Error(`no bucket ${bucket}`)
   return view
 }

@@ -3,12 +3,16 @@ import fc from "fast-check"
 import { deepStrictEqual, ok } from "node:assert"
 import { describe, it } from "vitest"
 import { partBytesMin } from "../../src/base/limits.ts"
-import type { Answer, Attributes, BucketAt, DiffEntry, DiffPage, ObjectVersion, VersionQuery } from "../../src/namespace/Model.ts"
+import { fromByteString, toHex } from "../../src/base/bytes.ts"
+import type { BucketId } from "../../src/base/ids.ts"
+import type { Answer, Attributes, BucketAt, DiffEntry, DiffPage, ObjectVersion, VersionPlace, VersionQuery } from "../../src/namespace/Model.ts"
 import { bucketsAt } from "../../src/namespace/Query.ts"
 import { diffOf, nothingOf } from "../../src/namespace/QueryDiff.ts"
 import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
 import { listUploads } from "../../src/namespace/QueryUploads.ts"
-import { currentOf, type Found, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
+import { currentOf, type Found, foundOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
+import { afterPrefix, table } from "../../src/namespace/Rows.ts"
+import { decodeVertex } from "../../src/namespace/Vertex.ts"
 import { byBytes, type Condition, ObjectStore, type Outcome, type Target, type Version } from "../../spec/ObjectStore.ts"
 import { attributes, bucketIdOf, contentOf, Machine, tenant, uploadIdOf } from "./store.ts"
 
@@ -35,6 +39,7 @@ type Op =
   | { readonly _tag: "rollback"; readonly bucket: string; readonly back: number }
   | { readonly _tag: "branch"; readonly bucket: string; readonly source: string; readonly back: number }
   | { readonly _tag: "horizon"; readonly back: number }
+  | { readonly _tag: "index" | "purge" | "forget" }
   | { readonly _tag: "create" | "drop"; readonly bucket: string }
   | { readonly _tag: "versioning"; readonly bucket: string; readonly status: "Enabled" | "Suspended" }
   | { readonly _tag: "put"; readonly bucket: string; readonly key: string; readonly text: string; readonly condition: Condition; readonly ttl?: number | undefined }
@@ -144,6 +149,14 @@ class Pair {
         const oldestReadable = Math.max(0, model.head - op.back)
         return [machine.run({ _tag: "RaiseHorizon", oldestReadable }), model.raiseHorizon(oldestReadable)]
       }
+      case "index":
+        return [machine.run({ _tag: "ReindexChunks", chunks: [], done: true }), this.#other()]
+      case "purge":
+        return [machine.run({ _tag: "PurgeVersions", rows: versionPlaces(machine) }), this.#other()]
+      case "forget": {
+        const buckets = Array.from({ length: this.created }, (_, index) => bucketIdOf(index + 1))
+        return [machine.run({ _tag: "DropHistory", before: model.oldestReadable, limit: 1000, buckets }), this.#other()]
+      }
       case "put": {
         const change = { _tag: "PutObject", bucket: op.bucket, key: op.key, attributes: living(op.ttl), content: contentOf(op.text), condition: op.condition } as const
         return [machine.run(change), model.put(op.bucket, op.key, `etag-${op.text}`, op.text, op.condition, op.ttl)]
@@ -180,6 +193,11 @@ class Pair {
       case "complete":
         return this.#complete(op)
     }
+  }
+
+  #other(): Outcome {
+    this.model.other()
+    return { done: true }
   }
 
   readonly #used = new Set<number>()
@@ -311,6 +329,15 @@ class Pair {
   }
 }
 
+/** Every version row that there is: what a collector could propose at most. */
+const versionPlaces = (machine: Machine): ReadonlyArray<VersionPlace> =>
+  (["version", "hidden"] as const).flatMap((rows) =>
+    Array.from(machine.rows.scan(table[rows], afterPrefix(table[rows])), ([rowKey, value]): VersionPlace => {
+      const source = toHex(fromByteString(rowKey.slice(1, 17))) as BucketId
+      const { sequence, ordinal, row } = foundOf(source, rows, rowKey, value)
+      return { source, rows, sequence, ordinal, key: decodeVertex(row.vertex).key }
+    }))
+
 type ReadOp = typeof read extends fc.Arbitrary<infer R> ? Omit<R, "laterMs"> : never
 
 const plain = (answer: Answer): Outcome => {
@@ -360,26 +387,29 @@ describe("namespace against the reference", () => {
     const few = fc.oneof(fc.constantFrom("a"), fc.constantFrom("a", "a/b", "b"))
     const written: fc.Arbitrary<Op> = fc.oneof(
       { weight: 2, arbitrary: fc.record({ _tag: fc.constant("versioning" as const), bucket, status: fc.constantFrom("Enabled" as const, "Suspended" as const) }) },
-      { weight: 5, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket, key: few, text: fc.constantFrom("v1", "v2", "v3"), condition }) },
+      { weight: 5, arbitrary: fc.record({ _tag: fc.constant("put" as const), bucket, key: few, text: fc.constantFrom("v1", "v2", "v3"), condition, ttl }) },
       { weight: 4, arbitrary: fc.record({ _tag: fc.constant("delete" as const), bucket, targets: fc.array(fc.record({ key: few, pick, condition: fc.constant({}) }), { minLength: 1, maxLength: 3 }) }) },
       { weight: 1, arbitrary: fc.record({ _tag: fc.constantFrom("create" as const, "drop" as const), bucket }) },
-      { weight: 4, arbitrary: historical }
+      { weight: 4, arbitrary: historical },
+      { weight: 2, arbitrary: time },
+      { weight: 2, arbitrary: fc.constantFrom<Op>({ _tag: "purge" }, { _tag: "purge" }, { _tag: "forget" }) }
     )
     const diffed = fc.array(fc.tuple(bucket, fc.nat(100), fc.option(bucket, { nil: undefined }), fc.nat(100)), { minLength: 20, maxLength: 20 })
     fc.assert(
       fc.property(fc.array(written, { minLength: 10, maxLength: 50 }), fc.integer({ min: 1, max: 3 }), diffed, (ops, limit, diffs) => {
         const pair = new Pair()
+        pair.step({ _tag: "index" })
         pair.step({ _tag: "create", bucket: "one" })
         for (const each of ops) {
           pair.step(each)
           for (const name of buckets) pair.checkWhole(name, pair.model.head)
         }
         for (const name of buckets) {
-          for (let at = 0; at <= pair.model.head; at += 1) pair.checkWhole(name, at)
+          for (let at = pair.model.oldestReadable; at <= pair.model.head; at += 1) pair.checkWhole(name, at)
           pair.checkPages(name, "/", limit)
         }
         for (const [bucket, back, other, forth] of diffs) {
-          const at = (drawn: number): number => drawn % (pair.model.head + 1)
+          const at = (drawn: number): number => Math.max(pair.model.oldestReadable, drawn % (pair.model.head + 1))
           pair.checkDiff({ bucket, at: at(back) }, { bucket: other ?? bucket, at: at(forth) }, limit === 1 ? "a" : "", limit)
         }
       }),
