@@ -11,10 +11,12 @@ import {
   httpPipelinedMax, httpStallMsMax, retryAfterSeconds
 } from "../base/limits.ts"
 import { release } from "../base/bytes.ts"
+import type { Counter } from "../base/Meters.ts"
 import type { Body } from "../ports/Body.ts"
 import {
   HttpListener, type HttpLimits, type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions, type Passage
 } from "../ports/HttpListener.ts"
+import { Metrics } from "../ports/Metrics.ts"
 import { drain, type RequestBody, requestBody, restIsLarge } from "./HttpBody.ts"
 import { HttpConnections } from "./HttpConnections.ts"
 
@@ -41,6 +43,7 @@ interface Desk {
   readonly connections: HttpConnections
   readonly secure: boolean
   readonly handler: Handler
+  readonly malformed: Counter
 }
 
 const listen = (options: ListenOptions, handler: Handler): Effect.Effect<Listener, ListenError, Scope.Scope> =>
@@ -51,7 +54,8 @@ const listen = (options: ListenOptions, handler: Handler): Effect.Effect<Listene
     const server = makeServer(options, limits)
     if (server instanceof ListenError) return yield* server
     const connections = new HttpConnections(server, secure, limits)
-    serve({ server, limits, connections, secure, handler }, context)
+    const malformed = (yield* Metrics).counter("ouroboros_http_malformed_total", "Connections that were closed for what is no request: malformed, too large, too slow.")
+    serve({ server, limits, connections, secure, handler, malformed }, context)
     yield* Effect.acquireRelease(start(server, options), () => shutDown(server, connections, limits))
     const address = server.address() as AddressInfo
     return {
@@ -154,7 +158,10 @@ const serve = (desk: Desk, context: Context.Context<never>): void => {
   }
   server.on("request", inTurn(false))
   server.on("checkContinue", inTurn(true))
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuse(connections, error, socket))
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (error.code !== "ECONNRESET") desk.malformed.add()
+    refuse(connections, error, socket)
+  })
   // Such as no file descriptor left for a connection: the listener goes on.
   server.on("error", (error) => void fork(Effect.logWarning(`accepting a connection: ${error.message}`)))
 }

@@ -4,6 +4,7 @@
  * schedule, never by a request.
  */
 import { Clock, Effect, type Scope } from "effect"
+import { Allowances, type AllowancesService } from "../allowance.ts"
 import { degraded, failed, type Finding, type HealthBoard, sound } from "../base/HealthBoard.ts"
 import { healthProbeLateMs, healthProbeMs, overlayRowsStop, walQueueBytesMax, walReserveBytes } from "../base/limits.ts"
 import type { Meters } from "../base/Meters.ts"
@@ -75,14 +76,15 @@ const spaceFinding = (freeBytes: number | undefined): Finding => {
 }
 
 /** Posted once the rooms are up. */
-export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal | State | Settle | Retention> =>
+export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal | State | Settle | Retention | Allowances> =>
   Effect.gen(function* () {
     const wal = yield* Wal
     const state = yield* State
     const settle = yield* Settle
     const retention = yield* Retention
     board.check("journal", () => journalFinding(wal))
-    board.check("queues", () => queueFinding(wal, state))
+    const allowances = yield* Allowances
+    board.check("queues", () => queueFinding(wal, state, allowances))
     board.check("sealing", () => settleFinding(settle))
     board.check("history", () => historyFinding(retention))
   })
@@ -93,10 +95,13 @@ const journalFinding = (wal: WalInterface): Finding => {
   return phase === "Failed" ? failed(`takes no writes: ${failure ?? "unknown"}; restart the node`) : sound(`takes writes (${phase})`)
 }
 
-const queueFinding = (wal: WalInterface, state: StateService): Finding => {
+const queueFinding = (wal: WalInterface, state: StateService, allowances: AllowancesService): Finding => {
   const { queuedBytes } = wal.status()
   const { rows } = state.overlay()
-  const detail = `${mebibytes(queuedBytes)} of ${mebibytes(walQueueBytesMax)} wait for the journal, ${rows} of ${overlayRowsStop} rows for a checkpoint`
+  const requests = allowances.requests.status()
+  const detail = `${requests.used} of ${requests.total} requests are under way, ${requests.waiting} wait; ` +
+    `${mebibytes(queuedBytes)} of ${mebibytes(walQueueBytesMax)} wait for the journal, ${rows} of ${overlayRowsStop} rows for a checkpoint`
+  if (requests.waiting > 0) return degraded(`${detail}: requests wait`)
   return queuedBytes >= walQueueBytesMax || rows >= overlayRowsStop ? degraded(`${detail}: writes wait`) : sound(detail)
 }
 

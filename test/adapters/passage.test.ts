@@ -10,19 +10,22 @@ const pause = Effect.promise(() => new Promise<void>((resolve) => { setTimeout(r
 /** A listener that answers so, and the passages of the requests that have ended. */
 const following = (answer: (request: HttpRequest) => Effect.Effect<HttpResponse>) =>
   Effect.gen(function* () {
+    const begun: Array<Passage> = []
     const ended: Array<Passage> = []
     const { port } = yield* listen((request) => Effect.suspend(() => {
+      begun.push(request.passage!)
       request.passage!.follower = { annotations: {}, ended: (passage) => void ended.push({ ...passage }) }
       return answer(request)
     }))
-    return { port, ended }
+    return { port, begun, ended }
   })
 
 it.effect("waiting for a client that sends slowly is the client's time", () =>
   Effect.scoped(Effect.gen(function* () {
-    const { port, ended } = yield* following((request) => Effect.as(Effect.orDie(readAll(request.body)), ok("done")))
+    const { port, begun, ended } = yield* following((request) => Effect.as(Effect.orDie(readAll(request.body)), ok("done")))
     const wire = yield* open(port)
     yield* send(wire.socket, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc")
+    yield* until(() => begun[0]?.receivedBytes === 3)
     yield* pause
     yield* send(wire.socket, "def")
     yield* until(() => ended.length === 1)
@@ -39,8 +42,7 @@ it.effect("making the answer's bytes is our time", () =>
       Effect.succeed({ status: 200, headers: [], body: { sizeBytes: 6, next: Effect.andThen(pause, Effect.sync(() => parts.shift())) } }))
     const wire = yield* open(port)
     yield* send(wire.socket, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-    yield* until(() => ended.length === 1)
-    assert.isTrue(wire.text.endsWith("onetwo"))
+    yield* until(() => wire.text.endsWith("onetwo") && ended.length === 1)
     assert.deepInclude(ended[0]!, { sentBytes: 6, isWhole: true, waitedMs: 0 })
     assert.isAtLeast(ended[0]!.workedMs, 2 * (pauseMs - 5))
   })))
