@@ -162,18 +162,25 @@ export const currentOf = (reader: StateReader, view: View, key: string): Found |
 
 /** The newest visible version of a key, expired or not: what a new one is written over. */
 export const newestOf = (reader: StateReader, view: View, key: string): Found | undefined => {
-  const only = view.sources.length === 1 ? view.sources[0] : undefined
-  if (only !== undefined) {
-    // The common case at the cost of a point read: the newest row of the only table is the one.
-    const { bucket, rows } = only
-    const prefix = versionsPrefix(rows, bucket) + escapeText(key)
-    const row = reader.first(prefix + versionTail(view.at, ordinalMax), prefix + pastName)
-    if (row === undefined) return undefined
-    const found = foundOf(bucket, rows, row[0], row[1])
-    if (isVisible(view, found)) return found
-  }
+  // The common case at the cost of a point read a table: the newest row of all is the one.
+  const newest = newestRowOf(reader, view, key)
+  if (newest === undefined || isVisible(view, newest)) return newest
   for (const found of versionsOf(reader, view, key)) if (hiddenAt(view, found.row) === undefined) return found
   return undefined
+}
+
+/** The newest row of a key up to the view's commit, in the view or not. */
+const newestRowOf = (reader: StateReader, view: View, key: string): Found | undefined => {
+  const escaped = escapeText(key)
+  const tail = versionTail(view.at, ordinalMax)
+  let newest: Found | undefined
+  for (const { bucket, rows } of view.sources) {
+    const prefix = versionsPrefix(rows, bucket) + escaped
+    const row = reader.first(prefix + tail, prefix + pastName)
+    const found = row === undefined ? undefined : foundOf(bucket, rows, row[0], row[1])
+    if (found !== undefined && (newest === undefined || newer(found, newest))) newest = found
+  }
+  return newest
 }
 
 /** The visible version that an id ("null" or 20 hex digits) names; one that has expired answers to none. */
