@@ -294,6 +294,15 @@ export interface DiffPage {
   readonly next?: string
 }
 
+/** How a bucket came to what it shows, besides what was written in it. */
+export type LineageEvent =
+  & { readonly sequence: Sequence; readonly time?: HybridTime }
+  & (
+    | { readonly _tag: "Branch"; readonly source: string; readonly at: Sequence }
+    /** To a commit that shows the same as the one that was asked for; absent where it is not known any more. */
+    | { readonly _tag: "Rollback"; readonly to?: Sequence }
+  )
+
 /** A bucket at a commit. */
 export interface BucketAt {
   readonly bucket: string

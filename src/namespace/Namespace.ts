@@ -87,6 +87,8 @@ export interface NamespaceService {
   readonly history: (bucket: string, query: Model.VersionQuery, at: Sequence) => Read<Model.VersionPage>
   /** What changed between two commits of a bucket, or between two buckets, by key. A bucket that is not there at one of them shows nothing. */
   readonly diff: (from: Model.BucketAt, to: Model.BucketAt, query: Model.DiffQuery) => Read<Model.DiffPage>
+  /** The branch that the bucket began as and its rollbacks, oldest first. */
+  readonly lineage: (bucket: string, at: Sequence) => Read<ReadonlyArray<Model.LineageEvent>>
   /** The versions written over this one, oldest first: what follows it in the graph of versions. */
   readonly children: (bucket: string, parent: VertexHash, at: Sequence) => Read<ReadonlyArray<Model.ChildVersion>>
   readonly upload: (bucket: string, key: string, upload: UploadId) => Read<Model.UploadInfo>

@@ -13,6 +13,7 @@ import type { AsOf, BucketAt, DiffPage, DiffQuery, ObjectVersion, Refusal } from
 import { AsOfRefused, type NamespaceService, Refused } from "./Namespace.ts"
 import { blockOf, bucketInfo, bucketsAt, childrenOf, chunksOf, commitTime, expiringSince, journaledBytes, journaledChunks, oldestReadable, sequenceAt } from "./Query.ts"
 import { diffOf, nothingOf } from "./QueryDiff.ts"
+import { lineageEvents } from "./QueryLineage.ts"
 import { listObjects, listVersions, objectVersion } from "./QueryList.ts"
 import { endedUploads, listParts, listUploads, uploadOf } from "./QueryUploads.ts"
 import { currentOf, type Found, newestOf, versionOf, type View, viewAt } from "./QueryView.ts"
@@ -142,10 +143,11 @@ const timeText = (ms: number): string => (Math.abs(ms) <= 8.64e15 ? DateTime.for
 
 const readsOfBuckets = (
   options: Reading, look: Look
-): Pick<Reads, "bucket" | "object" | "children" | "listObjects" | "listVersions" | "history" | "diff"> => {
+): Pick<Reads, "bucket" | "object" | "children" | "listObjects" | "listVersions" | "history" | "diff" | "lineage"> => {
   const { reader } = options.state
   const { inBucket } = look
   return {
+    lineage: (bucket, at) => inBucket(bucket, at, undefined, (view) => Effect.succeed(lineageEvents(reader, view))),
     diff: (from, to, query) => Effect.clockWith((clock) => diff(options, look, from, to, query, clock.currentTimeMillisUnsafe())),
     bucket: (name, at) => inBucket(name, at, undefined, (view) => Effect.succeed(bucketInfo(view))),
     object: (bucket, key, versionId, at, atMs) =>

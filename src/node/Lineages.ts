@@ -22,6 +22,10 @@ export const lineageControl = (within: Within): LineageControl => ({
     const id = idOf<BucketId>((yield* Entropy).bytes(idBytes))
     return { to: from, committed: yield* namespace.propose({ _tag: "Branch", bucket, source, id, owner: author, from }, undefined, author) }
   })),
+  lineage: (bucket, asOf) => within(Effect.gen(function* () {
+    const namespace = yield* Namespace
+    return yield* namespace.lineage(bucket, yield* namespace.resolve(asOf))
+  })),
   diff: (from, to, query) => within(Effect.gen(function* () {
     const namespace = yield* Namespace
     const before = { bucket: from.bucket, at: yield* namespace.resolve(from.asOf) }

@@ -65,6 +65,8 @@ describe("rollback, branch, diff", () => {
     expect((await ouroboros(...undo!.split(" "))).code).toBe(0)
     expect(await content("photos")).toEqual(late)
     expect((await ouroboros("cat", "s3://photos/gone", "--as-of", String(then))).out).toBe("1")
+    const log = (await ouroboros("log", "s3://photos")).out.split("\n")
+    expect(log.slice(0, 2)).toEqual([expect.stringMatching(/ rollback +to what commit \d+ shows$/), expect.stringMatching(/ rollback +to what/)])
     const refused = await ouroboros("rollback", "photos", "--to", "0")
     expect([refused.code, refused.error]).toEqual([6, expect.stringContaining("was made after that commit")])
     expect((await ouroboros("rollback", "photos", "--to", "99999")).error).toContain("AsOfInFuture")

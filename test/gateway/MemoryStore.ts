@@ -15,6 +15,7 @@ import type { AsOf, ChunkArrival, Content, ManifestEntry, ObjectVersion, PartInf
 import { AsOfRefused, type Committed, Namespace, type NamespaceService, Refused } from "../../src/namespace/Namespace.ts"
 import { bucketInfo, bucketsAt, childrenOf, commitTime, oldestReadable, sequenceAt } from "../../src/namespace/Query.ts"
 import { diffOf } from "../../src/namespace/QueryDiff.ts"
+import { lineageEvents } from "../../src/namespace/QueryLineage.ts"
 import { listObjects, listVersions, objectVersion } from "../../src/namespace/QueryList.ts"
 import { listParts, listUploads, uploadOf } from "../../src/namespace/QueryUploads.ts"
 import { currentOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
@@ -116,6 +117,7 @@ const makeNamespace = (rows: Rows): NamespaceService => {
     expiringSince: () => undefined,
     buckets: (at) => Effect.sync(() => bucketsAt(rows, defaultTenant, at)),
     bucket: (name, at) => seen(name, at, bucketInfo),
+    lineage: (bucket, at) => seen(bucket, at, (view) => lineageEvents(rows, view)),
     diff: (from, to, query) => seen(from.bucket, from.at, (before) => {
       const after = viewAt(rows, defaultTenant, to.bucket, to.at, head, timeOf(to.at))
       return after === undefined ? undefined : diffOf(rows, before, after, query)

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest"
 import type { Sequence } from "../../src/base/ids.ts"
 import { lineageIntervalsMax, versionHidesMax } from "../../src/base/limits.ts"
 import type { Answer, Change } from "../../src/namespace/Model.ts"
+import { lineageEvents } from "../../src/namespace/QueryLineage.ts"
 import { listVersions } from "../../src/namespace/QueryList.ts"
 import { uploadOf } from "../../src/namespace/QueryUploads.ts"
 import { bucketConfigAt, bucketIdAt, viewAt } from "../../src/namespace/QueryView.ts"
@@ -91,6 +92,24 @@ describe("namespace history", () => {
     expect(lineageOf(machine, "b")).toEqual(whole)
     expect(machine.rows.get(lastChangeKey(bucketIdOf(1)))).toBeUndefined()
     expect(listed(machine, "b")).toEqual(["k:etag-2"])
+  })
+
+  it("namespace: a bucket's lineage tells its branch and its rollbacks, undone ones too", () => {
+    const machine = started(put("b", "k", "1"), put("b", "k", "2"))
+    machine.run(branch("c", "b", 2, 2))
+    const told = (bucket: string) => {
+      const view = viewAt(machine.rows, tenant, bucket, machine.sequence, machine.sequence, 0)
+      return view === undefined ? [] : lineageEvents(machine.rows, view).map((event) => (event._tag === "Branch"
+        ? [event.sequence, `branch of ${event.source} at ${event.at}`] : [event.sequence, `rollback to ${event.to}`]))
+    }
+    machine.run(put("c", "k", "3"))
+    machine.run(rollback("c", 4))
+    machine.run(versioning("c", "Enabled"))
+    machine.run(rollback("c", 5))
+    expect(told("c")).toEqual([[4, "branch of b at 2"], [6, "rollback to 4"], [8, "rollback to 5"]])
+    machine.run(rollback("b", 2))
+    machine.run(rollback("b", 8))
+    expect(told("b")).toEqual([[9, "rollback to 2"], [10, "rollback to 8"]])
   })
 
   it("namespace: rollback and branch write a handful of rows and touch no version, whatever the bucket holds", () => {

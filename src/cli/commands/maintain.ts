@@ -3,6 +3,7 @@
  */
 import { Console, Effect, Option, Redacted, Stdio } from "effect"
 import { Argument, Command, Flag, Prompt } from "effect/cli"
+import type { LineageEventJson, LineageJson } from "../../gateway/admin/LineageRoutes.ts"
 import type { HistoryPageJson, VersionJson } from "../../gateway/admin/HistoryJson.ts"
 import { fromUtf8 } from "../../base/bytes.ts"
 import { HttpClientError } from "../../ports/HttpClient.ts"
@@ -64,6 +65,31 @@ const versionRow = (version: VersionJson): ReadonlyArray<string> => [
   printable(version.key)
 ]
 
+const eventRow = ({ sequence, time, event, source, from, to }: LineageEventJson): ReadonlyArray<string> => [
+  String(sequence), time ?? "", event,
+  event === "branch" ? `of ${source ?? "?"} at commit ${from ?? "?"}` : to === undefined ? "" : `to what commit ${to} shows`
+]
+
+/** Of a bucket, its branch and rollbacks first. Answers how many versions there were. */
+const showLog = Effect.fnUntraced(function* (call: AdminCall, json: boolean, remote: Remote, asOf: string | undefined) {
+  const show = <A>(values: ReadonlyArray<A>, row: (value: A) => ReadonlyArray<string>) =>
+    Effect.forEach(json ? values.map((value) => JSON.stringify(value)) : formatTable(values.map(row)), (line) => Console.log(line), { discard: true })
+  if (remote.key === "") {
+    const point = asOf === undefined ? "" : `&as-of=${percentEncode(asOf)}`
+    const { events } = (yield* call("GET", `/v1/lineage?bucket=${percentEncode(remote.bucket)}${point}`)) as LineageJson
+    yield* show(events, eventRow)
+  }
+  let next: HistoryPageJson["next"] = undefined
+  let count = 0
+  do {
+    const page = (yield* call("GET", historyTarget(remote, asOf, next))) as HistoryPageJson
+    yield* show(page.versions, versionRow)
+    next = page.next
+    count += page.versions.length
+  } while (next !== undefined)
+  return count
+})
+
 const logCommand = Command.make("log", {
   ...connectionFlags,
   asOf: asOfFlag,
@@ -71,15 +97,7 @@ const logCommand = Command.make("log", {
 }, Effect.fnUntraced(function* (flags) {
   const remote = yield* remoteOf(flags.target)
   const asOf = yield* asOfOf(flags.asOf)
-  let next: HistoryPageJson["next"] = undefined
-  let count = 0
-  do {
-    const page = (yield* ask(flags, "GET", historyTarget(remote, asOf, next))) as HistoryPageJson
-    if (flags.json) for (const version of page.versions) yield* Console.log(JSON.stringify(version))
-    else for (const line of formatTable(page.versions.map(versionRow))) yield* Console.log(line)
-    next = page.next
-    count += page.versions.length
-  } while (next !== undefined)
+  const count = yield* asking(flags, (call) => showLog(call, flags.json, remote, asOf))
   if (count === 0 && remote.key !== "") {
     return yield* new ServerRefused({ status: 404, code: "NoSuchKey", detail: "no version of it was ever written, or none is kept", what: flags.target })
   }

@@ -15,7 +15,7 @@ import type { Body } from "../../ports/Body.ts"
 import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
 import type { Exchange, RequestBook } from "../RequestBook.ts"
 import { historyJson, parseAsOf } from "./HistoryJson.ts"
-import { branchTold, diffTold, type LineageControl, rollbackTold, type Told } from "./LineageRoutes.ts"
+import { branchTold, diffTold, type LineageControl, lineageTold, rollbackTold, type Told } from "./LineageRoutes.ts"
 import { type RunVerify, verifyBody } from "./VerifyStream.ts"
 import type { AsOf } from "../../namespace/Model.ts"
 
@@ -179,6 +179,8 @@ const route = (request: HttpRequest, path: string, query: URLSearchParams, contr
       return posted(request, (body) => rollbackTold(body, control))
     case "POST /v1/branch":
       return posted(request, (body) => branchTold(body, control))
+    case "GET /v1/lineage":
+      return Effect.map(lineageTold(query, control), jsonOf)
     case "GET /v1/diff":
       return Effect.map(diffTold(query, control), jsonOf)
     case "POST /v1/key/export":

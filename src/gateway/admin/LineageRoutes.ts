@@ -5,8 +5,8 @@
 import { DateTime, Effect } from "effect"
 import type { Sequence } from "../../base/ids.ts"
 import { diffPageMax } from "../../base/limits.ts"
-import { millisOf } from "../../base/time.ts"
-import type { AsOf, BucketAt, DiffEntry, DiffPage, DiffQuery, ObjectVersion } from "../../namespace/Model.ts"
+import { type HybridTime, millisOf } from "../../base/time.ts"
+import type { AsOf, BucketAt, DiffEntry, DiffPage, DiffQuery, LineageEvent, ObjectVersion } from "../../namespace/Model.ts"
 import type { AsOfRefused, Committed, Refused, Unavailable } from "../../namespace/Namespace.ts"
 import { isBucketName } from "../s3/Buckets.ts"
 import { parseAsOf } from "./HistoryJson.ts"
@@ -34,6 +34,7 @@ export interface BucketAsOf {
 export interface LineageControl {
   readonly rollback: (bucket: string, to: AsOf) => Effect.Effect<WentBack, Failure>
   readonly branch: (source: string, bucket: string, asOf: AsOf | undefined) => Effect.Effect<WentBack, Failure>
+  readonly lineage: (bucket: string, asOf: AsOf | undefined) => Effect.Effect<ReadonlyArray<LineageEvent>, Failure>
   readonly diff: (from: BucketAsOf, to: BucketAsOf, query: DiffQuery) => Effect.Effect<DiffOf, Failure>
 }
 
@@ -85,6 +86,20 @@ export interface DiffPageJson {
   readonly next?: string
 }
 
+export interface LineageEventJson {
+  readonly sequence: number
+  readonly time?: string
+  readonly event: "branch" | "rollback"
+  /** Of a branch: the bucket that it was made of, and at which commit. */
+  readonly source?: string
+  readonly from?: number
+  readonly to?: number
+}
+
+export interface LineageJson {
+  readonly events: ReadonlyArray<LineageEventJson>
+}
+
 const told = (status: number, value: unknown): Effect.Effect<Told> => Effect.succeed({ status, value })
 
 const points = "a commit sequence (1234) or an ISO 8601 time"
@@ -130,6 +145,21 @@ export const diffTold = (query: URLSearchParams, control: LineageControl): Effec
   }))
 }
 
+/** GET /v1/lineage?bucket=B[&as-of=POINT]: the branch that it began as, and its rollbacks. */
+export const lineageTold = (query: URLSearchParams, control: LineageControl): Effect.Effect<Told> => {
+  const asOf = parseAsOf(query.get("as-of"))
+  if (asOf === "Malformed") return told(400, { error: `as-of is ${points}` })
+  return answered(control.lineage(query.get("bucket") ?? "", asOf), (events): LineageJson => ({ events: events.map(eventJson) }))
+}
+
+const eventJson = (event: LineageEvent): LineageEventJson => {
+  const { sequence, time } = event
+  const when = { sequence, ...(time === undefined ? {} : { time: isoOf(time) }) }
+  return event._tag === "Branch"
+    ? { ...when, event: "branch", source: event.source, from: event.at }
+    : { ...when, event: "rollback", ...(event.to === undefined ? {} : { to: event.to }) }
+}
+
 const fieldsOf = (body: unknown): Readonly<Record<string, string | undefined>> =>
   Object.fromEntries(Object.entries(typeof body === "object" && body !== null ? body : {}).flatMap(([name, value]) =>
     (typeof value === "string" || typeof value === "number" ? [[name, String(value)]] : [])))
@@ -161,7 +191,9 @@ const refusedTold = (error: Failure): Told => {
 }
 
 const versionJson = ({ versionId, sequence, time, sizeBytes, etag }: ObjectVersion): DiffVersionJson =>
-  ({ versionId, sequence, time: DateTime.formatIso(DateTime.makeUnsafe(millisOf(time))), sizeBytes, etag })
+  ({ versionId, sequence, time: isoOf(time), sizeBytes, etag })
+
+const isoOf = (time: HybridTime): string => DateTime.formatIso(DateTime.makeUnsafe(millisOf(time)))
 
 const entryJson = (entry: DiffEntry): DiffEntryJson => {
   switch (entry._tag) {
