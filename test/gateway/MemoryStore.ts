@@ -3,7 +3,7 @@
  * rows in a sorted array, object bytes whole in their manifests. It sits where journal, chunks and blocks would.
  */
 import { Clock, Effect, Layer } from "effect"
-import { Allowances } from "../../src/allowance.ts"
+import { Allowances, type AllowanceSizes } from "../../src/allowance.ts"
 import { concatBytes, fromHex } from "../../src/base/bytes.ts"
 import { hashOf, hashBytes } from "../../src/base/hash.ts"
 import { type ChunkId, defaultTenant, type VaultId, type VertexHash } from "../../src/base/ids.ts"
@@ -263,14 +263,14 @@ export const countingEntropy = (): typeof Entropy.Service => {
   }
 }
 
-export const memoryStore = (): Layer.Layer<Namespace | Put | Get | Entropy | Allowances> => {
+export const memoryStore = (sizes: Partial<AllowanceSizes> = {}): Layer.Layer<Namespace | Put | Get | Entropy | Allowances> => {
   const namespace = makeNamespace(new Rows())
   return Layer.mergeAll(
     Layer.succeed(Namespace, namespace),
     Layer.succeed(Put, makePut(namespace)),
     Layer.succeed(Get, get),
     Layer.succeed(Entropy, countingEntropy()),
-    Allowances.layer()
+    Allowances.layer(sizes)
   )
 }
 

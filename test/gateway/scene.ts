@@ -1,5 +1,6 @@
 /** scene: a handler over a memory store with a clock that the test sets. It sits under every test of the gateway. */
 import { Clock, Effect } from "effect"
+import type { AllowanceSizes } from "../../src/allowance.ts"
 import { makeS3Handler, type S3Handler, type S3Options } from "../../src/gateway/s3/S3Handler.ts"
 import type { Body } from "../../src/ports/Body.ts"
 import type { HttpRequest } from "../../src/ports/HttpListener.ts"
@@ -41,7 +42,7 @@ const clockOf = (scene: { readonly nowMs: number }): Clock.Clock => ({
   sleep: () => Effect.void
 })
 
-export const makeScene = async (options: Partial<S3Options> = {}): Promise<Scene> => {
+export const makeScene = async (options: Partial<S3Options> = {}, sizes: Partial<AllowanceSizes> = {}): Promise<Scene> => {
   const time = { nowMs: startMs }
   const clock = clockOf(time)
   const handler = await Effect.runPromise(makeS3Handler({
@@ -49,7 +50,7 @@ export const makeScene = async (options: Partial<S3Options> = {}): Promise<Scene
     md5EtagBytesMax: 1024,
     credentials: (key) => key === accessKey ? { secretKey, principal: "root" } : undefined,
     ...options
-  }).pipe(Effect.provide(memoryStore())))
+  }).pipe(Effect.provide(memoryStore(sizes))))
   const send = async (request: HttpRequest): Promise<Answer> => {
     const [response, bytes] = await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
       const answer = yield* Effect.provideService(handler(request), Clock.Clock, clock)

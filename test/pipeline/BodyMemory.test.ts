@@ -8,6 +8,7 @@ import type { ChunkId } from "../../src/base/ids.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { Fetch, type FetchService } from "../../src/fetch.ts"
 import { Get } from "../../src/get.ts"
+import { Intents } from "../../src/intents.ts"
 import type { ObjectVersion } from "../../src/namespace/Model.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { Pins } from "../../src/pins.ts"
@@ -27,6 +28,7 @@ const memoryFetch = (given: { bytes: number }, delay: Effect.Effect<void> = Effe
     return new Uint8Array(chunkBytes).fill(Number(id))
   }))),
   isDamaged: () => false,
+  noteDamaged: () => undefined,
   healed: () => undefined
 })
 
@@ -36,7 +38,10 @@ const objectOf = (chunks: number): ObjectVersion => ({
 } as unknown as ObjectVersion)
 
 const services = (fetch: FetchService, sizes: Partial<AllowanceSizes>) =>
-  Layer.build(Get.layer.pipe(Layer.provide(Layer.succeed(Fetch, fetch)), Layer.provideMerge(Allowances.layer(sizes))))
+  Layer.build(Get.layer.pipe(
+    Layer.provide(Layer.merge(Layer.succeed(Fetch, fetch), Layer.succeed(Intents, { open: Effect.void, oldest: () => undefined, count: () => 0 }))),
+    Layer.provideMerge(Allowances.layer(sizes))
+  ))
 
 const settled = Effect.gen(function*() {
   for (let turn = 0; turn < 30; turn += 1) yield* Effect.yieldNow
@@ -89,7 +94,7 @@ describe("memory for reads", () => {
       const exit = yield* Fiber.await(next)
       assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("overloaded: bytes of memory for downloads"))
       // Those who have begun go on to their end, one after another.
-      for (const body of held) expect((yield* readAll(body)).length).toBe(2 * chunkBytes)
+      for (const body of held) assert.strictEqual((yield* readAll(body)).length, 2 * chunkBytes)
     })))
 
   it.effect("get: a reader that goes away stops the reading ahead, and its memory is the next one's", () =>
@@ -152,6 +157,7 @@ describe("clients that go away", () => {
         expect(yield* unnamed).toEqual([])
         expect(bodies.status()).toMatchObject({ used: 0, waiting: 0 })
         expect((yield* Pins).oldest()).toBeUndefined()
+        expect((yield* Intents).count()).toBe(0)
       }
       // The store is as good as before.
       const bytes = random.bytes(50_000)
