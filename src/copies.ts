@@ -125,6 +125,7 @@ const lookUp = Effect.fnUntraced(function*(
   const { blocks, doubtful, found, namespace } = verifying
   if (!directories.has(place.block)) {
     if (directories.size >= verifyDirectoriesMax) directories.clear()
+    // A block without a directory holds none of its chunks: that is the finding, below.
     directories.set(place.block, yield* Effect.catch(blocks.directory(place.block), () => Effect.succeed(undefined)))
   }
   const directory = directories.get(place.block)

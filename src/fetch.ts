@@ -177,6 +177,7 @@ const readJournal = Effect.fnUntraced(function*(wal: WalInterface, attempts: Rea
     return { segment, offset, length: lengthBytes }
   })
   if (positions.length === 0) return []
+  // What failed is read again below, and named there.
   const all = yield* Effect.catch(wal.readMany(positions), () => Effect.succeed(undefined))
   if (all !== undefined) return all.map((bytes, index): Sealed => [attempts[index]!, bytes])
   const sealed: Array<Sealed> = []

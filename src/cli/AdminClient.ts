@@ -35,6 +35,7 @@ const readText = Effect.fnUntraced(function* (body: Body) {
 
 const parse = (text: string): Effect.Effect<unknown> =>
   Effect.try({ try: (): unknown => JSON.parse(text), catch: () => "not JSON" as const }).pipe(
+    // What is no JSON is the error itself, as text.
     Effect.catch(() => Effect.succeed({ error: text.slice(0, 200) }))
   )
 

@@ -165,6 +165,22 @@ export const checkRegistryHosts: Check = (source) => [
   ...(source.path.endsWith("package-lock.json") ? found(source, /"resolved": "http[^"]*"/g, "a registry's host") : [])
 ]
 
+/** What catches without looking at what it caught. */
+const DROPS_ERROR = /\bcatch\s*\{|\.catch\(\(\) =>|\bEffect\.catch(Cause)?\([^\n]*, \(\) =>|\bEffect\.(ignore|ignoreCause|option|orElseSucceed)\b/g
+const LINES_OF_A_REASON = 3
+
+/** No catch is silent: one that drops its error says what it drops and why, in a comment on it or just above. */
+export const checkSilentCatches: Check = ({ path, text }) => {
+  if (!isCode(path) || areaOf(path) !== "src") return []
+  const code = codeOnly(text)
+  const lines = text.split("\n")
+  return [...code.matchAll(DROPS_ERROR)].flatMap((match) => {
+    const line = lineOf(code, match.index)
+    const near = lines.slice(Math.max(0, line - 1 - LINES_OF_A_REASON), line + 1)
+    return near.some((one) => /\/\/|^\s*(\/\*\*|\*)/.test(one)) ? [] : [`${path}:${line}: ${match[0].trim()} drops an error and does not say why`]
+  })
+}
+
 /** A test that is left out proves nothing. */
 export const checkLeftOutTests: Check = (source) => {
   if (!/\.(test|spec)\.ts$/.test(source.path)) return []

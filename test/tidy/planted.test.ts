@@ -124,6 +124,15 @@ describe("tidy, planted", () => {
     refused(checks.checkRegistryHosts, ".npmrc", `registry=https://registry.${"npm" + "js"}.org/`)
   })
 
+  it("a catch that drops its error without a word", () => {
+    const path = "src/wal/WalService.ts"
+    for (const code of ["try {\n  f()\n} catch {\n  g()\n}", "x.pipe(Effect.catch(() => Effect.void))", "Effect.catch(f(1, 2), () => y)", "x.pipe(Effect.ignore)"]) {
+      refused(checks.checkSilentCatches, path, `a()\nb()\nc()\n${code}\n`)
+      allowed(checks.checkSilentCatches, path, `// Gone already.\n${code}\n`)
+    }
+    allowed(checks.checkSilentCatches, path, "x.pipe(Effect.catch((error) => Effect.logWarning(error.message)))")
+  })
+
   it("a test left out", () => {
     const path = "test/wal/Wal.test.ts"
     for (const word of ["only", "skip", "todo"]) {

@@ -39,6 +39,10 @@ describe("tidy", () => {
     expect(complaintsOf(checks.checkUnfinished)).toEqual([])
   })
 
+  it("no catch is silent", () => {
+    expect(complaintsOf(checks.checkSilentCatches)).toEqual([])
+  })
+
   it("no test is left out", () => {
     expect(complaintsOf(checks.checkLeftOutTests)).toEqual([])
   })
