@@ -7,7 +7,7 @@
  *   2. nobody passes another of the same queue; who is urgent (its answer has begun) goes before who is not;
  *   3. what a share holds, or waits for, ends with the share, whenever and however that ends.
  */
-import { Clock, Context, Data, Effect, Layer, type Scope } from "effect"
+import { Clock, Context, Data, Effect, Layer, Scope } from "effect"
 import { assert } from "./base/assert.ts"
 import {
   bodyBytesInFlightMax, memoryBegunStallMsMax, memoryStallMsMax, memoryWaitersMax, memoryWaitMsMax, overloadLogMs, readBytesInFlightMax, requestsMax,
@@ -200,9 +200,12 @@ export class Share {
   }
 }
 
-/** A share that ends with the scope; it holds nothing yet. */
+/** A share that ends with the scope; it holds nothing yet, so there is nothing to lose before the scope knows of it. */
 export const shareOf = (allowance: Allowance): Effect.Effect<Share, never, Scope.Scope> =>
-  Effect.acquireRelease(Effect.sync(() => new Share(allowance)), (share) => Effect.sync(() => share.end()))
+  Effect.flatMap(Effect.scope, (scope) => {
+    const share = new Share(allowance)
+    return Effect.as(Scope.addFinalizer(scope, Effect.sync(() => share.end())), share)
+  })
 
 export interface AllowanceSizes {
   readonly requestsMax: number

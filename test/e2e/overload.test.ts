@@ -1,6 +1,7 @@
 /** Too much at once, at the real server with tiny limits: SlowDown with Retry-After, the admin address at ease, and full recovery. */
 import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3"
 import { createHash, randomBytes } from "node:crypto"
+import { existsSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { askAdmin, type Server, startServer } from "./server.ts"
@@ -105,5 +106,27 @@ describe("overload", () => {
     expect((await call(server, { method: "GET", bucket: "busy", key: "half" })).status).toBe(404)
     const whole = await call(server, { method: "GET", bucket: "busy", key: "large" })
     expect([whole.status, sha256(whole.body)]).toEqual([200, sha256(large)])
+  }, 60_000)
+
+  it("few file descriptors: fewer connections are taken, which is said, and a flood of them stops nothing", async () => {
+    // Above what the store keeps for itself there is room for 68 connections.
+    const few = await startServer({ wrapper: ["bash", "-c", "ulimit -n 900 && exec \"$0\" \"$@\""] })
+    try {
+      // Only Linux tells a process's limits.
+      const isTold = existsSync("/proc/self/limits")
+      expect(few.output().includes("at most 68 S3 connections are taken instead of 10000")).toBe(isTold)
+      const { warnings } = (await askAdmin(few, "GET", "/v1/status")).body as { readonly warnings: ReadonlyArray<string> }
+      expect(warnings.join().includes("raise the limit of open files (ulimit -n) to 10832")).toBe(isTold)
+      expect((await call(few, { method: "PUT", bucket: "few" })).status).toBe(200)
+      const flood = Array.from({ length: 400 }, () => connect(few.s3Port, "127.0.0.1").on("error", () => undefined).resume())
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      // The connection that was there goes on, with files to open and to write.
+      expect((await call(few, { method: "PUT", bucket: "few", key: "k", body: large.subarray(0, 20 * MiB) })).status).toBe(200)
+      expect((await call(few, { method: "GET", bucket: "few", key: "k" })).body.equals(large.subarray(0, 20 * MiB))).toBe(true)
+      for (const socket of flood) socket.destroy()
+      expect(flood.filter((socket) => socket.bytesRead > 0)).toEqual([])
+    } finally {
+      await few.dispose()
+    }
   }, 60_000)
 })
