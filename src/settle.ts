@@ -1,7 +1,7 @@
 /** Settle, after the acknowledgement: wal -> block -> namespace; only then may the journal let go. */
 import { Cause, Clock, Context, Effect, Layer, Semaphore } from "effect"
 import { assert, unreachable } from "./base/assert.ts"
-import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
+import { type BlockId, type ChunkId, idOf, type UploadId } from "./base/ids.ts"
 import {
   blockSizeBytesTarget, commitMovesMax, dropPartsPerCommitMax, overlayRowsMax, settleAgeMsMax, settleBackoffMsMax, settleChunksMax, settlePollMs,
   settleSkippedMax
@@ -232,7 +232,7 @@ const nameBlock = Effect.fnUntraced(function*(rooms: Rooms, whole: ReadonlyArray
 })
 
 /** Nothing about our own housework can be refused: it has no condition. */
-const neverRefused = (error: Refused): Effect.Effect<never> => Effect.die(error)
+export const neverRefused = (error: Refused): Effect.Effect<never> => Effect.die(error)
 
 /** The chunks' sealed bytes, verified against their rows; damaged ones are named and passed over from now on. */
 const readWhole = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, waiting: ReadonlyArray<Waiting>) {
@@ -292,15 +292,18 @@ const keepFromOf = ({ wal, namespace, pins }: Rooms): WalPlace => {
   return keepFrom
 }
 
-/** Parts of uploads that were completed or aborted, a few a commit, until none is left. */
+/** Parts of uploads that were completed or aborted, until none is left. */
 const dropParts = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) {
-  for (const upload of rooms.namespace.endedUploads(dropPartsPerCommitMax)) {
-    yield* enter(rooms, progress, "DroppingParts")
-    for (;;) {
-      const dropped = yield* Effect.catchTag(
-        rooms.namespace.propose({ _tag: "DropParts", upload, limit: dropPartsPerCommitMax }), "Refused", neverRefused)
-      if (dropped.answer._tag !== "Dropped" || !dropped.answer.remaining) break
-    }
+  const uploads = rooms.namespace.endedUploads(dropPartsPerCommitMax)
+  if (uploads.length > 0) yield* enter(rooms, progress, "DroppingParts")
+  for (const upload of uploads) yield* dropPartsOf(rooms.namespace, upload)
+})
+
+/** A few a commit. */
+export const dropPartsOf = Effect.fnUntraced(function*(namespace: NamespaceService, upload: UploadId) {
+  for (;;) {
+    const { answer } = yield* Effect.catchTag(namespace.propose({ _tag: "DropParts", upload, limit: dropPartsPerCommitMax }), "Refused", neverRefused)
+    if (answer._tag !== "Dropped" || !answer.remaining) return
   }
 })
 

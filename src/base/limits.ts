@@ -144,6 +144,29 @@ export const commitBlocksMax = 64
 export const commitMovesMax = 1024
 /** New copies of damaged chunks that one commit brings: each may change six rows. */
 export const commitHealsMax = 512
+/** Collection: pause between two rounds, and the least time between a chunk's condemnation and its end. */
+export const gcIntervalMsDefault = 60_000
+export const gcGraceMsDefault = 600_000
+/** An upload in parts that nobody went on with for so long is aborted. */
+export const staleUploadMsDefault = 7 * 24 * 3_600_000
+/** What one round looks at or lets go, at most: rows of versions, chunks, blocks, uploads; the next one goes on. */
+export const gcRowsPerRoundMax = 200_000
+export const gcChunksPerRoundMax = 100_000
+export const gcBlocksPerRoundMax = 1024
+export const gcUploadsPerRoundMax = 100
+/** Version rows that are looked at in one go, between which others run. */
+export const gcRowsAtOnceMax = 1000
+/** Rows of commits behind the horizon that are worth a commit of their own. */
+export const gcCommitRowsMin = 256
+/** A block of which less than this share is somebody's is written anew with others like it. */
+export const compactBelowDefault = 0.7
+/** Nearer to 1, blocks would be written anew for next to nothing, again and again. */
+export const compactBelowMax = 0.95
+/** Live bytes that compaction reads and writes in a second, and in a round. */
+export const compactBytesPerSecondDefault = 32 * MiB
+export const compactBytesPerRoundMax = 256 * MiB
+/** Blocks that compaction remembers as damaged and leaves alone. */
+export const compactDamagedMax = 10_000
 /** Collection, a commit: rows of versions, chunks, chunks of a folder of format 1, buckets looked at. */
 export const versionsPerPurgeMax = 512
 export const chunksPerFreeMax = 1024

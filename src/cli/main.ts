@@ -5,6 +5,7 @@ import { Command } from "effect/cli"
 import { clientLayer, environment, packageVersion, runMain, withCommandLog, writeError } from "../node/process.ts"
 import { copyCommand } from "./commands/copy.ts"
 import { doctorCommand } from "./commands/doctor.ts"
+import { gcCommand } from "./commands/gc.ts"
 import { historyCommands } from "./commands/history.ts"
 import { maintainCommands } from "./commands/maintain.ts"
 import { catCommand, listCommand, makeBucketCommand, removeBucketCommand, removeCommand } from "./commands/objects.ts"
@@ -16,7 +17,7 @@ import { exitCodeOf } from "./Failure.ts"
 const ouroboros = Command.make("ouroboros").pipe(
   Command.withDescription("A self-hosted object store that keeps every version of everything"),
   Command.withSubcommands([
-    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, doctorCommand, verifyCommand,
+    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, doctorCommand, verifyCommand, gcCommand,
     ...historyCommands, ...maintainCommands
   ])
 )

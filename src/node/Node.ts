@@ -11,6 +11,7 @@ import { Meters } from "../base/Meters.ts"
 import { makeAdminHandler, type NodeControl } from "../gateway/admin/AdminHandler.ts"
 import { RequestBook } from "../gateway/RequestBook.ts"
 import { requestIds } from "../gateway/RequestIds.ts"
+import { Gc } from "../gc.ts"
 import { makeS3Handler } from "../gateway/s3/S3Handler.ts"
 import type { AsOf } from "../namespace/Model.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
@@ -118,6 +119,7 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
     ),
     settle: within(Effect.flatMap(Settle, (settle) => settle.settleNow)),
     checkpoint: within(Effect.flatMap(Namespace, (namespace) => namespace.checkpoint(true))),
+    collect: (now) => within(Effect.flatMap(Gc, (gc) => gc.run(now))),
     verify: (tell) => within(Effect.flatMap(Verify, (verify) => verify.run(tell)))
   }
   return control

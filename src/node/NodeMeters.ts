@@ -4,6 +4,7 @@
  */
 import { Effect } from "effect"
 import type { Meters } from "../base/Meters.ts"
+import { Gc, type GcService, type GcStatus } from "../gc.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
 import { State, type StateService } from "../namespace/State.ts"
 import { Retention } from "../retention.ts"
@@ -12,11 +13,12 @@ import { Wal, type WalInterface } from "../wal/WalService.ts"
 
 const flag = (value: boolean): number => (value ? 1 : 0)
 
-export const meterRooms = (meters: Meters): Effect.Effect<void, never, Wal | State | Namespace | Settle | Retention> =>
+export const meterRooms = (meters: Meters): Effect.Effect<void, never, Wal | State | Namespace | Settle | Retention | Gc> =>
   Effect.gen(function* () {
     meterJournal(meters, yield* Wal)
     meterState(meters, yield* State, yield* Namespace)
     meterSettle(meters, yield* Settle)
+    meterGc(meters, yield* Gc)
     const retention = yield* Retention
     meters.gauge("ouroboros_retention_suspended", "1 while the clocks disagree and history is kept beyond its days.",
       () => flag(retention.status().suspended !== undefined))
@@ -46,4 +48,14 @@ const meterSettle = (meters: Meters, settle: SettleService): void => {
   meters.counted("ouroboros_blocks_sealed_total", "Blocks sealed from the journal since the start.", () => settle.status().blocksSealed)
   meters.gauge("ouroboros_journal_damaged_chunks", "Chunks in the journal that are damaged and not sealed.", () => settle.status().damaged.length)
   meters.gauge("ouroboros_settle_failing", "1 while sealing fails and is tried again.", () => flag(settle.status().lastError !== undefined))
+}
+
+const meterGc = (meters: Meters, gc: GcService): void => {
+  const of = (read: (status: GcStatus) => number) => () => read(gc.status())
+  meters.gauge("ouroboros_gc_condemned_bytes", "Sealed bytes that nothing names and that are not freed yet.", of(({ condemnedBytes }) => condemnedBytes))
+  meters.gauge("ouroboros_gc_dead_bytes", "Bytes in blocks that are nobody's, as far as they are noted.", of(({ deadBytes }) => deadBytes))
+  meters.counted("ouroboros_gc_freed_bytes_total", "Sealed bytes freed since the start.", of(({ freed }) => freed.chunkBytes))
+  meters.counted("ouroboros_gc_blocks_dropped_total", "Blocks dropped since the start.", of(({ freed }) => freed.blocksDropped))
+  meters.counted("ouroboros_gc_rewritten_bytes_total", "Bytes that compaction wrote anew since the start.", of(({ freed }) => freed.blockBytesRewritten))
+  meters.gauge("ouroboros_gc_failing", "1 while collection fails and is tried again.", of(({ lastError }) => flag(lastError !== undefined)))
 }

@@ -8,6 +8,7 @@ import {
   ttlSecondsMax, walReserveFileBytes
 } from "../base/limits.ts"
 import { type ChunkerOptions, checkChunkerOptions } from "../chunker/ChunkerOptions.ts"
+import { type GcSettings, gcKeys, gcSettingsOf } from "./GcSettings.ts"
 import { type LoadLimits, loadLimitKeys, loadLimitsOf } from "./LoadLimits.ts"
 
 export class SettingsError extends Data.TaggedError("SettingsError")<{
@@ -56,6 +57,7 @@ export interface Settings {
   readonly logLevel: LogLevel.LogLevel
   readonly logFormat: LogFormat
   readonly limits: LoadLimits
+  readonly gc: GcSettings
 }
 
 /** auto: pretty on a terminal, JSON otherwise. */
@@ -86,7 +88,8 @@ const File = Schema.Struct({
   slowRequestMs: Schema.optionalKey(positive),
   logLevel: Schema.optionalKey(Schema.String),
   logFormat: Schema.optionalKey(Schema.String),
-  ...loadLimitKeys
+  ...loadLimitKeys,
+  ...gcKeys
 })
 type File = typeof File.Type
 
@@ -224,6 +227,7 @@ export const resolveSettings = Effect.fnUntraced(function* (
     metricsPublic: config.metricsPublic ?? true,
     slowRequestMs: config.slowRequestMs ?? slowRequestMsDefault,
     limits: loadLimitsOf(config),
+    gc: gcSettingsOf(config),
     ...(yield* logOf(flags, env, config))
   }
 })

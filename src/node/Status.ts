@@ -1,6 +1,7 @@
 /** Status: what `ouroboros status` and GET /v1/status say of a running node. */
 import { DateTime, Effect } from "effect"
 import { Allowances } from "../allowance.ts"
+import { Gc } from "../gc.ts"
 import { millisOf } from "../base/time.ts"
 import { Namespace } from "../namespace/Namespace.ts"
 import { State } from "../namespace/State.ts"
@@ -28,6 +29,8 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
   const wal = yield* Wal
   const retention = yield* Retention
   const expiry = yield* (yield* Expiry).status
+  const gc = yield* Gc
+  const collecting = gc.status()
   const disk = yield* Disk
   const head = namespace.head()
   const { suspended } = retention.status()
@@ -44,6 +47,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
       epoch: journal.epoch,
       ...(journal.tornTail === undefined ? {} : { tornTail: journal.tornTail })
     },
+    gc: { ...collecting, waiting: yield* gc.waiting },
     expiry,
     settle: settling,
     checkpoint: { ...state.status(), pendingRows: rows, pendingBytes: bytes, root: state.root() },
@@ -62,6 +66,8 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
       ...(suspended === undefined ? [] : [`history is kept beyond its days: ${suspended}`]),
       ...(settling.damaged.length === 0 ? [] : [`${settling.damaged.length} chunks in the journal are damaged and not sealed, the first ${settling.damaged[0]}`]),
       ...(expiry.lastError === undefined ? [] : [`what has expired could not be hidden: ${expiry.lastError}`]),
+      ...(collecting.lastError === undefined ? [] : [`collection: ${collecting.lastError}`]),
+      ...(collecting.damagedBlocks.length === 0 ? [] : [`${collecting.damagedBlocks.length} blocks cannot be compacted: they have damaged chunks; run ouroboros verify`]),
       ...(settling.lastError === undefined ? [] : [`sealing: ${settling.lastError}`]),
       ...(journal.tornTail === undefined ? [] : ["the last batch of the journal was incomplete at start (a crash, most likely); its bytes are kept"])
     ]

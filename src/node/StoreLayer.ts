@@ -9,6 +9,7 @@ import { Blocks } from "../block/BlockService.ts"
 import { defaultChunkerOptions } from "../chunker/ChunkerOptions.ts"
 import { Expiry, type ExpiryOptions } from "../expiry.ts"
 import { Fetch } from "../fetch.ts"
+import { Gc, type GcOptions } from "../gc.ts"
 import { Get } from "../get.ts"
 import type { IngestSizes } from "../ingest.ts"
 import { Intents } from "../intents.ts"
@@ -30,12 +31,13 @@ import * as WalCommitLog from "./WalCommitLog.ts"
 export interface StoreOptions {
   readonly store: StoreId
   readonly keys: VaultKeys
-  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes" | "limits">>
+  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes" | "gc" | "limits">>
   /** Small bounds and eyes for tests. */
   readonly sizes?: Partial<IngestSizes>
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
   readonly settle?: SettleOptions
   readonly expiry?: ExpiryOptions
+  readonly gc?: Partial<GcOptions>
   readonly allowances?: Partial<AllowanceSizes>
   readonly namespace?: Pick<NamespaceLayer.NamespaceOptions, "applied">
   /** The index is rebuilt from checkpoint and journal, whatever it holds. */
@@ -49,7 +51,7 @@ const dayMs = 24 * 3_600_000
 const nodeAuthor = "node"
 
 /**
- * Wal, State, Namespace, Blocks, Fetch, Get, Pins, Settle, Retention, Expiry and Put, built in this order: the journal is
+ * Wal, State, Namespace, Blocks, Fetch, Get, Pins, Settle, Retention, Gc, Expiry and Put, built in this order: the journal is
  * recovered and replayed, and blocks that nobody names are gone, before anyone can put.
  */
 export const storeLayer = (options: StoreOptions) => {
@@ -73,11 +75,15 @@ export const storeLayer = (options: StoreOptions) => {
     ...options.settle
   })
   const retention = Retention.layer(settings.retentionDays === undefined ? {} : { retentionMs: settings.retentionDays * dayMs })
+  const gc = Gc.layer({
+    vault: keys.vaultId, ...(settings.settleBytes === undefined ? {} : { blockBytesTarget: settings.settleBytes }), ...settings.gc, ...options.gc
+  })
   const put = Put.layer({
     keys, chunker: settings.chunks ?? defaultChunkerOptions, ...(options.sizes === undefined ? {} : { sizes: options.sizes })
   })
   return Layer.mergeAll(put, Verify.layer(keys)).pipe(
     Layer.provideMerge(Expiry.layer(options.expiry)),
+    Layer.provideMerge(gc),
     Layer.provideMerge(retention),
     Layer.provideMerge(settle),
     Layer.provideMerge(Get.layer),

@@ -5,6 +5,7 @@
 import { Effect } from "effect"
 import { type BucketId, idOf, type UploadId } from "../../src/base/ids.ts"
 import type { Change, CompletedPart, DeleteTarget, ObjectVersion, WriteCondition } from "../../src/namespace/Model.ts"
+import { Gc } from "../../src/gc.ts"
 import { Namespace, Refused } from "../../src/namespace/Namespace.ts"
 import { type Body, BodyError } from "../../src/ports/Body.ts"
 import { Put, type Stored } from "../../src/put.ts"
@@ -203,10 +204,11 @@ const readTime = ({ world, random }: Client) =>
 
 const housework = ({ world, random }: Client) =>
   Effect.gen(function*() {
-    const choice = random.below(4)
+    const choice = random.below(6)
     world.note(`housework ${choice}`)
     if (choice === 0) yield* (yield* Retention).raiseNow
     else if (choice === 1) yield* orFaulty(world, "checkpoint", (yield* Namespace).checkpoint(true))
+    else if (choice >= 4) yield* orFaulty(world, "gc", (yield* Gc).run(random.chance(0.7)))
     else yield* orFaulty(world, "settleNow", (yield* Settle).settleNow)
   })
 

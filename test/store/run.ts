@@ -8,6 +8,7 @@ import type { MemoryDisk } from "../../sim/Disk.ts"
 import type { Random } from "../../sim/Random.ts"
 import { clientsAtWork } from "./clients.ts"
 import { Broken, claim } from "./Oracle.ts"
+import { collectAll } from "./garbage.ts"
 import { checkAll } from "./reads.ts"
 import { causeOf, type Plan, type Rooms, World } from "./world.ts"
 
@@ -111,6 +112,7 @@ const life = (world: World, plan: Plan, number: number, last: boolean): Ending =
       yield* Effect.provide(clientsAtWork(world, 4 + random.below(12)), rooms)
       if (faults > 0) world.disk.fault = undefined
     }
+    if (last) yield* Effect.provide(collectAll(world, random.fork()), rooms)
     world.note("stops")
     yield* Scope.close(scope, Exit.void)
   })

@@ -5,6 +5,7 @@
 import { Cause, Clock, Context, Effect, Exit, Layer, Logger, Scheduler, type Scope } from "effect"
 import { fromHex } from "../../src/base/bytes.ts"
 import type { StoreId, VaultId } from "../../src/base/ids.ts"
+import type { GcPhase } from "../../src/gc.ts"
 import { Disk, type DiskService } from "../../src/ports/Disk.ts"
 import { Compute } from "../../src/ports/Compute.ts"
 import { Entropy, type EntropyService } from "../../src/ports/Entropy.ts"
@@ -50,7 +51,8 @@ const smallStore: Omit<StoreOptions, "store" | "keys" | "namespace"> = {
   settings: { chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 }, checkpointRows: 60, retentionDays: 1 / 24 / 60 / 6 },
   wal: { idleMs: 700 },
   settle: { blockBytesTarget: 16_384, pollMs: 200, ageMsMax: 3000 },
-  checkpoints: { deltasMax: 3 }
+  checkpoints: { deltasMax: 3 },
+  gc: { intervalMs: 4000, graceMs: 3000, staleUploadMs: 0, reserveBytes: 0, compactBytesPerSecond: 65_536 }
 }
 
 /** Ids that begin alike, so that blocks share folders as they do in a store that is older than any test's. */
@@ -91,6 +93,7 @@ export class World {
   powerCutChance = 1
   /** What the store's housework is doing. */
   phase: SettlePhase = "Idle"
+  gcPhase: GcPhase = "Idle"
   #scheduler: SimulatedScheduler
   #hurry = 0
   readonly #sizes: NonNullable<StoreOptions["sizes"]>
@@ -139,7 +142,8 @@ export class World {
     const segmentBytes = this.#plan.style === "Segments" ? 32 * 1024 : 64 * 1024
     const settings = { ...smallStore.settings, ...(this.#plan.style === "Births" ? { checkpointRows: 20 } : {}) }
     const layer = startStore({
-      store: storeId, keys, ...smallStore, sizes: this.#sizes, settings, wal: { ...smallStore.wal, sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } }, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe }
+      store: storeId, keys, ...smallStore, sizes: this.#sizes, settings, wal: { ...smallStore.wal, sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } }, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe },
+      gc: { ...smallStore.gc, observe: (phase) => void (this.gcPhase = phase) }
     })
     return Layer.buildWithScope(Layer.provide(layer, ports), scope)
   }
@@ -181,6 +185,8 @@ export class World {
     this.index = lost ? new MemoryKeyValue() : index
     this.count(cut ? "PowerCut" : "Killed")
     this.count(`DiedWhile${this.phase}`)
+    if (this.gcPhase !== "Idle") this.count(`DiedWhile${this.gcPhase}`)
+    this.gcPhase = "Idle"
     if (lost) this.count("IndexLost")
     if (lost) this.indexRotten = false
     this.note(cut ? "power cut" : "killed")

@@ -12,6 +12,7 @@ import type { AsOfRefused, Refused, Unavailable } from "../../namespace/Namespac
 import type { VertexHash } from "../../base/ids.ts"
 import type { ChildVersion, VersionPage, VersionQuery } from "../../namespace/Model.ts"
 import type { Body } from "../../ports/Body.ts"
+import type { GcReport } from "../../gc.ts"
 import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
 import type { Exchange, RequestBook } from "../RequestBook.ts"
 import { historyJson, parseAsOf } from "./HistoryJson.ts"
@@ -42,6 +43,8 @@ export interface NodeControl extends LineageControl {
   /** Seals what waits in the journal, and writes a checkpoint. */
   readonly settle: Effect.Effect<void, { readonly message: string }>
   readonly checkpoint: Effect.Effect<void, Unavailable>
+  /** Lets everything go that can go; `now`: without waiting for the grace time. */
+  readonly collect: (now: boolean) => Effect.Effect<GcReport, Unavailable>
   /** Reads and checks everything. */
   readonly verify: RunVerify
 }
@@ -152,6 +155,13 @@ const done = (effect: Effect.Effect<void, { readonly message: string }>): Effect
     Effect.catch((error) => Effect.succeed(json(503, { error: error.message })))
   )
 
+/** POST /v1/gc[?now=1] */
+const collect = (query: URLSearchParams, control: NodeControl): Effect.Effect<HttpResponse> =>
+  control.collect(query.get("now") === "1").pipe(
+    Effect.map((report) => json(200, report)),
+    Effect.catch((error) => Effect.succeed(json(503, { error: error.message })))
+  )
+
 const changePassphrase = Effect.fnUntraced(function* (request: HttpRequest, control: NodeControl) {
   const body = yield* readJson(request.body).pipe(Effect.catch((error) => Effect.succeed({ error: error.message })))
   const passphrase = (body as { readonly passphrase?: unknown } | undefined)?.passphrase
@@ -187,6 +197,8 @@ const route = (request: HttpRequest, path: string, query: URLSearchParams, contr
       return Effect.map(control.exportKey, (key) => json(200, { key }))
     case "POST /v1/key/passphrase":
       return changePassphrase(request, control)
+    case "POST /v1/gc":
+      return collect(query, control)
     case "POST /v1/settle":
       return done(control.settle)
     case "POST /v1/verify":
