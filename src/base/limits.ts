@@ -213,6 +213,10 @@ export const nodeItemsMax = 128
 export const nodeBytesCut = 32 * KiB
 export const nodeBytesMax = nodeBytesCut + 2 * (stateKeyBytesMax + stateValueBytesMax) + 4 * KiB
 export const nodeLevelsMax = 16
+/** Decoded rows of buckets kept, of each kind. */
+export const rowsRememberedMax = 1024
+/** Rows that no checkpoint has, from which on a node that stops makes one: what it saves is replayed at the next start. */
+export const stopCheckpointRowsMin = 2000
 /** Views of buckets as they are now, kept until the next commit. */
 export const viewsRememberedMax = 256
 /** Opened nodes kept in memory. */

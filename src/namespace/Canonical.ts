@@ -1,23 +1,16 @@
 /**
  * Canonical: the one byte form of entries, vertices, pages and row values. It sits between the nouns of the namespace
- * and cborg: deterministic CBOR (RFC 8949, 4.2.1) of arrays, unsigned integers, byte strings, booleans and null only.
+ * and Cbor: arrays, unsigned integers, byte strings, booleans and null only.
  *
- * Fields are positional, so there are no maps to order; text is a byte string of UTF-8 (CBOR text would lose a leading
- * U+FEFF in cborg); absent is null. Equal values have equal bytes, and bytes that are not the form of their value are
+ * Fields are positional, so there are no maps to order; text is a byte string of UTF-8 (CBOR text loses a leading
+ * U+FEFF in some readers); absent is null. Equal values have equal bytes, and bytes that are not the form of their value are
  * refused, so a hash of the bytes names the value.
  */
-import { decode, encode, rfc8949EncodeOptions } from "cborg"
 import { assert } from "../base/assert.ts"
-import { compareBytes, equalBytes, fromHex, fromUtf8, toHex } from "../base/bytes.ts"
+import { compareBytes, copyOf, equalBytes, fromHex, fromUtf8, toHex } from "../base/bytes.ts"
+import { decodeCbor, encodeCbor, FormatError, type Node } from "./Cbor.ts"
 
-/** Bytes that are no value of their format. The message says what and where. */
-export class FormatError extends Error {
-  readonly _tag = "FormatError"
-  override readonly name = "FormatError"
-}
-
-/** What CBOR carries of ours. */
-export type Node = number | bigint | boolean | null | Uint8Array | ReadonlyArray<Node>
+export { FormatError, type Node } from "./Cbor.ts"
 
 /** Writes a value as a tree of nodes; reads it back or throws FormatError. `at` is where, for the message. */
 export interface Codec<A> {
@@ -29,10 +22,8 @@ const fail = (at: string, claim: string): never => {
   throw new FormatError(`${at}: ${claim}`)
 }
 
-const decodeOptions = { strict: true, allowIndefinite: false, allowUndefined: false, rejectDuplicateMapKeys: true } as const
-
 /** Encodes with the codec. Equal values give equal bytes. */
-export const encodeWith = <A>(codec: Codec<A>, value: A): Uint8Array => encode(codec.write(value), rfc8949EncodeOptions)
+export const encodeWith = <A>(codec: Codec<A>, value: A): Uint8Array => encodeCbor(codec.write(value))
 
 /** Decodes one value that fills `bytes`; throws FormatError unless they are exactly the bytes of their value. */
 export const decodeWith = <A>(codec: Codec<A>, bytes: Uint8Array, what: string): A => {
@@ -45,12 +36,11 @@ export const decodeWith = <A>(codec: Codec<A>, bytes: Uint8Array, what: string):
 export const decodeTrusted = <A>(codec: Codec<A>, bytes: Uint8Array, what: string): A =>
   codec.read(decodeNode(bytes, what), what)
 
-const decodeNode = (bytes: Uint8Array, what: string): unknown => {
+const decodeNode = (bytes: Uint8Array, what: string): Node => {
   try {
-    return decode(bytes, decodeOptions)
+    return decodeCbor(bytes)
   } catch (error) {
-    // cborg throws Error on malformed bytes, RangeError where nesting exceeds the stack: neither is a value of ours.
-    if (error instanceof Error) return fail(what, error.message)
+    if (error instanceof FormatError) return fail(what, error.message)
     throw error
   }
 }
@@ -90,7 +80,8 @@ export const raw = (max: number): Codec<Uint8Array> => ({
     assert(value.length <= max, `${value.length} bytes, at most ${max}`)
     return value
   },
-  read: (node, at) => (node instanceof Uint8Array && node.length <= max ? node : fail(at, `not a byte string of at most ${max}`))
+  // A copy: what is decoded may outlive what it was decoded from.
+  read: (node, at) => (node instanceof Uint8Array && node.length <= max ? copyOf(node) : fail(at, `not a byte string of at most ${max}`))
 })
 
 /** Text of at most `max` bytes of UTF-8. A lone surrogate has no UTF-8 and is refused. */

@@ -4,7 +4,10 @@
  */
 import { Effect, Latch, Layer, Semaphore } from "effect"
 import type { TenantId, VaultId } from "../base/ids.ts"
-import { checkpointRetryMs, checkpointWalBytes, overlayBytesMax, overlayBytesStop, overlayRowsMax, overlayRowsStop, walSegmentBytes } from "../base/limits.ts"
+import {
+  checkpointRetryMs, checkpointWalBytes, overlayBytesMax, overlayBytesStop, overlayRowsMax, overlayRowsStop, stopCheckpointRowsMin,
+  walSegmentBytes
+} from "../base/limits.ts"
 import { watched } from "../ports/Health.ts"
 import { apply } from "./Apply.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
@@ -43,6 +46,8 @@ const make = Effect.fnUntraced(function*(options: NamespaceOptions) {
   yield* replay(options, state, log)
   let lastChange = state.stamp().sequence
   const checkpoints = makeCheckpoints(state, log)
+  // Runs once pipeline and loop have ended: the next start has little to replay.
+  yield* Effect.addFinalizer(() => checkpoints.atStop)
   yield* Effect.forkScoped(watched("checkpoints", checkpoints.loop))
   const applied = (entry: Entry, answer: Answer): void => {
     if (!isHousework(entry.change)) lastChange = entry.sequence
@@ -96,6 +101,8 @@ interface Checkpoints {
   readonly run: Effect.Effect<void, Unavailable>
   readonly loop: Effect.Effect<never>
   readonly admit: Effect.Effect<void, Unavailable>
+  /** The last one, where it pays. A failure is logged: the journal has everything. */
+  readonly atStop: Effect.Effect<void>
 }
 
 const makeCheckpoints = (state: StateService, log: CommitLogService): Checkpoints => {
@@ -139,7 +146,11 @@ const makeCheckpoints = (state: StateService, log: CommitLogService): Checkpoint
     wanted.openUnsafe()
     return Effect.andThen(settled.await, admit)
   })
-  return { due, run, loop, admit, poke: () => void (due() && wanted.openUnsafe()) }
+  const atStop = Effect.suspend(() =>
+    state.overlay().rows < stopCheckpointRowsMin
+      ? Effect.void
+      : Effect.catch(run, (error) => Effect.logWarning(`the node stops without a last checkpoint: ${error.message}`)))
+  return { due, run, loop, admit, atStop, poke: () => void (due() && wanted.openUnsafe()) }
 }
 
 /** Journal bytes between two places; segments that lie between count as full. */

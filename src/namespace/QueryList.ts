@@ -10,7 +10,7 @@ import { Cursor } from "./QueryCursor.ts"
 import { type Found, hiddenAt, isExpired, newestOf, type View } from "./QueryView.ts"
 import { afterPrefix, escapeText, pastName, unescapeText, versionIdOf } from "./Rows.ts"
 import type { StateReader } from "./State.ts"
-import { decodeVertexTrusted, type Vertex, vertexHead } from "./Vertex.ts"
+import { decodeVertexTrusted, type Vertex, vertexChecksum, vertexHead } from "./Vertex.ts"
 
 /** The version as reads see it. What a listing does not show is decoded when it is asked for, or comes as `decoded`. */
 export const objectVersion = (
@@ -28,7 +28,7 @@ export const objectVersion = (
       return vertex().attributes
     },
     get checksum() {
-      return vertex().checksum
+      return whole === undefined ? vertexChecksum(row.vertex) : whole.checksum
     },
     get parts() {
       return vertex().parts

@@ -3,8 +3,9 @@
  * between the machine and State. Tenant and vault are in each row that belongs to one.
  */
 import { assert } from "../base/assert.ts"
+import { type ByteString, toByteString } from "../base/bytes.ts"
 import type { BucketId, ChunkId, Hash, Sequence, TenantId, VaultId } from "../base/ids.ts"
-import { copiesMax, lineageIntervalsMax, objectBytesMax, partNumberMax } from "../base/limits.ts"
+import { copiesMax, lineageIntervalsMax, objectBytesMax, partNumberMax, rowsRememberedMax } from "../base/limits.ts"
 import type { HybridTime } from "../base/time.ts"
 import { type Codec, decodeTrusted, encodeWith, flag, FormatError, list, optional, struct, text, uint, uint64, word } from "./Canonical.ts"
 import type { Attributes, Checksum, ChecksumAlgorithm, Copy, Manifest, ManifestEntry, VersioningStatus } from "./Model.ts"
@@ -66,14 +67,18 @@ const row = <A extends object>(what: string, codec: Codec<A>): RowFormat<A> => {
   }
 }
 
-/** Remembers what bytes decoded to, for rows that every request reads. Rows are never changed in place. */
+/** Remembers what bytes decoded to, for rows that every request reads: few, and short. Whoever reads one changes nothing in it. */
 const remembered = <A extends object>({ encode, decode }: RowFormat<A>): RowFormat<A> => {
-  const known = new WeakMap<Uint8Array, A>()
+  const known = new Map<ByteString, A>()
   return {
     encode,
     decode: (bytes) => {
-      let value = known.get(bytes)
-      if (value === undefined) known.set(bytes, value = decode(bytes))
+      const name = toByteString(bytes)
+      const seen = known.get(name)
+      if (seen !== undefined) return seen
+      const value = decode(bytes)
+      if (known.size >= rowsRememberedMax) known.clear()
+      known.set(name, value)
       return value
     }
   }

@@ -51,9 +51,18 @@ export interface NodeCacheStatus {
   readonly misses: number
 }
 
-/** Least recently used first; a Map keeps the order. */
+interface Kept {
+  readonly node: TreeNode
+  /** Since it was last passed over by the hand. */
+  isUsed: boolean
+}
+
+/**
+ * The clock algorithm (second chance): nodes stand in the order of their arrival; one that was used since is passed over
+ * once and goes to the end. Moving a node at every use, as LRU does, made the Map build itself anew again and again.
+ */
 class NodeCache {
-  readonly #nodes = new Map<NodeAddress, TreeNode>()
+  readonly #nodes = new Map<NodeAddress, Kept>()
   readonly #bytesMax: number
   bytes = 0
   hits = 0
@@ -64,24 +73,29 @@ class NodeCache {
   }
 
   get(address: NodeAddress): TreeNode | undefined {
-    const node = this.#nodes.get(address)
-    if (node === undefined) {
+    const kept = this.#nodes.get(address)
+    if (kept === undefined) {
       this.misses += 1
       return undefined
     }
     this.hits += 1
-    this.#nodes.delete(address)
-    this.#nodes.set(address, node)
-    return node
+    kept.isUsed = true
+    return kept.node
   }
 
   add(address: NodeAddress, node: TreeNode): void {
     this.remove(address)
-    this.#nodes.set(address, node)
+    this.#nodes.set(address, { node, isUsed: false })
     this.bytes += node.sizeBytes
-    for (const [oldest] of this.#nodes) {
+    for (const [oldest, kept] of this.#nodes) {
       if (this.bytes <= this.#bytesMax) break
-      this.remove(oldest)
+      if (kept.isUsed) {
+        kept.isUsed = false
+        this.#nodes.delete(oldest)
+        this.#nodes.set(oldest, kept)
+      } else {
+        this.remove(oldest)
+      }
     }
   }
 
@@ -91,10 +105,10 @@ class NodeCache {
   }
 
   remove(address: NodeAddress): void {
-    const node = this.#nodes.get(address)
-    if (node === undefined) return
+    const kept = this.#nodes.get(address)
+    if (kept === undefined) return
     this.#nodes.delete(address)
-    this.bytes -= node.sizeBytes
+    this.bytes -= kept.node.sizeBytes
   }
 }
 

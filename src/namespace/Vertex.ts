@@ -4,11 +4,11 @@
  *
  * Its name is the keyed hash of the canonical encoding of all its fields; the bytes are kept as they were hashed.
  */
-import { Tokenizer, type Token } from "cborg"
 import { assert } from "../base/assert.ts"
 import { objectBytesMax } from "../base/limits.ts"
 import type { BucketId, Sequence, TenantId, VaultId, VertexHash } from "../base/ids.ts"
 import type { HybridTime } from "../base/time.ts"
+import { CborReader } from "./Cbor.ts"
 import { decodeTrusted, decodeWith, encodeWith, flag, FormatError, optional, struct, uint, uint64, word } from "./Canonical.ts"
 import type { Attributes, Checksum, Manifest, ObjectPart } from "./Model.ts"
 import {
@@ -40,9 +40,13 @@ export interface Vertex {
 export const vertexFormat = 1
 export const ordinalMax = 0xffff
 
+const ordinal = uint(ordinalMax)
+const kind = word<Vertex["kind"]>(["Object", "DeleteMarker"])
+const size = uint(objectBytesMax)
+
 const codec = struct<Vertex>({
-  format: uint(vertexFormat), tenant: tenantId, vault: vaultId, bucket: bucketId, sequence, ordinal: uint(ordinalMax),
-  time: uint64, kind: word(["Object", "DeleteMarker"]), sizeBytes: uint(objectBytesMax), etag, etagIsMd5: flag,
+  format: uint(vertexFormat), tenant: tenantId, vault: vaultId, bucket: bucketId, sequence, ordinal,
+  time: uint64, kind, sizeBytes: size, etag, etagIsMd5: flag,
   key: objectKey, parent: optional(vertexHash), attributes, checksum: optional(checksum), parts: optional(objectParts), manifest
 })
 
@@ -73,42 +77,30 @@ export interface VertexHead {
   readonly etag: string
 }
 
-const nextNumber = (tokens: Tokenizer): number | bigint => {
-  const token: Token = tokens.next()
-  if (typeof token.value !== "number" && typeof token.value !== "bigint") throw new FormatError("vertex: not a number")
-  return token.value
-}
-
-/** Reads the head of a vertex in a row; throws FormatError where there is none. Costs about a microsecond. */
+/** Reads the head of a vertex in a row; throws FormatError where there is none. */
 export const vertexHead = (bytes: Uint8Array): VertexHead => {
-  try {
-    return headOf(new Tokenizer(bytes, { strict: true, allowBigInt: true }))
-  } catch (error) {
-    // cborg throws errors of its own on malformed bytes.
-    if (error instanceof FormatError || !(error instanceof Error)) throw error
-    throw new FormatError(`vertex: ${error.message}`)
+  const reader = new CborReader(bytes)
+  reader.enter()
+  if (reader.read() !== vertexFormat) throw new FormatError("vertex: unknown format")
+  // Tenant, vault, bucket.
+  reader.skip(3)
+  return {
+    sequence: sequence.read(reader.read(), "vertex.sequence"),
+    ordinal: ordinal.read(reader.read(), "vertex.ordinal"),
+    time: uint64.read(reader.read(), "vertex.time"),
+    deleteMarker: kind.read(reader.read(), "vertex.kind") === "DeleteMarker",
+    sizeBytes: size.read(reader.read(), "vertex.sizeBytes"),
+    etag: etag.read(reader.read(), "vertex.etag")
   }
 }
 
-const headOf = (tokens: Tokenizer): VertexHead => {
-  tokens.next()
-  if (nextNumber(tokens) !== vertexFormat) throw new FormatError("vertex: unknown format")
-  // Tenant, vault, bucket.
-  tokens.next()
-  tokens.next()
-  tokens.next()
-  const at = Number(nextNumber(tokens))
-  const ordinal = Number(nextNumber(tokens))
-  const time = BigInt(nextNumber(tokens))
-  const deleteMarker = nextNumber(tokens) === 1
-  const sizeBytes = Number(nextNumber(tokens))
-  return { sequence: at, ordinal, time, deleteMarker, sizeBytes, etag: etagOf(tokens) }
-}
+const fieldsBeforeChecksum = 14
+const maybeChecksum = optional(checksum)
 
-const etagOf = (tokens: Tokenizer): string => {
-  const first: Token = tokens.next()
-  if (first.value instanceof Uint8Array) return etag.read(first.value, "vertex.etag")
-  const shape: Token = tokens.next()
-  const bytes: Token = tokens.next()
-  return etag.read([shape.value, bytes.value], "vertex.etag")
+/** The checksum alone, for listings; throws FormatError where the bytes are no vertex. */
+export const vertexChecksum = (bytes: Uint8Array): Checksum | undefined => {
+  const reader = new CborReader(bytes)
+  reader.enter()
+  reader.skip(fieldsBeforeChecksum)
+  return maybeChecksum.read(reader.read(), "vertex.checksum")
 }

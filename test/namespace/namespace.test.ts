@@ -2,6 +2,7 @@
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
+import { stopCheckpointRowsMin } from "../../src/base/limits.ts"
 import { type Committed, Namespace, type Refused, type Unavailable } from "../../src/namespace/Namespace.ts"
 import { overlayBytesStop, overlayRowsStop } from "../../src/base/limits.ts"
 import { MemoryLog } from "./MemoryLog.ts"
@@ -36,6 +37,17 @@ describe("namespace", () => {
     expect(answers.map(({ sequence }) => sequence)).toEqual(keys.map((_, index) => index + 2))
     expect(store.log.appends).toBeLessThan(10)
     await store.close()
+  })
+
+  it("namespace: a node that stops makes a checkpoint of what the next start would replay, where that is much", async () => {
+    for (const [puts, checkpoints] of [[10, 0], [stopCheckpointRowsMin, 1]] as const) {
+      const [log, state] = [new MemoryLog(), memoryState()]
+      const store = openStore(log, state)
+      await store.run(propose(create("b", 1)))
+      await store.run(Effect.forEach(Array.from({ length: puts }, (_, index) => `k${index}`), (key) => propose(put("b", key, key)), { concurrency: "unbounded" }))
+      await store.close()
+      expect(state.status().checkpoints).toBe(checkpoints)
+    }
   })
 
   it("namespace: a disk nearly full takes nothing new, and everything that gives space back", async () => {

@@ -42,8 +42,9 @@ export const readArguments = (call: Call, limitName = "max-keys"): ListArguments
   }
 }
 
-const checksumElements = (version: ObjectVersion): string =>
-  version.checksum === undefined ? "" : element("ChecksumAlgorithm", version.checksum.algorithm) + element("ChecksumType", version.checksum.type)
+/** Read once: it is decoded for whoever asks. */
+const checksumElements = ({ checksum }: ObjectVersion): string =>
+  checksum === undefined ? "" : element("ChecksumAlgorithm", checksum.algorithm) + element("ChecksumType", checksum.type)
 
 const contents = (version: ObjectVersion, list: ListArguments, owner: string): string =>
   wrap("Contents",
