@@ -1,43 +1,46 @@
 /** Ceilings: what this machine can do at best, stage by stage, measured in the same run as the store. */
 import { randomBytes } from "node:crypto"
-import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
+import { closeSync, constants, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { chunkSizeBytesAverage, computeLanesMax, MiB } from "../src/base/limits.ts"
+import { makePageMemory } from "../src/base/wasm.ts"
 import type { CeilingJob } from "./ceilingLane.ts"
 import type { Report } from "./figures.ts"
-import { measureHttp } from "./httpCeiling.ts"
-
-export const ceilingUnitBytes = chunkSizeBytesAverage
+import { type HttpCeiling, measureHttp } from "./httpCeiling.ts"
+import { type ByteBudget, getCeiling, measureBytes, type PipelineCeiling, putCeiling } from "./pipeline.ts"
 
 export interface Ceilings {
+  readonly cores: number
   /** Worker threads of the two below: as many as the store's compute lanes. */
   readonly lanes: number
   /** MB/s (10^6 bytes a second), all lanes together, units of a chunk's average size. */
   readonly hashMBs: number
   readonly cipherMBs: number
-  /** Buffered sequential writes of 1 MiB with one fdatasync at the end. */
+  readonly disk: DiskCeiling
+  readonly http: HttpCeiling
+  readonly bytes: ByteBudget
+  /** Of one large object, from the stages' costs. */
+  readonly put: PipelineCeiling
+  readonly get: PipelineCeiling
+}
+
+export interface DiskCeiling {
+  /** Sequential writes of 1 MiB, past the page cache where the file system allows it, one fdatasync at the end. */
   readonly writeMBs: number
+  /** Processor time of those for a byte. */
+  readonly writeNanos: number
   /** A lone 4 KiB write with its fdatasync: a second. */
   readonly syncsPerSecond: number
-  /** Answers of 1 KiB a second by a node:http server that does nothing, 64 at a time, to the client of these measurements. */
-  readonly httpPerSecond: number
-  /** Processor time of that client for one request: it shares the machine with the node. */
-  readonly clientMicros: number
 }
 
-const seconds = (work: () => void): number => {
-  const start = performance.now()
-  work()
-  return (performance.now() - start) / 1000
-}
-
-const rate = (bytes: number, work: () => void): number => bytes / seconds(work) / 1e6
+const writes = 512
+const syncs = 500
 
 /** One kernel on every lane at once, as the store runs it; bytes a second of all together. */
 const laneRate = async (kernel: CeilingJob["kernel"], lanes: number): Promise<number> => {
-  const workerData: CeilingJob = { kernel, unitBytes: ceilingUnitBytes, milliseconds: 1000 }
+  const workerData: CeilingJob = { kernel, unitBytes: chunkSizeBytesAverage, milliseconds: 1000 }
   const rates = await Promise.all(Array.from({ length: lanes }, () =>
     new Promise<number>((resolve, reject) => {
       const lane = new Worker(new URL("ceilingLane.ts", import.meta.url), { workerData })
@@ -47,47 +50,67 @@ const laneRate = async (kernel: CeilingJob["kernel"], lanes: number): Promise<nu
   return rates.reduce((sum, bytesPerSecond) => sum + bytesPerSecond, 0)
 }
 
-/** On the disk that the store will use. About six seconds. */
-export const measureCeilings = async (): Promise<Ceilings> => {
+const openDirect = (path: string): number => {
+  const flags = constants.O_WRONLY | constants.O_CREAT
+  try {
+    return openSync(path, flags | (constants.O_DIRECT ?? 0))
+  } catch (error) {
+    // Memory file systems have no direct writes.
+    if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error
+    return openSync(path, flags)
+  }
+}
+
+/** On the disk that the store will use. */
+const measureDisk = (): DiskCeiling => {
   const folder = mkdtempSync(join(tmpdir(), "ouroboros-bench-"))
   try {
-    return await measureIn(folder)
+    // Direct writes want memory that starts where a page does.
+    const unit = makePageMemory(MiB)
+    unit.set(randomBytes(MiB))
+    const large = openDirect(join(folder, "large"))
+    const [began, cpu] = [performance.now(), process.cpuUsage()]
+    for (let turn = 0; turn < writes; turn += 1) writeSync(large, unit, 0, unit.length, turn * MiB)
+    fdatasyncSync(large)
+    const [seconds, used] = [(performance.now() - began) / 1000, process.cpuUsage(cpu)]
+    closeSync(large)
+    const small = openSync(join(folder, "small"), "w")
+    const start = performance.now()
+    for (let turn = 0; turn < syncs; turn += 1) {
+      writeSync(small, unit, 0, 4096, turn * 4096)
+      fdatasyncSync(small)
+    }
+    const syncSeconds = (performance.now() - start) / 1000
+    closeSync(small)
+    const bytes = writes * MiB
+    return { writeMBs: bytes / 1e6 / seconds, writeNanos: ((used.system + used.user) * 1000) / bytes, syncsPerSecond: syncs / syncSeconds }
   } finally {
     rmSync(folder, { recursive: true })
   }
 }
 
-export const reportCeilings = (report: Report, ceilings: Ceilings): void => {
-  const add = (id: string, name: string, value: number, unit: string): void =>
-    report.add({ id: `ceiling.${id}`, name: `ceiling: ${name}`, value, unit, better: "more" })
-  add("hash", `BLAKE3, ${ceilings.lanes} lanes`, ceilings.hashMBs, "MB/s")
-  add("cipher", `AES-256-GCM, ${ceilings.lanes} lanes`, ceilings.cipherMBs, "MB/s")
-  add("write", "sequential write, sync", ceilings.writeMBs, "MB/s")
-  add("syncs", "4 KiB write + fdatasync", ceilings.syncsPerSecond, "/s")
-  add("http", "node:http alone, 1 KiB, 64 at a time", ceilings.httpPerSecond, "/s")
-  report.add({ id: "client.cpu", name: "  processor time of the client", value: ceilings.clientMicros, unit: "us", better: "less" })
-}
-
-const measureIn = async (folder: string): Promise<Ceilings> => {
-  const unit = randomBytes(MiB)
-  const lanes = Math.min(availableParallelism(), computeLanesMax)
+/** About ten seconds. */
+export const measureCeilings = async (): Promise<Ceilings> => {
+  const cores = availableParallelism()
+  const lanes = Math.min(cores, computeLanesMax)
   const hashMBs = (await laneRate("hash", lanes)) / 1e6
   const cipherMBs = (await laneRate("cipher", lanes)) / 1e6
-  const path = join(folder, "ceiling")
-  const file = openSync(path, "w")
-  const writeMBs = rate(512 * MiB, () => {
-    for (let turn = 0; turn < 512; turn += 1) writeSync(file, unit, 0, unit.length, turn * MiB)
-    fdatasyncSync(file)
-  })
-  const small = unit.subarray(0, 4096)
-  const syncs = 500
-  const syncSeconds = seconds(() => {
-    for (let turn = 0; turn < syncs; turn += 1) {
-      writeSync(file, small, 0, small.length, (512 + turn) * MiB)
-      fdatasyncSync(file)
-    }
-  })
-  closeSync(file)
-  rmSync(path)
-  return { lanes, hashMBs, cipherMBs, writeMBs, syncsPerSecond: syncs / syncSeconds, ...await measureHttp() }
+  const disk = measureDisk()
+  const http = await measureHttp()
+  const bytes = measureBytes()
+  return { cores, lanes, hashMBs, cipherMBs, disk, http, bytes, put: putCeiling(bytes, http, disk, cores, lanes), get: getCeiling(bytes, http, cores, lanes) }
+}
+
+export const reportCeilings = (report: Report, ceilings: Ceilings): void => {
+  const { disk, get, http, lanes, put } = ceilings
+  const add = (id: string, name: string, value: number, unit: string): void =>
+    report.add({ id: `ceiling.${id}`, name: `ceiling: ${name}`, value, unit, better: "more" })
+  add("hash", `BLAKE3, ${lanes} lanes`, ceilings.hashMBs, "MB/s")
+  add("cipher", `AES-256-GCM, ${lanes} lanes`, ceilings.cipherMBs, "MB/s")
+  add("write", "sequential write, sync", disk.writeMBs, "MB/s")
+  add("syncs", "4 KiB write + fdatasync", disk.syncsPerSecond, "/s")
+  add("http", "node:http alone, 1 KiB, 64 at a time", http.perSecond, "/s")
+  report.add({ id: "client.cpu", name: "  processor time of the client", value: http.clientMicros, unit: "us", better: "less" })
+  add("put", `PUT, stages alone (${put.limit})`, put.speed, "MB/s")
+  add("get", `GET, stages alone (${get.limit})`, get.speed, "MB/s")
 }

@@ -6,11 +6,14 @@ import { parseArgs } from "node:util"
 import type { Bench, BenchContext } from "./bench.ts"
 import { type Ceilings, measureCeilings, reportCeilings } from "./ceilings.ts"
 import { makeReport, saveFigures } from "./figures.ts"
+import { dedup } from "./dedup.ts"
+import { keys } from "./keys.ts"
 import { large } from "./large.ts"
 import { memory } from "./memory.ts"
+import { range } from "./range.ts"
 import { small } from "./small.ts"
 
-const benches: ReadonlyArray<Bench> = [large, small, memory]
+const benches: ReadonlyArray<Bench> = [large, small, range, keys, dedup, memory]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -2,13 +2,11 @@
  * memory [--mib N] [--max-mib N]: peak resident memory and processor time of a node under large streams.
  * The single stream has 2048 MiB, or N. With --max-mib it fails where a peak is higher: the store's promise is 512.
  */
-import { createCipheriv } from "node:crypto"
-import { request } from "node:http"
 import { MiB } from "../src/base/limits.ts"
-import { signRequest, unsignedPayload } from "../src/gateway/s3/SigV4.ts"
 import { type Bench, type BenchContext, makeBucket } from "./bench.ts"
 import type { Report } from "./figures.ts"
 import { type BenchServer, startServer } from "./server.ts"
+import { noiseOf, putStream } from "./stream.ts"
 import { prepare, runAll } from "./wire.ts"
 
 const parallel = 4
@@ -16,39 +14,6 @@ const parallelBytes = 64 * MiB
 const parallelCount = 6
 /** The store's promise. */
 const peakMibMax = 512
-
-/** A body that neither compresses nor repeats, and costs its maker 0.3 ns a byte. */
-function* bodyOf(seed: number, bytes: number): Generator<Buffer> {
-  const iv = Buffer.alloc(16)
-  iv.writeUInt32LE(seed)
-  const cipher = createCipheriv("aes-128-ctr", Buffer.alloc(16, 7), iv)
-  const zeros = Buffer.alloc(MiB / 4)
-  for (let left = bytes; left > 0; left -= zeros.length) yield cipher.update(zeros.subarray(0, Math.min(left, zeros.length)))
-}
-
-/** Streams a body up, as fast as the node takes it. */
-const putStream = (server: BenchServer, target: string, seed: number, bytes: number): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const host = `127.0.0.1:${server.port}`
-    const headers = signRequest({ method: "PUT", target, host, headers: [] }, { ...server, region: "us-east-1" }, Date.now(), unsignedPayload)
-    const outgoing = request({
-      host: "127.0.0.1", port: server.port, method: "PUT", path: target,
-      headers: { ...Object.fromEntries(headers), "content-length": String(bytes) }
-    }, (incoming) => {
-      incoming.resume()
-      incoming.on("end", () => (incoming.statusCode === 200 ? resolve() : reject(new Error(`PUT ${target}: ${incoming.statusCode}`))))
-    })
-    outgoing.on("error", reject)
-    const pieces = bodyOf(seed, bytes)
-    const pump = (): void => {
-      for (;;) {
-        const piece = pieces.next()
-        if (piece.done === true) return void outgoing.end()
-        if (!outgoing.write(piece.value)) return void outgoing.once("drain", pump)
-      }
-    }
-    pump()
-  })
 
 /** Runs jobs 0 to count - 1, `parallel` at a time. */
 const each = async (count: number, parallel: number, job: (index: number) => Promise<unknown>): Promise<void> => {
@@ -98,7 +63,7 @@ const get = async (server: BenchServer, target: string, bytes: number): Promise<
 const oneStream = (report: Report, bytes: number) => async (server: BenchServer): Promise<ReadonlyArray<number>> => {
   const size = `${bytes / MiB} MiB, one stream`
   return [
-    await phase(report, server, `PUT ${size}`, bytes, () => putStream(server, "/bench/one", 0, bytes)),
+    await phase(report, server, `PUT ${size}`, bytes, () => putStream(server, "/bench/one", noiseOf(0, bytes), bytes)),
     await phase(report, server, `GET ${size}`, bytes, () => get(server, "/bench/one", bytes))
   ]
 }
@@ -107,7 +72,7 @@ const sideBySide = (report: Report) => async (server: BenchServer): Promise<Read
   const all = parallelCount * parallelBytes
   const size = `${parallelBytes / MiB} MiB, ${parallel} at a time`
   const target = (index: number): string => `/bench/part-${index}`
-  const put = (index: number): Promise<void> => putStream(server, target(index), 1 + index, parallelBytes)
+  const put = (index: number): Promise<void> => putStream(server, target(index), noiseOf(1 + index, parallelBytes), parallelBytes)
   return [
     await phase(report, server, `PUT ${size}`, all, () => each(parallelCount, parallel, put)),
     await phase(report, server, `GET ${size}`, all, () => each(parallelCount, parallel, (index) => get(server, target(index), parallelBytes)))

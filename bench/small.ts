@@ -52,9 +52,9 @@ const run = async (context: BenchContext): Promise<void> => {
         const target = (index: number): string => `/bench/object-${size.bytes}-${parallel}-${index}`
         const puts = all.map((index) => prepare(server, "PUT", target(index), { body: [randomBytes(size.bytes)] }))
         const put = await costOf(server, puts, parallel, size.bytes)
-        add(context, "PUT", size, parallel, put, ["lone syncs", ceilings.syncsPerSecond])
+        add(context, "PUT", size, parallel, put, ["lone syncs", ceilings.disk.syncsPerSecond])
         const get = await costOf(server, all.map((index) => prepare(server, "GET", target(index))), parallel, size.bytes)
-        add(context, "GET", size, parallel, get, ["node:http", ceilings.httpPerSecond])
+        add(context, "GET", size, parallel, get, ["node:http", ceilings.http.perSecond])
       }
     }
   } finally {
