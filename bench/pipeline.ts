@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from "node:crypto"
 import { hashBytes } from "../src/base/hash.ts"
 import { KiB, MiB, unitBytes } from "../src/base/limits.ts"
-import type { ChunkId, Hash, VaultId } from "../src/base/ids.ts"
+import type { ChunkId, VaultId } from "../src/base/ids.ts"
 import { defaultChunkerOptions } from "../src/chunker/ChunkerOptions.ts"
 import { cutKernel } from "../src/chunker/CutKernel.ts"
 import { nameKernel, openKernel, sealKernel, vaultOf } from "../src/sealer/SealKernel.ts"
@@ -56,9 +56,9 @@ export const measureBytes = (): ByteBudget => {
     return { offset: offset - length, length, id: ids[index] as ChunkId }
   })
   const { sealed } = sealKernel.run({ keys, bytes, pieces })
-  const stored = sealed.map(({ bytes: ciphertext, hash, id }) => ({ id, bytes: ciphertext, hash: hash as Hash }))
+  const stored = sealed.map(({ bytes: ciphertext, hash, id }) => ({ id, bytes: ciphertext, hash }))
   return {
-    copy: perByte(() => void target.set(bytes)),
+    copy: perByte(() => target.set(bytes)),
     cut: perByte(() => void cutKernel.run(cutInput)),
     name: perByte(() => void nameKernel.run({ keys, bytes, lengths })),
     seal: perByte(() => void sealKernel.run({ keys, bytes, pieces, target })),
