@@ -125,6 +125,8 @@ const program = Effect.scoped(Effect.gen(function*() {
   if (changed !== KEYS / 10) throw new Error(`${changed} keys changed`)
   timed("undo", () => run(state, { _tag: "Rollback", bucket: "photos", to: sequence - 1 }))
   reads(state, "undone", viewOf(state, "photos"))
+  timed("rollback to its birth", () => run(state, { _tag: "Rollback", bucket: "photos", to: 1 }))
+  timed("delete it: every row is looked at", () => run(state, { _tag: "DeleteBucket", bucket: "photos" }))
 }))
 
 mkdirSync(join(root, "data"))

@@ -4,7 +4,7 @@
  */
 import type { ByteString } from "../base/bytes.ts"
 import type { BucketId } from "../base/ids.ts"
-import { type Found, foundOf, inView, type View } from "./QueryView.ts"
+import { type Found, foundOf, inView, sequenceOf, type View } from "./QueryView.ts"
 import { descending, endOfName, pastName, versionPrefixLength, versionsPrefix, versionTailLength, type VersionTable } from "./Rows.ts"
 import type { RowKey, StateReader } from "./State.ts"
 
@@ -84,8 +84,8 @@ export class Cursor {
   *rowsOf(name: ByteString): Generator<Found> {
     this.seekToView(name)
     while (this.name === name) {
-      const found = this.found
-      if (inView(this.#view, found.source, found.sequence)) yield found
+      const { bucket, suffix } = this.#least as Source
+      if (inView(this.#view, bucket, sequenceOf(suffix as string))) yield this.found
       this.advance()
     }
   }

@@ -12,7 +12,7 @@ import type { BucketId, Sequence } from "../base/ids.ts"
 import type { VersionPlace } from "./Model.ts"
 import { hiddenAt, inView, type View } from "./QueryView.ts"
 import {
-  afterPrefix, bucketConfigPrefix, bucketNamePrefix, descendingAt, lineageUserKey, lineageUserOf, lineageUsersPrefix, uploadsPrefix, versionsPrefix
+  afterPrefix, bucketConfigPrefix, bucketNamePrefix, descendingAt, lastChangeKey, lineageUserKey, lineageUserOf, lineageUsersPrefix, uploadsPrefix, versionsPrefix
 } from "./Rows.ts"
 import { type BucketConfigRow, bucketConfigRow, bucketNameRow } from "./RowsValue.ts"
 import type { VersionRow } from "./RowsVersion.ts"
@@ -109,7 +109,7 @@ export const supersededRows = (reader: StateReader, bucket: BucketId, horizon: S
   const ended = current !== undefined && bucketNameRow.decode(current[1]).bucket === undefined ? [current[0]] : []
   const mapped = namings.some(([key, value]) => bucketNameRow.decode(value).bucket === bucket && !old.includes(key))
   if (mapped || isUsed(reader, bucket)) return [...old, ...ended]
-  const users = lineage.map(({ source }) => lineageUserKey(source, bucket)).filter((key) => reader.get(key) !== undefined)
+  const users = [lastChangeKey(bucket), ...lineage.map(({ source }) => lineageUserKey(source, bucket))].filter((key) => reader.get(key) !== undefined)
   return [...old, ...ended, ...users, ...configs.map(([key]) => key).filter((key) => !old.includes(key))]
 }
 

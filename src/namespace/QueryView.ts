@@ -116,12 +116,15 @@ export const isVisible = (view: View, found: Found): boolean =>
 /** Whether the row has expired in the view. It then counts as a delete marker that no listing shows. */
 export const isExpired = (view: View, row: VersionRow): boolean => row.expiresMs !== undefined && row.expiresMs <= view.atMs
 
+/** Of a version row, from the end of its key, or of what is left of that. */
+export const sequenceOf = (key: RowKey): Sequence => descendingAt(key, key.length - 10)
+
 /** Reads the place of a version row from the end of its key. */
 export const foundOf = (source: BucketId, rows: VersionTable, key: RowKey, value: Uint8Array): Found => {
   const end = key.length
   return {
     source, rows,
-    sequence: descendingAt(key, end - 10),
+    sequence: sequenceOf(key),
     ordinal: ordinalMax - (key.charCodeAt(end - 2) * 256 + key.charCodeAt(end - 1)),
     row: decodeVersionRow(value)
   }
@@ -237,8 +240,10 @@ export const isEmpty = (reader: StateReader, view: View): boolean => {
     const prefix = versionsPrefix(rows, bucket)
     for (const [key, value] of reader.scan(prefix, afterPrefix(prefix))) {
       assert(key.length > versionPrefixLength, "a version row has a name")
+      // Its key alone says that it is not in the view: after a rollback that may be so of most rows.
+      if (!inView(view, bucket, sequenceOf(key))) continue
       const found = foundOf(bucket, rows, key, value)
-      if (!isVisible(view, found)) continue
+      if (hiddenAt(view, found.row) !== undefined) continue
       expired += 1
       if (expired > expiredScannedMax || !isExpired(view, found.row)) return false
     }

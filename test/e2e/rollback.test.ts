@@ -37,7 +37,7 @@ beforeAll(async () => {
     endpoint: server.s3, region: "us-east-1", forcePathStyle: true, maxAttempts: 1,
     credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey }
   })
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   s3?.destroy()
@@ -71,7 +71,7 @@ describe("rollback, branch, diff", () => {
     expect([refused.code, refused.error]).toEqual([6, expect.stringContaining("was made after that commit")])
     expect((await ouroboros("rollback", "photos", "--to", "99999")).error).toContain("AsOfInFuture")
     expect((await ouroboros("rollback", "photos", "--to", "soon")).error).toContain("--to \"soon\"")
-  }, 60_000)
+  }, 120_000)
 
   it("branches a bucket: each goes its own way, large objects too, and a diff tells them apart", async () => {
     const large = randomBytes(6 * 1024 * 1024)
@@ -102,7 +102,7 @@ describe("rollback, branch, diff", () => {
     expect((await ouroboros("branch", "photos", "trial")).code).toBe(6)
     expect((await ouroboros("branch", "photos", "Not_A_Name")).error).toContain("InvalidBucketName")
     expect((await ouroboros("branch", "nowhere", "somewhere")).code).toBe(3)
-  }, 60_000)
+  }, 120_000)
 
   it("brings back a bucket that was deleted, and works on the folder of a stopped node", async () => {
     const then = await head()
@@ -118,5 +118,5 @@ describe("rollback, branch, diff", () => {
     expect((await ouroboros("rollback", "photos", "--to", String(beforeLater))).code).toBe(0)
     const diff = await ouroboros("diff", "photos", "--from", String(commit))
     expect([diff.code, diff.out]).toEqual([0, expect.stringMatching(/^\+ large .*\n- later .*\nphotos at commit/)])
-  }, 60_000)
+  }, 120_000)
 })

@@ -159,6 +159,20 @@ describe("namespace history", () => {
     expect(listed(machine, "c")).toEqual(["k:etag-1", "new:etag-2"])
   })
 
+  it("namespace: of a branch that is gone behind the horizon nothing is left, and its source's rows can go", () => {
+    const machine = started(put("b", "k", "1"), put("b", "other", "1"))
+    machine.run(branch("c", "b", 2, 2))
+    for (const [bucket, key] of [["b", "k"], ["c", "k"], ["b", "other"]] as const) machine.run(remove(bucket, key))
+    for (const bucket of ["b", "c"]) machine.run({ _tag: "DeleteBucket", bucket })
+    const rows = (["k", "other"] as const).map((key, index) => ({ source: bucketIdOf(1), rows: "hidden" as const, key, sequence: index + 2, ordinal: 0 }))
+    machine.run({ _tag: "ReindexChunks", chunks: [], done: true })
+    expect(machine.run({ _tag: "PurgeVersions", rows })).toMatchObject({ items: 0 })
+    machine.run({ _tag: "RaiseHorizon", oldestReadable: machine.sequence })
+    expect(machine.run({ _tag: "PurgeVersions", rows })).toMatchObject({ items: 2 })
+    for (const bucket of [2, 1]) machine.run({ _tag: "DropHistory", before: machine.sequence, limit: 1000, buckets: [bucketIdOf(bucket)] })
+    expect(Array.from(machine.rows.scan("\x10", "\x20"), ([key]) => Buffer.from(key, "latin1").toString("hex"))).toEqual([])
+  })
+
   it("namespace: uploads under way stay in a bucket that is rolled back, and do not come with a branch", () => {
     const upload = uploadIdOf(1)
     const machine = started(put("b", "k", "1"), { _tag: "CreateUpload", bucket: "b", key: "k", upload, attributes })
