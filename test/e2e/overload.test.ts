@@ -108,6 +108,18 @@ describe("overload", () => {
     expect([whole.status, sha256(whole.body)]).toEqual([200, sha256(large)])
   }, 60_000)
 
+  it("copies that need memory for reading and for writing come through, however many at once", async () => {
+    const copies = Array.from({ length: requestsMax }, (_, index) => call(server, {
+      method: "PUT", bucket: "busy", key: `copy${index}`, headers: { "x-amz-copy-source": "/busy/large", "x-amz-checksum-algorithm": "SHA256" }
+    }))
+    const most = await until("work", ({ uploadBytes, downloadBytes }) => uploadBytes.waiting > 0 && downloadBytes.used > 0)
+    expect(most.uploadBytes.used, "one copy at a time has the memory").toBe(64 * MiB)
+    for (const { body, status } of await Promise.all(copies)) {
+      expect([status, body.toString()]).toEqual([200, expect.stringContaining(createHash("sha256").update(large).digest("base64"))])
+    }
+    await until("rest", isIdle)
+  }, 60_000)
+
   it("few file descriptors: fewer connections are taken, which is said, and a flood of them stops nothing", async () => {
     // Above what the store keeps for itself there is room for 68 connections.
     const few = await startServer({ wrapper: ["bash", "-c", "ulimit -n 900 && exec \"$0\" \"$@\""] })

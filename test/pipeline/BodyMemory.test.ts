@@ -16,7 +16,7 @@ import type { Body } from "../../src/ports/Body.ts"
 import { Put } from "../../src/put.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { get, makeBucket, noSummary, put, versionOf } from "./operations.ts"
-import { newMachine, readAll, withStore } from "./store.ts"
+import { newMachine, readAll, storeOn, withStore } from "./store.ts"
 
 const MiB = 1024 * 1024
 const chunkBytes = 1000
@@ -132,6 +132,27 @@ const endless = (bytes: Uint8Array, pullBytes: number): Body => {
   }
 }
 
+describe("memory for uploads", () => {
+  it.effect("put: where no memory comes back the next large upload is told so, and small ones go on", () =>
+    Effect.scoped(Effect.gen(function*() {
+      yield* makeBucket
+      const { bodies } = yield* Allowances
+      const service = yield* Put
+      const upload = (body: Body) => service.object({ bucket: "b", key: "k", attributes: { headers: {}, userMetadata: {} }, summary: noSummary, body })
+      const bytes = seededRandom(9).bytes(5000)
+      yield* Effect.forkChild(upload(endless(bytes, 1000)))
+      yield* settled
+      const next = yield* Effect.forkChild(upload(endless(bytes, 1000)))
+      yield* settled
+      assert.strictEqual(bodies.status().waiting, 1)
+      yield* put("small", bytes)
+      yield* TestClock.adjust(10_000)
+      const exit = yield* Fiber.await(next)
+      assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("overloaded: bytes of memory for uploads"))
+      assert.deepStrictEqual(bodies.status(), { total: 64 * MiB, used: 64 * MiB, waiting: 0, refused: 1 })
+    })).pipe(Effect.provide(storeOn(newMachine(9), { allowances: { bodyBytes: 64 * MiB } }))))
+})
+
 describe("clients that go away", () => {
   it("put: whenever its client goes away, no fiber, block, pin or memory of it stays", async () => {
     const random = seededRandom(3)
@@ -144,7 +165,7 @@ describe("clients that go away", () => {
       // What a page of the manifest has named is the collector's.
       const unnamed = Effect.map(blocks.list, (all) => all.filter((block) => namespace.block(block) === undefined))
       const { bodies } = yield* Allowances
-      for (let turns = 1; turns < 300; turns += 1 + random.below(16)) {
+      for (let turns = 1; turns < 240; turns += 1 + random.below(20)) {
         const service = yield* Put
         const fiber = yield* Effect.forkChild(service.object({
           bucket: "b", key: "k", attributes: { headers: {}, userMetadata: {} }, summary: noSummary,
