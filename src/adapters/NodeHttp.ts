@@ -130,7 +130,10 @@ const serve = (desk: Desk, context: Context.Context<never>): void => {
     const socket = request.socket
     const early = tooMuch(desk, request)
     const reply = early === undefined ? desk.handler(toRequest(request, body, desk.secure, passage)) : Effect.succeed(early)
-    const fiber = fork(Effect.scoped(Effect.flatMap(reply, (given) => send(desk, { request, response, body, passage, closes: early !== undefined }, given))))
+    const transfer: Transfer = { request, response, body, passage, closes: early !== undefined }
+    // What the request holds is given back before anybody waits for the end of a body that is not wanted.
+    const sent = Effect.scoped(Effect.flatMap(reply, (given) => send(desk, transfer, given)))
+    const fiber = fork(Effect.flatMap(sent, (isOver) => isOver ? Effect.void : readOff(desk, transfer)))
     response.on("close", () => {
       if (!response.writableFinished) fiber.interruptUnsafe()
       if (!server.listening) server.closeIdleConnections()
@@ -211,7 +214,8 @@ interface Transfer {
   readonly closes: boolean
 }
 
-const send = (desk: Desk, transfer: Transfer, reply: HttpResponse): Effect.Effect<void> => {
+/** False where all of the answer is sent but its end: the body of the request is not read yet. */
+const send = (desk: Desk, transfer: Transfer, reply: HttpResponse): Effect.Effect<boolean> => {
   const { body, passage, request, response } = transfer
   const { stallMsMax } = desk.limits
   const headers = reply.headers.flat()
@@ -230,22 +234,30 @@ const send = (desk: Desk, transfer: Transfer, reply: HttpResponse): Effect.Effec
     end(response, stallMsMax, bytes)
     passage.sentBytes = bytes?.length ?? 0
     passage.isWhole = true
-    return Effect.void
+    return isOver
   }
   const rest = Effect.gen(function* () {
     if (bytes instanceof Uint8Array) {
       response.write(bytes)
       passage.sentBytes = bytes.length
     } else if (bytes === undefined) response.flushHeaders()
-    else if (!(yield* stream(response, bytes, passage, stallMsMax))) return
+    else if (!(yield* stream(response, bytes, passage, stallMsMax))) return true
     passage.isWhole = true
-    // Node ends the connection with the response; a client that still sends would be reset before it has read.
-    if (!body.isRead() && !body.unasked()) yield* drain(request)
-    if (!body.isRead() && !body.unasked()) response.once("finish", () => request.socket.destroy())
+    if (!body.isRead() && !body.unasked()) return false
     end(response, stallMsMax)
+    return true
   })
   return passage.follower === undefined ? rest : Effect.annotateLogs(rest, passage.follower.annotations)
 }
+
+const isOver = Effect.succeed(true)
+
+/** Node ends the connection with the response; a client that still sends would be reset before it has read. */
+const readOff = (desk: Desk, { body, request, response }: Transfer): Effect.Effect<void> =>
+  Effect.andThen(drain(request), Effect.sync(() => {
+    if (!body.isRead()) response.once("finish", () => request.socket.destroy())
+    end(response, desk.limits.stallMsMax)
+  }))
 
 /** What the client has not taken yet has the same time as what is streamed: one that takes nothing of it is cut. */
 const end = (response: http.ServerResponse, stallMs: number, bytes?: Uint8Array): void => {

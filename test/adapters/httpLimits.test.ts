@@ -223,6 +223,18 @@ describe("http: bodies", () => {
       socket.destroy()
     })))
 
+  it.effect("http: a request that is refused holds nothing while its body, which nobody wants, is waited for", () =>
+    Effect.scoped(Effect.gen(function*() {
+      let ended = 0
+      const { port } = yield* listen(() => Effect.as(Effect.addFinalizer(() => Effect.sync(() => (ended += 1))), ok("no")))
+      const wire = yield* open(port)
+      yield* send(wire.socket, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+      yield* until(() => wire.text.endsWith("no") && ended === 1)
+      // The connection is as good as before once the body has come.
+      yield* send(wire.socket, `${"x".repeat(1000)}${get}`)
+      yield* until(() => wire.text.split("HTTP/1.1 200").length === 3 && ended === 2)
+    })))
+
   it.effect("http: a client that goes away ends what works for it: before the answer, and in its middle", () =>
     Effect.scoped(Effect.gen(function*() {
       const begun: Array<string> = []
