@@ -89,6 +89,21 @@ export const clockDriftMsMax = 600_000
 /** A chunk waits this long in the journal at most before a block is sealed, full or not. */
 export const settleAgeMsMax = 60_000
 
+/** Scrub: how fast and how often by default, findings remembered, and the file that remembers. */
+export const scrubBytesPerSecondDefault = 8 * MiB
+export const scrubDaysDefault = 30
+export const scrubFindingsMax = 1000
+export const scrubFileBytesMax = 4 * MiB
+/** Pauses: after the start, between two looks at what is due, after an error, between two notes of the place. */
+export const scrubStartMs = 10_000
+export const scrubIdleMs = 60_000
+export const scrubRetryMs = 60_000
+export const scrubPlaceMs = 30_000
+/** A pass whose deadline is past, or nearer than this share of its time, is given the share. */
+export const scrubLateShare = 0.1
+/** How long a block waits for clients, and how often it looks. */
+export const scrubBusyMs = 100
+export const scrubBusyTurnsMax = 10
 /** Verification: chunks whose references are counted in one pass, and changes during one that are told apart. */
 export const verifyChunksPerPass = 250_000
 export const verifyTouchedMax = 200_000

@@ -4,7 +4,7 @@
  */
 import { Data, Effect, type LogLevel, Schema } from "effect"
 import {
-  blockSizeBytesTarget, chunkSizeBytesAverage, chunkSizeBytesMax, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax, slowRequestMsDefault,
+  blockSizeBytesTarget, chunkSizeBytesAverage, chunkSizeBytesMax, md5EtagBytesMaxDefault, overlayRowsMax, settleAgeMsMax, scrubBytesPerSecondDefault, scrubDaysDefault, slowRequestMsDefault,
   ttlSecondsMax, walReserveFileBytes
 } from "../base/limits.ts"
 import { type ChunkerOptions, checkChunkerOptions } from "../chunker/ChunkerOptions.ts"
@@ -54,6 +54,9 @@ export interface Settings {
   readonly metricsPublic: boolean
   /** A request on which the node itself spends this long is named in the log. */
   readonly slowRequestMs: number
+  /** Scrub reads at least so fast, and the whole store once in so many days; 0 days: never. */
+  readonly scrubBytesPerSecond: number
+  readonly scrubDays: number
   readonly logLevel: LogLevel.LogLevel
   readonly logFormat: LogFormat
   readonly limits: LoadLimits
@@ -86,6 +89,8 @@ const File = Schema.Struct({
   reserveFileBytes: Schema.optionalKey(positive),
   metricsPublic: Schema.optionalKey(Schema.Boolean),
   slowRequestMs: Schema.optionalKey(positive),
+  scrubBytesPerSecond: Schema.optionalKey(positive),
+  scrubDays: Schema.optionalKey(positive),
   logLevel: Schema.optionalKey(Schema.String),
   logFormat: Schema.optionalKey(Schema.String),
   ...loadLimitKeys,
@@ -226,6 +231,8 @@ export const resolveSettings = Effect.fnUntraced(function* (
     reserveFileBytes: config.reserveFileBytes ?? walReserveFileBytes,
     metricsPublic: config.metricsPublic ?? true,
     slowRequestMs: config.slowRequestMs ?? slowRequestMsDefault,
+    scrubBytesPerSecond: config.scrubBytesPerSecond ?? scrubBytesPerSecondDefault,
+    scrubDays: config.scrubDays ?? scrubDaysDefault,
     limits: loadLimitsOf(config),
     gc: gcSettingsOf(config),
     ...(yield* logOf(flags, env, config))

@@ -9,6 +9,7 @@ import { Expiry } from "../expiry.ts"
 import { Disk } from "../ports/Disk.ts"
 import type { ConnectionCounts } from "../ports/HttpListener.ts"
 import { Retention } from "../retention.ts"
+import { Scrub, type ScrubStatus } from "../scrub.ts"
 import { Settle } from "../settle.ts"
 import { Wal } from "../wal/WalService.ts"
 import { type Folder, folderFormat } from "./Folder.ts"
@@ -35,6 +36,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
   const head = namespace.head()
   const { suspended } = retention.status()
   const settling = settle.status()
+  const scrubbing = (yield* Scrub).status()
   const journal = wal.status()
   const { rows, bytes } = state.overlay()
   return {
@@ -50,6 +52,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     gc: { ...collecting, waiting: yield* gc.waiting },
     expiry,
     settle: settling,
+    scrub: scrubTold(scrubbing),
     checkpoint: { ...state.status(), pendingRows: rows, pendingBytes: bytes, root: state.root() },
     load: {
       requests: requests.status(), ...(connections === undefined ? {} : { connections }),
@@ -61,6 +64,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     ),
     warnings: [
       ...warnings,
+      ...(scrubbing.findings.length === 0 ? [] : [`scrub knows of ${scrubbing.findings.length + scrubbing.findingsMore} damaged files or places: ouroboros verify names the objects`]),
       ...disk.warnings(),
       ...(journal.failure === undefined ? [] : [`the journal takes no writes: ${journal.failure}`]),
       ...(suspended === undefined ? [] : [`history is kept beyond its days: ${suspended}`]),
@@ -73,3 +77,17 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     ]
   }
 })
+
+const timeOf = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
+
+/** The first findings; /metrics has their number, `ouroboros verify` names objects. */
+const scrubTold = ({ findings, findingsMore, finishedMs, lastError, startedMs, ...pass }: ScrubStatus) => ({
+  ...pass,
+  ...(startedMs === undefined || pass.pass === 0 ? {} : { started: timeOf(startedMs) }),
+  ...(finishedMs === undefined || pass.pass === 0 ? {} : { finished: timeOf(finishedMs) }),
+  ...(lastError === undefined ? {} : { lastError }),
+  findings: findings.length + findingsMore,
+  ...(findings.length === 0 ? {} : { found: findings.slice(0, findingsShownMax).map(({ kind, sinceMs, what, where }) => `${kind.toLowerCase()}: ${where}: ${what} (since ${timeOf(sinceMs)})`) })
+})
+
+const findingsShownMax = 20

@@ -35,7 +35,8 @@ export const withStoppedNode = <A, E, R>(
     const resolved = yield* resolveSettings({ data, admin: "127.0.0.1:0" }, env, undefined)
     // The node's own configuration is not known here: what it keeps for longer than the default is not let go by a look at it.
     const settings = {
-      ...resolved, retentionDays: Math.max(resolved.retentionDays, retentionDaysOfMaintenance), gc: { ...resolved.gc, staleUploadMs: 0 }
+      ...resolved, retentionDays: Math.max(resolved.retentionDays, retentionDaysOfMaintenance), scrubDays: 0,
+      gc: { ...resolved.gc, staleUploadMs: 0 }
     }
     // Looked at first: opening would make a folder that is not there.
     yield* readMarker(data)

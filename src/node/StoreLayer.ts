@@ -19,6 +19,7 @@ import { Pins } from "../pins.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { Put } from "../put.ts"
 import { Retention } from "../retention.ts"
+import { Scrub, type ScrubOptions } from "../scrub.ts"
 import { Verify } from "../verify.ts"
 import { vaultOf } from "../sealer/SealKernel.ts"
 import { type VaultKeys, vaultKey } from "../sealer/VaultKeys.ts"
@@ -31,11 +32,12 @@ import * as WalCommitLog from "./WalCommitLog.ts"
 export interface StoreOptions {
   readonly store: StoreId
   readonly keys: VaultKeys
-  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes" | "gc" | "limits">>
+  readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes" | "gc" | "limits" | "scrubBytesPerSecond" | "scrubDays">>
   /** Small bounds and eyes for tests. */
   readonly sizes?: Partial<IngestSizes>
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
   readonly settle?: SettleOptions
+  readonly scrub?: ScrubOptions
   readonly expiry?: ExpiryOptions
   readonly gc?: Partial<GcOptions>
   readonly allowances?: Partial<AllowanceSizes>
@@ -75,13 +77,18 @@ export const storeLayer = (options: StoreOptions) => {
     ...options.settle
   })
   const retention = Retention.layer(settings.retentionDays === undefined ? {} : { retentionMs: settings.retentionDays * dayMs })
+  const scrub = Scrub.layer(keys.vaultId, {
+    ...(settings.scrubBytesPerSecond === undefined ? {} : { bytesPerSecond: settings.scrubBytesPerSecond }),
+    ...(settings.scrubDays === undefined ? {} : { days: settings.scrubDays }),
+    ...options.scrub
+  })
   const gc = Gc.layer({
     vault: keys.vaultId, ...(settings.settleBytes === undefined ? {} : { blockBytesTarget: settings.settleBytes }), ...settings.gc, ...options.gc
   })
   const put = Put.layer({
     keys, chunker: settings.chunks ?? defaultChunkerOptions, ...(options.sizes === undefined ? {} : { sizes: options.sizes })
   })
-  return Layer.mergeAll(put, Verify.layer(keys)).pipe(
+  return Layer.mergeAll(put, Verify.layer(keys), scrub).pipe(
     Layer.provideMerge(Expiry.layer(options.expiry)),
     Layer.provideMerge(gc),
     Layer.provideMerge(retention),
