@@ -2,7 +2,7 @@
  * Scrubbed: what scrub remembers: how far it has come, and what it has found; kept in a small file, so that a restart
  * goes on. It sits between scrub and the Disk port.
  */
-import { Effect, Schema } from "effect"
+import { Data, Effect, Schema } from "effect"
 import { fromUtf8, toUtf8 } from "./base/bytes.ts"
 import type { BlockId, ChunkId } from "./base/ids.ts"
 import { scrubFileBytesMax, scrubFindingsMax } from "./base/limits.ts"
@@ -55,12 +55,18 @@ export interface ScrubMemory {
   readonly findings: ReadonlyArray<Scrubbed>
 }
 
+class NotJson extends Data.TaggedError("NotJson")<{}> {
+  override get message(): string {
+    return "not JSON"
+  }
+}
+
 const nothing: ScrubMemory = { place: undefined, findings: [] }
 
 /** What the last run left; nothing where it left nothing, or nothing that can be read: then scrub begins anew. */
 export const readScrubbed = (disk: DiskService): Effect.Effect<ScrubMemory> =>
   Effect.scoped(Effect.flatMap(disk.open(scrubFile, "read"), (file) => file.read(0, scrubFileBytesMax))).pipe(
-    Effect.flatMap((bytes) => Effect.try({ try: (): unknown => JSON.parse(fromUtf8(bytes) ?? ""), catch: () => new Error("not JSON") })),
+    Effect.flatMap((bytes) => Effect.try({ try: (): unknown => JSON.parse(fromUtf8(bytes) ?? ""), catch: () => new NotJson() })),
     Effect.flatMap(Schema.decodeUnknownEffect(Kept)),
     Effect.map(({ after, bytes, findings, finishedMs, pass, startedMs }): ScrubMemory => ({
       place: { pass, startedMs, bytes, after: after as BlockId | undefined, finishedMs },
