@@ -6,16 +6,29 @@ import { Counter, type Family, Histogram, type Labels, type Meters, type Series 
 
 export const expositionContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-/** Every family with its HELP and TYPE, ending with a line feed. Gauges are read here. */
+/**
+ * Every family with its HELP and TYPE, ending with a line feed. Gauges are read here. One that throws (its room met damage)
+ * is left out and named in ouroboros_unreadable_meters: the others are wanted most just then.
+ */
 export const expose = (meters: Meters): string => {
   const lines: Array<string> = []
-  for (const family of meters.families()) exposeFamily(family, lines)
+  const unreadable = new Map<string, Series>()
+  for (const family of meters.families()) exposeFamily(family, lines, unreadable)
+  const help = "1 for each meter that could not be read just now."
+  exposeFamily({ name: "ouroboros_unreadable_meters", help, kind: "gauge", series: unreadable }, lines, new Map())
   return `${lines.join("\n")}\n`
 }
 
-const exposeFamily = (family: Family, lines: Array<string>): void => {
+const exposeFamily = (family: Family, lines: Array<string>, unreadable: Map<string, Series>): void => {
   const samples: Array<string> = []
-  for (const series of family.series.values()) exposeSeries(family.name, series, samples)
+  for (const series of family.series.values()) {
+    try {
+      exposeSeries(family.name, series, samples)
+    } catch (error) {
+      const why = error instanceof Error ? error.name : "unknown"
+      unreadable.set(family.name, { labels: { meter: family.name, why }, meter: () => 1 })
+    }
+  }
   if (samples.length === 0) return
   lines.push(`# HELP ${family.name} ${escapeHelp(family.help)}`, `# TYPE ${family.name} ${family.kind}`)
   for (const sample of samples) lines.push(sample)

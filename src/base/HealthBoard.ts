@@ -37,7 +37,16 @@ export class HealthBoard {
   }
 
   report(): ReadonlyArray<NamedFinding> {
-    return [...this.#checks].map(([name, read]) => ({ name, ...read() }))
+    return [...this.#checks].map(([name, read]) => ({ name, ...found(read) }))
+  }
+}
+
+/** A check that throws (its part met damage) tells that, and takes no other with it. */
+const found = (read: () => Finding): Finding => {
+  try {
+    return read()
+  } catch (error) {
+    return degraded(`cannot be told: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 

@@ -1,6 +1,7 @@
 /** What the listener tells whoever follows a request: bytes, time that was the client's, time that was ours, and how it ended. */
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Logger, References } from "effect"
+import { BodyError } from "../../src/ports/Body.ts"
 import type { HttpRequest, HttpResponse, Passage } from "../../src/ports/HttpListener.ts"
 import { listen, ok, open, readAll, send, until } from "./rawHttp.ts"
 
@@ -14,7 +15,7 @@ const following = (answer: (request: HttpRequest) => Effect.Effect<HttpResponse>
     const ended: Array<Passage> = []
     const { port } = yield* listen((request) => Effect.suspend(() => {
       begun.push(request.passage!)
-      request.passage!.follower = { annotations: {}, ended: (passage) => void ended.push({ ...passage }) }
+      request.passage!.follower = { annotations: { request: "ID1" }, ended: (passage) => void ended.push({ ...passage }) }
       return answer(request)
     }))
     return { port, begun, ended }
@@ -57,3 +58,19 @@ it.effect("a defect on the way of an answer cuts it, and is told as ours", () =>
     yield* until(() => wire.closed && ended.length === 1)
     assert.deepInclude(ended[0]!, { sentBytes: 4, isWhole: false, isBroken: true })
   })))
+
+it.effect("a line that is written while an answer is sent says whose it is", () => {
+  const lines: Array<readonly [string, unknown]> = []
+  const logger = Logger.make<unknown, void>(({ fiber, message }) => void lines.push([String(message), fiber.getRef(References.CurrentLogAnnotations)["request"]]))
+  return Effect.scoped(Effect.gen(function* () {
+    let pulls = 0
+    const next = Effect.suspend(() => (++pulls === 1
+      ? Effect.succeed(Buffer.from("half"))
+      : Effect.andThen(Effect.logInfo("looking at the other copy"), Effect.fail(new BodyError({ reason: "Unverified", detail: "rotten" })))))
+    const { port, ended } = yield* following(() => Effect.succeed({ status: 200, headers: [], body: { sizeBytes: 8, next } }))
+    const wire = yield* open(port)
+    yield* send(wire.socket, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    yield* until(() => wire.closed && ended.length === 1)
+    assert.deepStrictEqual(lines, [["looking at the other copy", "ID1"], ["an answer was cut: body: Unverified: rotten", "ID1"]])
+  })).pipe(Effect.provide(Logger.layer([logger])))
+})

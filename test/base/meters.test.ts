@@ -45,6 +45,16 @@ describe("meters", () => {
     expect(parseExposition(expose(meters)).map(({ name }) => name)).toEqual(["ouroboros_some"])
   })
 
+  it("a gauge that throws is named, and takes no other with it", () => {
+    const meters = new Meters()
+    meters.gauge("ouroboros_broken", "Broken.", () => { throw new TypeError("damaged") })
+    meters.gauge("ouroboros_whole", "Whole.", () => 3)
+    expect(parseExposition(expose(meters)).map(({ samples }) => samples[0])).toEqual([
+      { name: "ouroboros_whole", labels: {}, value: 3 },
+      { name: "ouroboros_unreadable_meters", labels: { meter: "ouroboros_broken", why: "TypeError" }, value: 1 }
+    ])
+  })
+
   it("a gauge that is registered again reads the new one", () => {
     const meters = new Meters()
     meters.gauge("ouroboros_level", "Level.", () => 1)

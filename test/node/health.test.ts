@@ -78,3 +78,12 @@ it("work in the background that ends by a defect fails the node's health and is 
   expect(board.report()).toMatchObject([{ name: "the gardener", soundness: "failed" }])
   expect(said).toEqual([expect.stringMatching(/^the gardener ended by a defect: Error: weeds/)])
 })
+
+it("a check that throws is told as such, and takes no other with it", () => {
+  const board = new HealthBoard()
+  board.check("broken", () => { throw new Error("node 3.0a is damaged") })
+  board.check("whole", () => ({ soundness: "ok", detail: "fine" }))
+  expect(board.report()).toEqual([
+    { name: "broken", soundness: "degraded", detail: "cannot be told: node 3.0a is damaged" }, { name: "whole", soundness: "ok", detail: "fine" }
+  ])
+})
