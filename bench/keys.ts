@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url"
 import { KiB, overlayRowsMax } from "../src/base/limits.ts"
 import { type Bench, type BenchContext, costOf, makeBucket, quantile } from "./bench.ts"
 import { keyOf } from "./keyNames.ts"
+import { reportRollback } from "./rollback.ts"
 import { type BenchServer, startServer } from "./server.ts"
 import { openWire, prepare, runAll } from "./wire.ts"
 
@@ -123,6 +124,7 @@ const run = async (context: BenchContext): Promise<void> => {
     try {
       if (context.wants("list")) await reportListing(context, server, keys)
       if (context.wants("asof")) await reportAsOf(context, server, keys)
+      if (context.wants("rollback")) await reportRollback(context, server, keys)
     } finally {
       await server.stop()
     }
@@ -132,4 +134,4 @@ const run = async (context: BenchContext): Promise<void> => {
   }
 }
 
-export const keys: Bench = { names: ["list", "asof", "start"], title: "Many keys", run }
+export const keys: Bench = { names: ["list", "asof", "rollback", "start"], title: "Many keys", run }
