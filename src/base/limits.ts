@@ -121,6 +121,10 @@ export const verifyCounters = 65_536
 export const verifyEventsMax = 256
 export const verifyProgressMs = 200
 
+/** Slices: all of one code, and what of them passes through the kernel's memory at a time, all slices together. */
+export const codeSlicesMax = 256
+export const codeWindowBytes = 256 * KiB
+
 /** Journal. */
 export const walSegmentBytes = 64 * MiB
 export const walRecordBytesMax = 8 * MiB
