@@ -45,6 +45,27 @@ const run = async (context: BenchContext): Promise<void> => {
   } finally {
     await server.stop()
   }
+  await copies(context)
+}
+
+/** In a node of its own: counting costs time. */
+const copies = async ({ report, wants }: BenchContext): Promise<void> => {
+  const server = await startServer({ imports: [new URL("copies.ts", import.meta.url).href] })
+  try {
+    await makeBucket(server)
+    const targets = [0, 1, 2].map((index) => `/bench/object-${index}`)
+    for (const [verb, requests] of [["PUT", targets.map((target) => putOf(server, target))], ["GET", targets.map((target) => prepare(server, "GET", target))]] as const) {
+      const before = (await server.counters()).copiedBytes
+      await costOf(server, requests, 1, largeBytes)
+      const copied = (await server.counters()).copiedBytes - before
+      if (wants(verb.toLowerCase())) {
+        const id = `${verb.toLowerCase()}.64MiB.copies`
+        report.add({ id, name: `${verb} 64 MiB, copies`, value: copied / largeBytes / targets.length, unit: "B/B", better: "less" })
+      }
+    }
+  } finally {
+    await server.stop()
+  }
 }
 
 export const large: Bench = { names: ["put", "get"], title: "Large objects", run }

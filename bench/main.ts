@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util"
 import type { Bench, BenchContext } from "./bench.ts"
+import { code } from "./code.ts"
 import { type Ceilings, measureCeilings, reportCeilings } from "./ceilings.ts"
 import { makeReport, saveFigures } from "./figures.ts"
 import { dedup } from "./dedup.ts"
@@ -13,7 +14,7 @@ import { memory } from "./memory.ts"
 import { range } from "./range.ts"
 import { small } from "./small.ts"
 
-const benches: ReadonlyArray<Bench> = [large, small, range, keys, dedup, memory]
+const benches: ReadonlyArray<Bench> = [large, small, range, keys, dedup, memory, code]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -16,6 +16,8 @@ export interface Counters {
   /** On the heap of the main thread, since it began. */
   readonly allocatedBytes: number
   readonly residentBytes: number
+  /** By JavaScript, all threads, since the start; NaN where copies.ts was not loaded. */
+  readonly copiedBytes: number
 }
 
 const counts = { syncs: 0, writes: 0, writtenBytes: 0 }
@@ -52,7 +54,11 @@ if (isProbed) {
   process.on("message", (question) => {
     if (question !== "counters") return
     const heap = getHeapStatistics() as { readonly total_allocated_bytes?: number }
-    const counters: Counters = { ...counts, allocatedBytes: heap.total_allocated_bytes ?? Number.NaN, residentBytes: process.memoryUsage.rss() }
+    const { copiedBytes = () => Number.NaN } = globalThis as { readonly copiedBytes?: () => number }
+    const counters: Counters = {
+      ...counts, allocatedBytes: heap.total_allocated_bytes ?? Number.NaN, residentBytes: process.memoryUsage.rss(),
+      copiedBytes: copiedBytes()
+    }
     process.send?.(counters)
   })
   // The node ends when it is done, whoever listens.

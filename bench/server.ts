@@ -32,6 +32,8 @@ export interface ServerOptions {
   /** A data folder of the caller's, who removes it; one of the node's own otherwise. */
   readonly data?: string
   readonly flags?: ReadonlyArray<string>
+  /** Loaded before the node's own code, in all its threads. */
+  readonly imports?: ReadonlyArray<string>
   readonly readyMsMax?: number
 }
 
@@ -103,7 +105,7 @@ export const startServer = async (options: ServerOptions = {}): Promise<BenchSer
   const data = options.data ?? join(folder, "data")
   const begun = performance.now()
   const child = spawn(process.execPath, [
-    ...nodeFlags, "--import", probe, launcher, "serve", "--data", data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", ...(options.flags ?? [])
+    ...nodeFlags, ...[probe, ...(options.imports ?? [])].flatMap((module) => ["--import", module]), launcher, "serve", "--data", data, "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", ...(options.flags ?? [])
   ], {
     env: { ...process.env, OUROBOROS_ACCESS_KEY: keys.accessKey, OUROBOROS_SECRET_KEY: keys.secretKey },
     stdio: ["ignore", "pipe", "pipe", "ipc"]

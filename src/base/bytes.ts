@@ -77,7 +77,11 @@ export const release = (bytes: Uint8Array): void => {
 }
 
 /** The bytes again, in memory of their own. `slice` of a Buffer is not: it shows the same memory. */
-export const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
+export const copyOf = (bytes: Uint8Array): Uint8Array => {
+  const own = new Uint8Array(bytes.length)
+  own.set(bytes)
+  return own
+}
 
 /** Whether threads share the memory: it is never transferred, and what a lane writes into it is here as well. */
 export const isShared = (bytes: Uint8Array): boolean => bytes.buffer instanceof SharedArrayBuffer

@@ -40,7 +40,7 @@ export const meteredDisk = (disk: DiskService, meters: Meters, clock: Clock.Cloc
     const account = accountOf(file.path)
     return {
       path: file.path,
-      read: (offset, length) => counted(Effect.map(file.read(offset, length), (bytes) => {
+      read: (offset, length, memory) => counted(Effect.map(file.read(offset, length, memory), (bytes) => {
         account.read.add(bytes.length)
         return bytes
       })),

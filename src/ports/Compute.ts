@@ -3,6 +3,9 @@
  *
  * A kernel is a named pure function from structured-cloneable input to output. Buffers named by `transfers` move to the
  * lane and are unusable for the caller afterwards, also inline (the twin poisons them), so that both behave alike.
+ * Memory that threads share (base/PageSlots) is neither moved nor copied: the kernel works in it, and the caller must leave
+ * it alone until the kernel has answered, and for ever where it was interrupted before. What comes back names such memory
+ * by another object: the caller uses its own.
  * Adapters: adapters/WorkerCompute, adapters/InlineCompute. Twin: sim/Compute. All pass test/contract/compute.
  */
 import { Context, Data, type Effect } from "effect"

@@ -6,6 +6,8 @@ import { assert, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { Disk } from "../../src/ports/Disk.ts"
 import * as NodeDisk from "../../src/adapters/NodeDisk.ts"
+import { Meters } from "../../src/base/Meters.ts"
+import { meteredDisk } from "../../src/node/MeteredDisk.ts"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { alwaysDirect, diskContract } from "./disk.ts"
 
@@ -22,6 +24,9 @@ const withoutDirect = Effect.map(temporaryFolder, (folder) => NodeDisk.unlocked(
 diskContract("NodeDisk", () => nodeDisk)
 diskContract("NodeDisk, always direct", () => Effect.map(nodeDisk, alwaysDirect))
 diskContract("NodeDisk, direct I/O refused", () => Effect.map(withoutDirect, alwaysDirect))
+
+diskContract("NodeDisk, metered", () =>
+  Effect.clockWith((clock) => Effect.map(nodeDisk, (disk) => meteredDisk(disk, new Meters(), clock))))
 
 diskContract("MemoryDisk", () => Effect.sync(() => new MemoryDisk().service))
 diskContract("MemoryDisk, always direct", () => Effect.sync(() => alwaysDirect(new MemoryDisk().service)))

@@ -16,7 +16,13 @@ export const broken = plain("broken", (input: string): string => {
 export const deadly = plain("deadly", (code: number): number => process.exit(code))
 export const double = plain("double", (value: number) => value * 2)
 
-const table = new Map<string, Kernel<any, any>>([increment, broken, deadly, double].map((kernel) => [kernel.name, kernel]))
+/** Writes into memory that threads share. */
+export const scribble = plain("scribble", (bytes: Uint8Array): number => {
+  bytes.fill(9)
+  return bytes.length
+})
+
+const table = new Map<string, Kernel<any, any>>([increment, broken, deadly, double, scribble].map((kernel) => [kernel.name, kernel]))
 
 parentPort?.on("message", (job: { readonly kernel: string; readonly input: unknown }) => {
   const kernel = table.get(job.kernel)
