@@ -24,9 +24,9 @@ typedArray.set = function(source, offset) {
 }
 
 const concat = Buffer.concat.bind(Buffer)
-Buffer.concat = ((parts: ReadonlyArray<Uint8Array>, length?: number) => {
+Buffer.concat = (parts: ReadonlyArray<Uint8Array>, length?: number) => {
   for (const part of parts) count(part.length)
   return concat(parts, length)
-}) as typeof Buffer.concat
+}
 
 Object.assign(globalThis, { copiedBytes: () => Number(Atomics.load(shared, 0)) })

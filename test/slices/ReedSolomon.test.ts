@@ -23,7 +23,7 @@ const coded = (code: ReedSolomon, data: ReadonlyArray<Uint8Array>): ReadonlyArra
 const choices = (count: number, most: number): ReadonlyArray<ReadonlyArray<number>> => {
   const all: Array<ReadonlyArray<number>> = [[]]
   for (let thing = 0; thing < count; thing++) {
-    for (const chosen of [...all]) if (chosen.length < most) all.push([...chosen, thing])
+    all.push(...all.filter((chosen) => chosen.length < most).map((chosen) => [...chosen, thing]))
   }
   return all
 }
