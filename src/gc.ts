@@ -22,6 +22,7 @@ import { condemnedUntil, garbageTotals, isIndexed } from "./namespace/QueryGarba
 import { State } from "./namespace/State.ts"
 import { Disk } from "./ports/Disk.ts"
 import { Entropy } from "./ports/Entropy.ts"
+import { watched } from "./ports/Health.ts"
 import { dropCommits, noPurging, purge, type Purging } from "./purge.ts"
 import { Retention, type RetentionService } from "./retention.ts"
 import { Settle, type SettleService } from "./settle.ts"
@@ -119,7 +120,7 @@ export class Gc extends Context.Service<Gc, GcService>()("ouroborosdb/Gc") {
       const progress: Progress = { phase: "Idle", lastError: undefined, purging: noPurging(), freeing: noFreeing(), compacting: noCompacting() }
       // One at a time: the loop and whoever collects now.
       const turn = Semaphore.makeUnsafe(1)
-      yield* Effect.forkScoped(loop(rooms, progress, turn, options.intervalMs ?? gcIntervalMsDefault))
+      yield* Effect.forkScoped(watched("collection", loop(rooms, progress, turn, options.intervalMs ?? gcIntervalMsDefault)))
       return {
         run: (now) => turn.withPermit(Effect.ensuring(run(rooms, progress, now), enter(rooms, progress, "Idle"))),
         status: () => statusOf(rooms, progress),

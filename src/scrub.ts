@@ -16,7 +16,7 @@ import { Namespace, type NamespaceService } from "./namespace/Namespace.ts"
 import { blocksNamed, chunkKnown, chunksKnown, journaledAt } from "./namespace/QueryCensus.ts"
 import { State, type StateService } from "./namespace/State.ts"
 import { Disk, type DiskService } from "./ports/Disk.ts"
-import { Health } from "./ports/Health.ts"
+import { Health, watched } from "./ports/Health.ts"
 import { Metrics } from "./ports/Metrics.ts"
 import { readScrubbed, type Scrubbed, type ScrubPlace, type Standing, writeScrubbed } from "./scrubbed.ts"
 import { Wal, type WalInterface } from "./wal/WalService.ts"
@@ -104,7 +104,7 @@ export class Scrub extends Context.Service<Scrub, ScrubService>()("ouroborosdb/S
         return count === 0 ? sound("no damage is known") : degraded(`${count} damaged files or places are known: ouroboros verify names the objects`)
       })
       const turn = Semaphore.makeUnsafe(1)
-      if (days > 0) yield* Effect.forkScoped(loop(rooms, progress, turn, options.startMs ?? scrubStartMs))
+      if (days > 0) yield* Effect.forkScoped(watched("scrubbing", loop(rooms, progress, turn, options.startMs ?? scrubStartMs)))
       return {
         passNow: turn.withPermit(Effect.gen(function*() {
           yield* recall(rooms, progress)

@@ -8,6 +8,7 @@ import { Allowances, type AllowancesService } from "../allowance.ts"
 import { degraded, failed, type Finding, type HealthBoard, sound } from "../base/HealthBoard.ts"
 import { healthProbeLateMs, healthProbeMs, overlayRowsStop, walQueueBytesMax, walReserveBytes } from "../base/limits.ts"
 import type { Meters } from "../base/Meters.ts"
+import { Gc, type GcService } from "../gc.ts"
 import { State, type StateService } from "../namespace/State.ts"
 import { Disk, type DiskService } from "../ports/Disk.ts"
 import { watched } from "../ports/Health.ts"
@@ -76,7 +77,7 @@ const spaceFinding = (freeBytes: number | undefined): Finding => {
 }
 
 /** Posted once the rooms are up. */
-export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal | State | Settle | Retention | Allowances> =>
+export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal | State | Settle | Gc | Retention | Allowances> =>
   Effect.gen(function* () {
     const wal = yield* Wal
     const state = yield* State
@@ -86,6 +87,8 @@ export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal |
     const allowances = yield* Allowances
     board.check("queues", () => queueFinding(wal, state, allowances))
     board.check("sealing", () => settleFinding(settle))
+    const gc = yield* Gc
+    board.check("collection", () => gcFinding(gc))
     board.check("history", () => historyFinding(retention))
   })
 
@@ -109,6 +112,11 @@ const settleFinding = (settle: SettleService): Finding => {
   const { damaged, lastError } = settle.status()
   if (lastError !== undefined) return degraded(`fails and is tried again: ${lastError}`)
   return damaged.length > 0 ? degraded(`${damaged.length} chunks in the journal are damaged and not sealed`) : sound("moves")
+}
+
+const gcFinding = (gc: GcService): Finding => {
+  const { lastError } = gc.status()
+  return lastError === undefined ? sound("moves") : degraded(`fails and is tried again: ${lastError}`)
 }
 
 const historyFinding = (retention: RetentionService): Finding => {

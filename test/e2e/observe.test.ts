@@ -82,7 +82,8 @@ describe("a node under observation", () => {
       "ouroboros_journal_bytes", "ouroboros_settle_lag_seconds", "ouroboros_cache_bytes", "ouroboros_ingest_dedup_ratio",
       "ouroboros_ingest_compression_ratio", "ouroboros_disk_sync_seconds", "ouroboros_disk_free_bytes", "ouroboros_overlay_rows",
       "ouroboros_index_bytes", "ouroboros_commits_total", "ouroboros_log_lines_total", "nodejs_eventloop_lag_p99_seconds",
-      "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "ouroboros_admin_requests_total", "ouroboros_allowance_used"
+      "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "ouroboros_admin_requests_total", "ouroboros_allowance_used",
+      "ouroboros_gc_condemned_bytes", "ouroboros_scrub_findings"
     ]) expect(families.has(name), name).toBe(true)
     expect(text).not.toMatch(/of-a-client|labels-of-clients|BREW/)
   })
@@ -112,7 +113,7 @@ describe("a node under observation", () => {
     const ready = await askAdmin(server, "GET", "/health/ready", true)
     expect([ready.status, ready.body.status]).toEqual([200, "ready"])
     const names = ready.body.checks.map(({ name }: { readonly name: string }) => name)
-    expect(names).toEqual(expect.arrayContaining(["recovery", "folder", "disk space", "journal", "queues", "sealing", "history"]))
+    expect(names).toEqual(expect.arrayContaining(["recovery", "folder", "disk space", "journal", "queues", "sealing", "collection", "scrub", "history"]))
     expect(ready.body.checks.every((check: { readonly ok: unknown; readonly detail: unknown }) => check.ok === true && typeof check.detail === "string")).toBe(true)
     expect((await askAdmin(server, "GET", "/health/live", true)).status).toBe(200)
   })
