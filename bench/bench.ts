@@ -15,6 +15,8 @@ export interface BenchContext {
     readonly mib: number
     /** Peak above which `memory` fails. */
     readonly maxMib: number
+    /** Operations of `gc`. */
+    readonly operations: number
     /** Keys of `list`, `asof` and `start`. */
     readonly keys: number
   }

@@ -8,19 +8,20 @@ import { code } from "./code.ts"
 import { type Ceilings, measureCeilings, reportCeilings } from "./ceilings.ts"
 import { makeReport, saveFigures } from "./figures.ts"
 import { dedup } from "./dedup.ts"
+import { gc } from "./gc.ts"
 import { keys } from "./keys.ts"
 import { large } from "./large.ts"
 import { memory } from "./memory.ts"
 import { range } from "./range.ts"
 import { small } from "./small.ts"
 
-const benches: ReadonlyArray<Bench> = [large, small, range, keys, dedup, memory, code]
+const benches: ReadonlyArray<Bench> = [large, small, range, keys, dedup, memory, code, gc]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     json: { type: "string" }, compare: { type: "string" }, keys: { type: "string", default: "1000000" },
-    mib: { type: "string", default: "2048" }, "max-mib": { type: "string" }
+    mib: { type: "string", default: "2048" }, operations: { type: "string", default: "10000" }, "max-mib": { type: "string" }
   }
 })
 
@@ -43,7 +44,7 @@ const context: BenchContext = {
     return ceilings
   },
   wants: (name) => positionals.length === 0 || positionals.includes(name),
-  options: { keys: Number(values.keys), mib: Number(values.mib), maxMib: Number(values["max-mib"] ?? Number.POSITIVE_INFINITY) }
+  options: { keys: Number(values.keys), mib: Number(values.mib), operations: Number(values.operations), maxMib: Number(values["max-mib"] ?? Number.POSITIVE_INFINITY) }
 }
 
 for (const { names, title, run } of benches) {

@@ -18,7 +18,7 @@ import { type Compacting, compact, type CompactRooms, noCompacting } from "./com
 import { abortStale, dropEndedParts, free, freeableUntil, type Freeing, index, noFreeing } from "./free.ts"
 import { Intents } from "./intents.ts"
 import { Namespace, type Unavailable } from "./namespace/Namespace.ts"
-import { condemnedUntil, garbageTotals, isIndexed } from "./namespace/QueryGarbage.ts"
+import { blocksAfter, blockUse, condemnedUntil, garbageTotals, isIndexed } from "./namespace/QueryGarbage.ts"
 import { State } from "./namespace/State.ts"
 import { Disk } from "./ports/Disk.ts"
 import { Entropy } from "./ports/Entropy.ts"
@@ -62,6 +62,9 @@ export interface GcReport {
   readonly freed: GcFreed
   readonly remaining: Pick<GcStatus, "condemnedChunks" | "condemnedBytes" | "deadBytes" | "reclaimableBytes"> & {
     readonly waiting: ReadonlyArray<string>
+    /** Sealed bytes that something names, or history keeps; and what blocks take on the disk for theirs. */
+    readonly liveBytes: number
+    readonly blockBytes: number
   }
 }
 
@@ -195,8 +198,19 @@ const run = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, now: b
   yield* rooms.settle.settleNow
   const { condemnedBytes, condemnedChunks, deadBytes, reclaimableBytes } = statusOf(rooms, progress)
   const waiting = yield* waitingOf(rooms, progress)
-  return { freed: less(freedOf(progress), before), remaining: { condemnedBytes, condemnedChunks, deadBytes, reclaimableBytes, waiting } }
+  return { freed: less(freedOf(progress), before), remaining: { condemnedBytes, condemnedChunks, deadBytes, reclaimableBytes, waiting, ...heldBy(rooms) } }
 })
+
+const heldBy = ({ namespace, reader }: Rooms): { readonly liveBytes: number; readonly blockBytes: number } => {
+  let liveBytes = namespace.counts().journaledBytes - garbageTotals(reader).condemnedBytes
+  let blockBytes = 0
+  for (const block of blocksAfter(reader, undefined, Number.MAX_SAFE_INTEGER)) {
+    const use = blockUse(reader, block)
+    liveBytes += use?.liveBytes ?? 0
+    blockBytes += use?.sizeBytes ?? 0
+  }
+  return { liveBytes, blockBytes }
+}
 
 const freedOf = ({ compacting, freeing, purging }: Progress): GcFreed => ({
   versions: purging.versions, historyRows: purging.historyRows, uploads: freeing.uploads, chunks: freeing.chunks, chunkBytes: freeing.bytes,

@@ -13,6 +13,7 @@ const linesOf = ({ freed, remaining }: GcReport): ReadonlyArray<readonly [string
   ["chunks freed", `${freed.chunks} (${formatBytes(freed.chunkBytes)})`],
   ["blocks dropped", `${freed.blocksDropped} (${formatBytes(freed.blockBytesDropped)})`],
   ["blocks compacted", `${freed.blocksCompacted} (${formatBytes(freed.blockBytesRewritten)} written anew)`],
+  ["kept", `${formatBytes(remaining.liveBytes)} of chunks, in blocks of ${formatBytes(remaining.blockBytes)}`],
   ["still reclaimable", `${formatBytes(remaining.reclaimableBytes)} (${remaining.condemnedChunks} condemned chunks)`]
 ]
 
