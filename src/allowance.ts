@@ -247,7 +247,7 @@ const metered = (meters: Meters, allowances: AllowancesService): AllowancesServi
   for (const [allowance, one] of Object.entries(allowances) as ReadonlyArray<[string, Allowance]>) {
     const labels = { allowance }
     meters.gauge("ouroboros_allowance_used", "What work under way holds: requests, or bytes of memory.", () => one.status().used, labels)
-    meters.gauge("ouroboros_allowance_total", "What all work may hold together.", () => one.status().total, labels)
+    meters.gauge("ouroboros_allowance_limit", "What all work may hold together.", () => one.status().total, labels)
     meters.gauge("ouroboros_allowance_waiting", "Pieces of work that wait for their turn.", () => one.status().waiting, labels)
     meters.counted("ouroboros_allowance_refused_total", "Pieces of work that were refused (SlowDown).", () => one.status().refused, labels)
   }
