@@ -2,13 +2,14 @@
  * Fetch: plaintext of chunks by their ids, from whichever copy is whole. It sits between get (and whoever joins
  * manifests) and the journal, the blocks and the sealer's opening kernel.
  *
- * Rounds: look up the rows (one batch), read one untried copy of each chunk, verify, open. A copy that is not there or
+ * What was read often of late is in the cache. Rounds: look up the rows (one batch), read one untried copy of each chunk, verify, open. A copy that is not there or
  * not whole sends its chunk into the next round, with its row looked up again: it may have moved meanwhile (R12).
  */
 import { Context, Data, Effect, Layer } from "effect"
 import { copyOf } from "./base/bytes.ts"
 import type { ChunkId } from "./base/ids.ts"
 import { blockReadRunBytesMax, computeHereBytesMax, damagedChunksMax, resolveRoundsMax } from "./base/limits.ts"
+import { ChunkCache, type Chunks } from "./chunkCache.ts"
 import { Blocks } from "./block/BlockService.ts"
 import type { BlocksService } from "./block/BlockService.ts"
 import type { ChunkRow, CopyPlace } from "./namespace/Model.ts"
@@ -50,21 +51,29 @@ interface Rooms {
   readonly namespace: NamespaceService
   readonly blocks: BlocksService
   readonly compute: ComputeService
+  readonly cache: Chunks
   /** Oldest first; the oldest are forgotten. */
   readonly damaged: Set<ChunkId>
 }
 
 export class Fetch extends Context.Service<Fetch, FetchService>()("ouroborosdb/Fetch") {
-  static readonly layer = (keys: VaultKeys): Layer.Layer<Fetch, never, Wal | Namespace | Blocks | Compute> =>
+  static readonly layer = (keys: VaultKeys): Layer.Layer<Fetch, never, Wal | Namespace | Blocks | Compute | ChunkCache> =>
     Layer.effect(Fetch, Effect.gen(function*() {
       const rooms: Rooms = {
-        keys, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, compute: yield* Compute, damaged: new Set()
+        keys, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, compute: yield* Compute, cache: yield* ChunkCache,
+        damaged: new Set()
       }
       return {
         chunks: (ids) => fetchChunks(rooms, ids),
         isDamaged: (id) => rooms.damaged.has(id),
-        noteDamaged: (ids) => ids.forEach((id) => remember(rooms.damaged, id)),
-        healed: (ids) => ids.forEach((id) => rooms.damaged.delete(id))
+        noteDamaged: (ids) => ids.forEach((id) => {
+          remember(rooms.damaged, id)
+          rooms.cache.remove(id)
+        }),
+        healed: (ids) => ids.forEach((id) => {
+          rooms.damaged.delete(id)
+          rooms.cache.remove(id)
+        })
       }
     }))
 }
@@ -94,7 +103,7 @@ const nameOf = (place: CopyPlace): string =>
 
 const fetchChunks = Effect.fnUntraced(function*(rooms: Rooms, ids: ReadonlyArray<ChunkId>) {
   const wanted = new Map<ChunkId, Wanted>()
-  for (const id of ids) wanted.set(id, { id, tried: new Set(), failures: [], plaintext: undefined })
+  for (const id of ids) if (!wanted.has(id)) wanted.set(id, { id, tried: new Set(), failures: [], plaintext: rooms.cache.get(id) })
   for (let round = 0; round < resolveRoundsMax; round++) {
     const open = [...wanted.values()].filter((one) => one.plaintext === undefined)
     if (open.length === 0) return inOrder(ids, wanted)
@@ -150,7 +159,10 @@ const readRound = Effect.fnUntraced(function*(rooms: Rooms, attempts: ReadonlyAr
     if (wanted.failures.length > 0 && wanted.plaintext === undefined) {
       yield* Effect.logWarning(`chunk ${wanted.id}: ${wanted.failures.at(-1)!.detail}`)
     }
-    if (wanted.failures.some((failure) => failure.reason === "Damaged")) remember(rooms.damaged, wanted.id)
+    if (wanted.failures.some((failure) => failure.reason === "Damaged")) {
+      remember(rooms.damaged, wanted.id)
+      rooms.cache.remove(wanted.id)
+    }
   }
 })
 
@@ -262,6 +274,7 @@ const openGroup = Effect.fnUntraced(function*(rooms: Rooms, group: ReadonlyArray
       wanted.failures.push({ reason: "Damaged", detail: `${nameOf(place)}: ${opened.length} bytes, its row says ${row.sizeBytes}` })
     } else {
       wanted.plaintext = opened
+      rooms.cache.offer(row.id, opened)
     }
   }
 })

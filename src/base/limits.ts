@@ -72,6 +72,20 @@ export const uploadBlocksUnnamedMax = 48
 export const readBatchBytesMax = 4 * MiB
 /** Rounds in which a chunk's copies are looked up again before its read is given up (R12). */
 export const resolveRoundsMax = 32
+/** Caches: plaintext of chunks read twice; names of those read once of late; what an entry takes besides its bytes, about. */
+export const chunkCacheBytesDefault = 64 * MiB
+export const chunkCacheNamesMax = 8192
+export const cacheEntryBytes = 256
+/** A chunk that is larger than this share of the cache is not taken. */
+export const chunkCacheShareMax = 1 / 8
+/** Memory pressure: resident memory is looked at this often; from these shares of the limit on, caches shrink to a half, to nothing. */
+export const memoryPollMs = 1000
+export const pressureHalf = 0.75
+export const pressureNothing = 0.85
+/** How far below a share of the limit memory must be before caches grow again. */
+export const pressureSlack = 0.05
+/** Caches get this share of the memory there is by default, however much their defaults are. */
+export const cachesOfMemoryMax = 1 / 8
 /** Chunks remembered as damaged: no deduplication hit counts on them. */
 export const damagedChunksMax = 10_000
 /** Settling: chunks of one block, pauses, and damaged chunks of the journal that are passed over. */

@@ -5,6 +5,7 @@
 import { Context, Data, type Effect, type Scope } from "effect"
 import type { ByteString } from "../base/bytes.ts"
 import type { Sequence } from "../base/ids.ts"
+import type { CacheStatus } from "../base/SegmentedLru.ts"
 import type { HybridTime } from "../base/time.ts"
 
 /** Raw key bytes, one character a byte, so that `<` is the order of the table. The first byte names the table. */
@@ -96,6 +97,9 @@ export interface StateService {
   readonly checkpoint: Effect.Effect<Stamp, StateError>
   /** Keyed hash of the root: equal states have equal roots, however they came about. Of the last checkpoint. */
   readonly root: () => string
+  /** Opened nodes of the tree in memory; a smaller bound holds at once. */
+  readonly cache: () => CacheStatus
+  readonly resizeCache: (bytesMax: number) => void
   readonly status: () => { readonly checkpoints: number; readonly rebuilt: boolean; readonly nodes: number }
   readonly inspection: StateInspection
 }

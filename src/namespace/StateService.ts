@@ -13,8 +13,7 @@
 import { Cause, Deferred, Effect, Layer, Semaphore } from "effect"
 import { assert } from "../base/assert.ts"
 import { fromByteString, toHex } from "../base/bytes.ts"
-import { nodeCacheBytesMax } from "../base/limits.ts"
-import type { Meters } from "../base/Meters.ts"
+import { meterCache } from "../base/SegmentedLru.ts"
 import { Disk } from "../ports/Disk.ts"
 import { KeyValue, type KeyValueService } from "../ports/KeyValue.ts"
 import { Metrics } from "../ports/Metrics.ts"
@@ -37,6 +36,8 @@ export interface StateOptions {
   readonly sealer: ValueSealer
   /** 32 bytes, the same at every start of a store: keys the hashes of the tree and its cuts. */
   readonly rootKey: Uint8Array
+  /** What opened nodes may take in memory. */
+  readonly nodeCacheBytes?: number
   /** Where checkpoint files are, in the data folder. */
   readonly folder: string
   /** Deltas that are folded into a new base; few in tests. */
@@ -254,8 +255,11 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
   const index = yield* KeyValue
   const { rootKey, sealer } = options
   const files = makeCheckpointFiles(disk, sealer, options.folder)
-  const store = makeTreeStore({ sealer, rootKey, get: (address) => index.get(nodeTable, address) })
-  meterCache(yield* Metrics, store)
+  const store = makeTreeStore({
+    sealer, rootKey, get: (address) => index.get(nodeTable, address),
+    ...(options.nodeCacheBytes === undefined ? {} : { cacheBytesMax: options.nodeCacheBytes })
+  })
+  meterCache(yield* Metrics, "nodes", store.cache)
   const recovered = yield* recover({
     index, files, sealer, store, onProgress: options.onProgress ?? (() => {}),
     journalHoldsAll: options.journalHoldsAll, rebuild: options.rebuild ?? false
@@ -292,17 +296,11 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
       Effect.tapError((error) => Effect.sync(() => error.reason === "Index" && error.unchanged !== true && mark(error)))
     ),
     root: () => toHex(rootOf(live.head.tree)),
+    cache: store.cache,
+    resizeCache: store.resizeCache,
     status: () => ({ checkpoints: live.head.generation, rebuilt: recovered.rebuilt, nodes: live.head.tree.nodes })
   }
   return service
 })
-
-const meterCache = (meters: Meters, store: TreeStore): void => {
-  const labels = { cache: "nodes" }
-  meters.gauge("ouroboros_cache_bytes", "Bytes that a cache holds.", () => store.cache().bytes, labels)
-  meters.gauge("ouroboros_cache_bytes_max", "Bytes that a cache may hold.", () => nodeCacheBytesMax, labels)
-  meters.counted("ouroboros_cache_hits_total", "Look-ups that a cache answered.", () => store.cache().hits, labels)
-  meters.counted("ouroboros_cache_misses_total", "Look-ups that a cache did not answer.", () => store.cache().misses, labels)
-}
 
 export const layer = (options: StateOptions): Layer.Layer<State, StateError, Disk | KeyValue> => Layer.effect(State, make(options))

@@ -5,6 +5,7 @@
 import { assert } from "../base/assert.ts"
 import { equalBytes, fromByteString, toHex } from "../base/bytes.ts"
 import { deriveKey } from "../base/hash.ts"
+import type { CacheStatus } from "../base/SegmentedLru.ts"
 import { nodeBytesCut, nodeBytesMax, nodeCacheBytesMax, nodeItemsAverage } from "../base/limits.ts"
 import type { RowKey, ValueSealer } from "./State.ts"
 import { StateError } from "./State.ts"
@@ -32,7 +33,8 @@ export interface TreeStore {
   ) => { readonly pointer: Pointer; readonly node: SealedNode }
   readonly forget: (addresses: Iterable<NodeAddress>) => void
   readonly forgetAll: () => void
-  readonly cache: () => NodeCacheStatus
+  readonly cache: () => CacheStatus
+  readonly resizeCache: (bytesMax: number) => void
 }
 
 export interface TreeStoreOptions {
@@ -42,13 +44,6 @@ export interface TreeStoreOptions {
   readonly get: (address: Uint8Array) => Uint8Array | undefined
   readonly cacheBytesMax?: number
   readonly itemsAverage?: number
-}
-
-export interface NodeCacheStatus {
-  readonly bytes: number
-  /** Since the start. */
-  readonly hits: number
-  readonly misses: number
 }
 
 interface Kept {
@@ -63,10 +58,11 @@ interface Kept {
  */
 class NodeCache {
   readonly #nodes = new Map<NodeAddress, Kept>()
-  readonly #bytesMax: number
+  #bytesMax: number
   bytes = 0
   hits = 0
   misses = 0
+  evictions = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -87,6 +83,21 @@ class NodeCache {
     this.remove(address)
     this.#nodes.set(address, { node, isUsed: false })
     this.bytes += node.sizeBytes
+    this.#shrink()
+  }
+
+  /** A smaller bound holds at once. */
+  resize(bytesMax: number): void {
+    this.#bytesMax = bytesMax
+    this.#shrink()
+  }
+
+  status(): CacheStatus {
+    const { bytes, evictions, hits, misses } = this
+    return { bytes, bytesMax: this.#bytesMax, entries: this.#nodes.size, hits, misses, evictions }
+  }
+
+  #shrink(): void {
     for (const [oldest, kept] of this.#nodes) {
       if (this.bytes <= this.#bytesMax) break
       if (kept.isUsed) {
@@ -95,6 +106,7 @@ class NodeCache {
         this.#nodes.set(oldest, kept)
       } else {
         this.remove(oldest)
+        this.evictions += 1
       }
     }
   }
@@ -161,6 +173,7 @@ export const makeTreeStore = (options: TreeStoreOptions): TreeStore => {
       for (const address of addresses) cache.remove(address)
     },
     forgetAll: () => cache.clear(),
-    cache: () => ({ bytes: cache.bytes, hits: cache.hits, misses: cache.misses })
+    cache: () => cache.status(),
+    resizeCache: (bytesMax) => cache.resize(bytesMax)
   }
 }

@@ -5,11 +5,19 @@
 import { Schema } from "effect"
 import type { AllowanceSizes } from "../allowance.ts"
 import {
-  adminConnectionsMax, bodyBytesInFlightMax, chunkSizeBytesMax, httpConnectionsMax, httpConnectionsSpare, httpStallMsMax, openFilesForStore,
+  adminConnectionsMax, bodyBytesInFlightMax, chunkSizeBytesMax, httpConnectionsMax, httpConnectionsSpare, httpStallMsMax, MiB, openFilesForStore,
   readBytesInFlightMax, requestsMax, requestsQueuedMax, requestsWaitMsMax, uploadBytesMax
 } from "../base/limits.ts"
 
-export interface LoadLimits extends AllowanceSizes {
+/** Absent: the defaults, within a share of the memory that there is. 0: off. */
+export interface CacheSizes {
+  readonly chunkCacheBytes?: number
+  readonly nodeCacheBytes?: number
+}
+
+export interface LoadLimits extends AllowanceSizes, CacheSizes {
+  /** Resident memory near which caches shrink, where less than the machine has. */
+  readonly memoryBytesMax?: number
   readonly connectionsMax: number
   readonly stallMs: number
 }
@@ -24,7 +32,10 @@ export const loadLimitKeys = {
   connectionsMax: whole(1),
   bodyMemoryBytes: whole(uploadBytesMax),
   readMemoryBytes: whole(2 * chunkSizeBytesMax),
-  stallMs: whole(1)
+  stallMs: whole(1),
+  chunkCacheBytes: whole(0),
+  nodeCacheBytes: whole(0),
+  memoryBytesMax: whole(64 * MiB)
 }
 
 type Keys = { readonly [key in keyof typeof loadLimitKeys]?: number }
@@ -36,7 +47,10 @@ export const loadLimitsOf = (config: Keys): LoadLimits => ({
   connectionsMax: config.connectionsMax ?? httpConnectionsMax,
   bodyBytes: config.bodyMemoryBytes ?? bodyBytesInFlightMax,
   readBytes: config.readMemoryBytes ?? readBytesInFlightMax,
-  stallMs: config.stallMs ?? httpStallMsMax
+  stallMs: config.stallMs ?? httpStallMsMax,
+  ...(config.chunkCacheBytes === undefined ? {} : { chunkCacheBytes: config.chunkCacheBytes }),
+  ...(config.nodeCacheBytes === undefined ? {} : { nodeCacheBytes: config.nodeCacheBytes }),
+  ...(config.memoryBytesMax === undefined ? {} : { memoryBytesMax: config.memoryBytesMax })
 })
 
 /** What the process may open sets a bound to connections: those that there is no descriptor for are not promised. */

@@ -3,6 +3,7 @@
  * marker, vault key, credentials, the admin address (which answers 503), recovery, and S3 last.
  */
 import { Clock, Context, Effect, Layer, LogLevel, References } from "effect"
+import { nodeMemory } from "../adapters/NodeMemory.ts"
 import { adminConnectionsMax } from "../base/limits.ts"
 import { expose } from "../base/Exposition.ts"
 import { HealthBoard } from "../base/HealthBoard.ts"
@@ -19,6 +20,7 @@ import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { Health } from "../ports/Health.ts"
 import { HttpListener, type Listener, type ListenOptions } from "../ports/HttpListener.ts"
+import { Memory } from "../ports/Memory.ts"
 import { Metrics } from "../ports/Metrics.ts"
 import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
@@ -214,5 +216,7 @@ export const startNodeHere = Effect.fnUntraced(function* (
 ) {
   yield* meterMachine(meters, settings)
   const platform = yield* Layer.build(platformLayer(settings))
-  return yield* Effect.provide(startNode(settings, { ...options, openFilesMax: openFilesMax() }, meters), platform)
+  return yield* Effect.provide(startNode(settings, { ...options, openFilesMax: openFilesMax() }, meters), platform).pipe(
+    Effect.provideService(Memory, nodeMemory(settings.limits.memoryBytesMax))
+  )
 })

@@ -2,10 +2,12 @@
 import { DateTime, Effect } from "effect"
 import { Allowances } from "../allowance.ts"
 import { Gc } from "../gc.ts"
+import { ChunkCache } from "../chunkCache.ts"
 import { millisOf } from "../base/time.ts"
 import { Namespace } from "../namespace/Namespace.ts"
 import { State } from "../namespace/State.ts"
 import { Expiry } from "../expiry.ts"
+import { Pressure } from "../pressure.ts"
 import { Disk } from "../ports/Disk.ts"
 import type { ConnectionCounts } from "../ports/HttpListener.ts"
 import { Retention } from "../retention.ts"
@@ -54,6 +56,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     settle: settling,
     scrub: scrubTold(scrubbing),
     checkpoint: { ...state.status(), pendingRows: rows, pendingBytes: bytes, root: state.root() },
+    caches: { share: (yield* Pressure).share(), chunks: (yield* ChunkCache).status(), nodes: state.cache() },
     load: {
       requests: requests.status(), ...(connections === undefined ? {} : { connections }),
       uploadBytes: bodies.status(), smallUploadBytes: smallBodies.status(), downloadBytes: reads.status()

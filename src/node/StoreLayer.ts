@@ -5,7 +5,9 @@
 import { Effect, Layer } from "effect"
 import { type RestartId, type StoreId, defaultTenant, idOf } from "../base/ids.ts"
 import { Allowances, type AllowanceSizes } from "../allowance.ts"
+import { cachesOfMemoryMax, chunkCacheBytesDefault, nodeCacheBytesMax } from "../base/limits.ts"
 import { Blocks } from "../block/BlockService.ts"
+import { ChunkCache } from "../chunkCache.ts"
 import { defaultChunkerOptions } from "../chunker/ChunkerOptions.ts"
 import { Expiry, type ExpiryOptions } from "../expiry.ts"
 import { Fetch } from "../fetch.ts"
@@ -17,6 +19,8 @@ import * as NamespaceLayer from "../namespace/NamespaceService.ts"
 import * as StateLayer from "../namespace/StateService.ts"
 import { Pins } from "../pins.ts"
 import { Entropy } from "../ports/Entropy.ts"
+import { Memory, type MemoryGauge } from "../ports/Memory.ts"
+import { Pressure } from "../pressure.ts"
 import { Put } from "../put.ts"
 import { Retention } from "../retention.ts"
 import { Scrub, type ScrubOptions } from "../scrub.ts"
@@ -26,6 +30,7 @@ import { type VaultKeys, vaultKey } from "../sealer/VaultKeys.ts"
 import { Settle, type SettleOptions } from "../settle.ts"
 import { Wal } from "../wal/WalService.ts"
 import * as WalLayer from "../wal/WalService.ts"
+import type { CacheSizes } from "./LoadLimits.ts"
 import type { Settings } from "./Settings.ts"
 import * as WalCommitLog from "./WalCommitLog.ts"
 
@@ -49,27 +54,35 @@ export interface StoreOptions {
 
 const dayMs = 24 * 3_600_000
 
+/** By default caches get a share of the memory that there is, and no more than that. */
+const withinMemory = (memory: MemoryGauge, bytes: number): number => Math.min(bytes, Math.floor(cachesOfMemoryMax * memory().limitBytes))
+
 /** Who proposes what no client asked for. */
 const nodeAuthor = "node"
 
 /**
- * Wal, State, Namespace, Blocks, Fetch, Get, Pins, Settle, Retention, Gc, Expiry and Put, built in this order: the journal is
+ * ChunkCache, Wal, State, Namespace, Blocks, Fetch, Pressure, Get, Pins, Settle, Retention, Gc, Expiry and Put, built in this order: the journal is
  * recovered and replayed, and blocks that nobody names are gone, before anyone can put.
  */
 export const storeLayer = (options: StoreOptions) => {
   const { store, keys, settings = {} } = options
   const vault = vaultOf(keys)
+  const caches: CacheSizes = settings.limits ?? {}
   const restart = Effect.map(Entropy, (entropy) => idOf<RestartId>(entropy.bytes(16)))
   const wal = Layer.unwrap(Effect.map(restart, (restartId) =>
     WalLayer.layer({ folder: "journal", storeId: store, restartId, reserveFileBytes: settings.reserveFileBytes ?? 0, ...options.wal })))
-  const state = Layer.unwrap(Effect.map(Wal, ({ holdsAll }) => StateLayer.layer({
+  const state = Layer.unwrap(Effect.map(Effect.all([Wal, Memory]), ([{ holdsAll }, memory]) => StateLayer.layer({
     sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints", journalHoldsAll: holdsAll, rebuild: options.rebuildIndex ?? false,
-    ...options.checkpoints
+    nodeCacheBytes: caches.nodeCacheBytes ?? withinMemory(memory, nodeCacheBytesMax), ...options.checkpoints
   })))
-  const namespace = NamespaceLayer.layer({
+  const namespace = Layer.unwrap(Effect.map(ChunkCache, (chunks) => NamespaceLayer.layer({
     tenant: keys.tenantId ?? defaultTenant, vault: keys.vaultId, sealer: vault, author: nodeAuthor,
-    vertexHash: (_, bytes) => vault.vertexHash(bytes), ...options.namespace
-  })
+    vertexHash: (_, bytes) => vault.vertexHash(bytes),
+    applied: (entry, answer) => {
+      chunks.applied(entry.change)
+      options.namespace?.applied?.(entry, answer)
+    }
+  })))
   const settle = Settle.layer({
     ...(settings.settleBytes === undefined ? {} : { blockBytesTarget: settings.settleBytes }),
     ...(settings.settleAgeMs === undefined ? {} : { ageMsMax: settings.settleAgeMs }),
@@ -94,6 +107,7 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(retention),
     Layer.provideMerge(settle),
     Layer.provideMerge(Get.layer),
+    Layer.provideMerge(Pressure.layer()),
     Layer.provideMerge(Fetch.layer(keys)),
     Layer.provideMerge(Blocks.layer({ store, vault: keys.vaultId })),
     Layer.provideMerge(Pins.layer),
@@ -102,6 +116,8 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(WalCommitLog.layer),
     Layer.provideMerge(state),
     Layer.provideMerge(wal),
+    Layer.provideMerge(Layer.unwrap(Effect.map(Memory, (memory) =>
+      ChunkCache.layer(caches.chunkCacheBytes ?? withinMemory(memory, chunkCacheBytesDefault))))),
     Layer.provideMerge(Allowances.layer({ ...settings.limits, ...options.allowances }))
   )
 }

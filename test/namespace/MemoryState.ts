@@ -72,6 +72,8 @@ export const memoryState = (rows = new MemoryRows(), start: Stamp = emptyStamp):
       return generations[0]
     }),
     root: () => "",
+    cache: () => ({ bytes: 0, bytesMax: 0, entries: 0, hits: 0, misses: 0, evictions: 0 }),
+    resizeCache: () => undefined,
     status: () => ({ checkpoints, rebuilt: false, nodes: 0 }),
     inspection: {
       nodes: () => () => ({ nodes: 0, bytes: 0, next: undefined, damage: undefined }),
