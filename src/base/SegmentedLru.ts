@@ -114,7 +114,7 @@ export class SegmentedLru<K, V> {
   }
 
   clear(): void {
-    for (const key of [...this.#entries.keys()]) this.remove(key)
+    for (const key of this.#entries.keys()) this.remove(key)
   }
 
   /** A smaller bound holds at once. */
