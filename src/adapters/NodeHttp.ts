@@ -44,6 +44,7 @@ interface Desk {
   readonly secure: boolean
   readonly handler: Handler
   readonly malformed: Counter
+  readonly refusalHeaders: () => HttpResponse["headers"]
 }
 
 const listen = (options: ListenOptions, handler: Handler): Effect.Effect<Listener, ListenError, Scope.Scope> =>
@@ -55,7 +56,7 @@ const listen = (options: ListenOptions, handler: Handler): Effect.Effect<Listene
     if (server instanceof ListenError) return yield* server
     const connections = new HttpConnections(server, secure, limits)
     const malformed = (yield* Metrics).counter("ouroboros_http_malformed_total", "Connections that were closed for what is no request: malformed, too large, too slow.")
-    serve({ server, limits, connections, secure, handler, malformed }, context)
+    serve({ server, limits, connections, secure, handler, malformed, refusalHeaders: options.refusalHeaders ?? (() => []) }, context)
     yield* Effect.acquireRelease(start(server, options), () => shutDown(server, connections, limits))
     const address = server.address() as AddressInfo
     return {
@@ -163,19 +164,21 @@ const serve = (desk: Desk, context: Context.Context<never>): void => {
   server.on("checkContinue", inTurn(true))
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code !== "ECONNRESET") desk.malformed.add()
-    refuse(connections, error, socket)
+    refuse(desk, error, socket)
   })
   // Such as no file descriptor left for a connection: the listener goes on.
   server.on("error", (error) => void fork(Effect.logWarning(`accepting a connection: ${error.message}`)))
 }
 
 /** What is refused before anybody reads it. */
-const tooMuch = ({ connections, limits }: Desk, request: http.IncomingMessage): HttpResponse | undefined => {
-  if (connections.isSurplus(request.socket)) return { status: 503, headers: [["retry-after", String(retryAfterSeconds)]], body: undefined }
-  return request.rawHeaders.length > 2 * limits.headersCountMax ? { status: 431, headers: [], body: undefined } : undefined
+const tooMuch = ({ connections, limits, refusalHeaders }: Desk, request: http.IncomingMessage): HttpResponse | undefined => {
+  if (connections.isSurplus(request.socket)) {
+    return { status: 503, headers: [["retry-after", String(retryAfterSeconds)], ...refusalHeaders()], body: undefined }
+  }
+  return request.rawHeaders.length > 2 * limits.headersCountMax ? { status: 431, headers: refusalHeaders(), body: undefined } : undefined
 }
 
-const refuse = (connections: HttpConnections, error: NodeJS.ErrnoException, socket: Socket): void => {
+const refuse = ({ connections, refusalHeaders }: Desk, error: NodeJS.ErrnoException, socket: Socket): void => {
   // Whoever has not finished a handshake cannot read an answer.
   if (!connections.isReady(socket) || error.code === "ECONNRESET" || !socket.writable || socket.bytesWritten > 0) {
     socket.destroy()
@@ -184,7 +187,8 @@ const refuse = (connections: HttpConnections, error: NodeJS.ErrnoException, sock
   const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large"
     : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout"
     : "400 Bad Request"
-  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
+  const more = refusalHeaders().map(([name, value]) => `${name}: ${value}\r\n`).join("")
+  socket.end(`HTTP/1.1 ${status}\r\n${more}connection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
 }
 
 const toRequest = (request: http.IncomingMessage, body: RequestBody, secure: boolean, passage: Passage): HttpRequest => {

@@ -143,7 +143,8 @@ const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Cr
     credentials: (accessKey) =>
       accessKey === credentials.accessKey ? { secretKey: credentials.secretKey, principal: "root" } : undefined
   }).pipe(Effect.provide(rooms))
-  const listener = yield* http.listen(yield* s3Options(settings), handler)
+  const nextId = requestIds(yield* Entropy)
+  const listener = yield* http.listen({ ...yield* s3Options(settings), refusalHeaders: () => [["x-amz-request-id", nextId()]] }, handler)
   const meters = yield* Metrics
   meters.gauge("ouroboros_s3_connections", "Open connections of S3 clients.", () => listener.connections().open)
   meters.counted("ouroboros_s3_connections_refused_total", "Connections beyond connectionsMax.", () => listener.connections().refused)

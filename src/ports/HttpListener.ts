@@ -91,6 +91,8 @@ export interface ListenOptions {
   /** PEM texts, read again at every reload. */
   readonly tls?: { readonly certificate: string; readonly key: string }
   readonly limits?: Partial<HttpLimits>
+  /** Of what the listener answers by itself, before the handler hears of it: malformed, too large, one too many. */
+  readonly refusalHeaders?: () => HttpResponse["headers"]
 }
 
 export interface Listener {

@@ -97,6 +97,15 @@ describe("a node under observation", () => {
     expect(await lineOf(({ request }) => request === admin.headers.get("x-request-id"))).toMatchObject({ operation: "Unknown", status: 401 })
   })
 
+  it("what is no request is answered with an id, too, and counted", async () => {
+    const before = valueOf((await scrape()).families, "ouroboros_http_malformed_total")
+    const refused = await raw(server.s3Port, ["NO HTTP AT ALL\r\n\r\n"])
+    expect(refused.text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\nx-amz-request-id: [0-9A-F]{16}\r\n/)
+    const large = await raw(server.s3Port, [head("GET", "/", { host: "x", "x-large": "x".repeat(100_000) })])
+    expect(large.text).toMatch(/^HTTP\/1\.1 431 [^\r]*\r\nx-amz-request-id: [0-9A-F]{16}\r\n/)
+    expect(valueOf((await scrape()).families, "ouroboros_http_malformed_total")).toBe(before + 2)
+  })
+
   it("a client that goes away in the middle is counted as gone", async () => {
     const big = Buffer.alloc(24 * 1024 * 1024)
     for (let at = 0; at < big.length; at += 4) big.writeUInt32LE((at * 2_654_435_761) >>> 0, at)
