@@ -232,7 +232,8 @@ export const nullVersionOf = (reader: StateReader, view: View, key: string): Fou
 
 /**
  * Whether S3 lists no version in the view. Bounded: views of the newest commit read one row, and those that expired and
- * wait to be hidden; where many wait, the bucket counts as used until they are.
+ * wait to be hidden; where many wait, the bucket counts as used until they are. Not so of a bucket of several intervals: it passes
+ * every row that its sources have and it does not show, about half a microsecond each (`node bench/history.ts`, its last line).
  */
 export const isEmpty = (reader: StateReader, view: View): boolean => {
   let expired = 0
