@@ -232,6 +232,8 @@ const pacing = Effect.fnUntraced(function*<A>(rooms: Rooms, progress: Progress, 
   const result = yield* work
   rooms.read.add(bytes)
   progress.place = { ...progress.place!, bytes: progress.place!.bytes + bytes }
+  // The store grows while it is read.
+  progress.bytesTotal = Math.max(progress.bytesTotal, progress.place.bytes)
   progress.isDirty = true
   if (progress.bytesPerSecond === Number.POSITIVE_INFINITY) return result
   const tookMs = Number((yield* Clock.monotonicTimeNanos) - began) / 1_000_000
