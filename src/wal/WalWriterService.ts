@@ -54,7 +54,7 @@ export const makeWalWriter = ({ disk, files, folder, identity, scope }: WalWrite
     if (writer !== undefined) yield* Scope.close(writer.scope, Exit.void)
     writer = undefined
     const opened = Scope.forkUnsafe(scope)
-    const file = yield* Scope.provide(disk.open(files.path(segment), "create"), opened)
+    const file = yield* Scope.provide(disk.open(files.path(segment), "create", { direct: true }), opened)
     writer = { segment, file, scope: opened }
     yield* file.write(0, [encodeSegmentHeader({ ...identity, segment, epoch, continuesFrom })])
     yield* file.sync
