@@ -71,6 +71,11 @@ export const signatureOf = (change: Change): string | undefined => {
   }
 }
 
+const ttlOf = ({ attributes }: Extract<Change, { readonly _tag: "PutObject" }>): number | undefined => {
+  const seconds = attributes.headers["x-ouroboros-ttl"]
+  return seconds === undefined ? undefined : Number(seconds)
+}
+
 export class Oracle {
   readonly model = new ObjectStore()
   /** By sequence; [0] is the empty store. */
@@ -146,7 +151,7 @@ export class Oracle {
       case "SetVersioning":
         return model.setVersioning(change.bucket, change.status)
       case "PutObject":
-        return model.put(change.bucket, change.key, change.content.etag, change.attributes.userMetadata["body"] ?? "", change.condition)
+        return model.put(change.bucket, change.key, change.content.etag, change.attributes.userMetadata["body"] ?? "", change.condition, ttlOf(change))
       case "DeleteObjects":
         return model.delete(change.bucket, change.targets)
       case "CreateUpload":

@@ -93,6 +93,12 @@ const putSignature = (bucket: string, key: string, op: string, condition: WriteC
 
 const opOf = ({ name, world }: Client): string => `${name}-${world.lives}-${world.counts.get("Asked") ?? 0}`
 
+/** In every other world some objects have an end, within the life of a store. Nothing is drawn: other worlds stay what they are. */
+const lifeOf = (world: World): Readonly<Record<string, string>> => {
+  const asked = world.counts.get("Asked") ?? 0
+  return world.seed % 2 === 1 && asked % 3 === 0 ? { "x-ouroboros-ttl": String(1 + asked % 7) } : {}
+}
+
 const put = (client: Client, bucket: string, key: string) =>
   Effect.gen(function*() {
     const { world, random } = client
@@ -101,7 +107,7 @@ const put = (client: Client, bucket: string, key: string) =>
     const condition = conditionOf(client, bucket, key)
     const md5 = random.chance(0.5) ? blob.token : undefined
     const request = {
-      bucket, key, attributes: attributesOf(op, blob.token), body: bodyOf(client, blob), summary: () => ({ md5, checksum: undefined }),
+      bucket, key, attributes: { ...attributesOf(op, blob.token), headers: lifeOf(world) }, body: bodyOf(client, blob), summary: () => ({ md5, checksum: undefined }),
       ...(condition === undefined ? {} : { condition })
     }
     yield* ask(client, putSignature(bucket, key, op, condition), (yield* Put).object(request), storedOutcome)

@@ -27,7 +27,7 @@ const addUp = (sum: Map<string, number>, counts: ReadonlyMap<string, number>): v
 /** What a run of the default seeds must have gone through, so that it proves something. */
 const mustHappen = [
   "PowerCut", "Killed", "IndexLost", "Crashed", "CrashedInRecovery", "Failed", "WentAway", "BlockSealed", "StagePage", "RaiseHorizon", "CompleteUpload",
-  "AbortUpload", "DropParts", "DeleteBucket", "SetVersioning", "Rollback", "Branch", "Refused", "DiedWhileWriting", "DiedWhileCheckpointing", "PurgeVersions", "DropHistory", "FreeChunks", "DropBlock", "DiedWhileCompacting"
+  "AbortUpload", "DropParts", "DeleteBucket", "SetVersioning", "Rollback", "Branch", "Refused", "DiedWhileWriting", "DiedWhileCheckpointing", "PurgeVersions", "DropHistory", "FreeChunks", "DropBlock", "DiedWhileCompacting", "ExpireVersions"
 ]
 
 describe("store", () => {

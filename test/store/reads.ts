@@ -63,7 +63,7 @@ export const checkObject = (world: World, bucket: string, key: string, versionId
   Effect.gen(function*() {
     const { model } = world.oracle
     const what = `${bucket}/${key}?${versionId} at ${at}`
-    const found = yield* Effect.result((yield* Namespace).object(bucket, key, versionId, at))
+    const found = yield* Effect.result((yield* Namespace).object(bucket, key, versionId, at, model.times[at]))
     if (found._tag === "Failure") {
       if (!readable(world, at, found.failure)) return
       claim(model.object(bucket, key, versionId, at) === undefined, `${what} is there, and the store says ${found.failure.message}`)
@@ -91,7 +91,7 @@ export const checkListings = (world: World, bucket: string, at: number, limit: n
     const pages = Effect.gen(function*() {
       for (let after: string | undefined = ""; after !== undefined;) {
         const page: Effect.Success<ReturnType<NamespaceService["listObjects"]>> =
-          yield* namespace.listObjects(bucket, { prefix: "", delimiter, after, limit }, at)
+          yield* namespace.listObjects(bucket, { prefix: "", delimiter, after, limit }, at, model.times[at])
         names.push(...page.versions.map((it) => `${it.key}@${it.sequence}`), ...page.commonPrefixes)
         after = page.next
       }
@@ -99,7 +99,7 @@ export const checkListings = (world: World, bucket: string, at: number, limit: n
         const from: { readonly after: string; readonly afterVersionId?: string } =
           { after: marker.key, ...(marker.versionId === undefined ? {} : { afterVersionId: marker.versionId }) }
         const page: Effect.Success<ReturnType<NamespaceService["listVersions"]>> =
-          yield* namespace.listVersions(bucket, { prefix: "", delimiter: "", limit, ...from }, at)
+          yield* namespace.listVersions(bucket, { prefix: "", delimiter: "", limit, ...from }, at, model.times[at])
         versions.push(...page.versions)
         marker = page.next
       }
