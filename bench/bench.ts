@@ -19,6 +19,8 @@ export interface BenchContext {
     readonly operations: number
     /** Keys of `list`, `asof` and `start`. */
     readonly keys: number
+    /** A data folder with those keys that stays: loaded where it is missing, used again where it is there. */
+    readonly store: string | undefined
   }
 }
 

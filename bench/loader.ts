@@ -2,29 +2,26 @@
  * Loader: fills a stopped node's folder with keys through the store's own rooms: one commit a key, sealed, journaled,
  * synced and checkpointed as a PUT's would be, without HTTP. A process of its own: `node bench/loader.ts FOLDER KEYS`.
  */
-import { Effect, Layer } from "effect"
-import * as InlineCompute from "../src/adapters/InlineCompute.ts"
-import * as Lmdb from "../src/adapters/Lmdb.ts"
-import * as NodeDisk from "../src/adapters/NodeDisk.ts"
-import * as NodeEntropy from "../src/adapters/NodeEntropy.ts"
+import { Effect } from "effect"
 import type { BucketId } from "../src/base/ids.ts"
 import { proposalsQueuedMax } from "../src/base/limits.ts"
 import { inlineContent } from "../src/content.ts"
 import { Namespace } from "../src/namespace/Namespace.ts"
 import { openFolder } from "../src/node/Folder.ts"
-import { storeLayer } from "../src/node/StoreLayer.ts"
 import { openVaultFile } from "../src/node/VaultFile.ts"
 import { vaultOf } from "../src/sealer/SealKernel.ts"
 import { keyOf } from "./keyNames.ts"
+import { portsOf, roomsOf } from "./rooms.ts"
 
 const objectBytes = 100
 
 const load = Effect.fnUntraced(function*(data: string, count: number) {
-  const ports = yield* Layer.build(Layer.mergeAll(NodeDisk.layer(data), NodeEntropy.layer, InlineCompute.layer))
-  const folder = yield* Effect.provide(openFolder(Date.now()), ports)
-  const { keys } = yield* Effect.provide(openVaultFile(folder, undefined), ports)
-  const index = Lmdb.layer(`${data}/index`)
-  const rooms = yield* Effect.provide(Layer.build(Layer.provide(storeLayer({ store: folder.store, keys }), index)), ports)
+  const { keys, store } = yield* Effect.scoped(Effect.gen(function*() {
+    const ports = yield* portsOf(data)
+    const folder = yield* Effect.provide(openFolder(Date.now()), ports)
+    return { store: folder.store, ...(yield* Effect.provide(openVaultFile(folder, undefined), ports)) }
+  }))
+  const rooms = yield* roomsOf(data, { keys, store })
   const namespace = yield* Effect.provide(Namespace, rooms)
   yield* namespace.propose({ _tag: "CreateBucket", bucket: "bench", id: "b".repeat(32) as BucketId, owner: "bench" })
   const bytes = Buffer.alloc(objectBytes)

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util"
 import type { Bench, BenchContext } from "./bench.ts"
+import { budget } from "./budget.ts"
 import { code } from "./code.ts"
 import { type Ceilings, measureCeilings, reportCeilings } from "./ceilings.ts"
 import { makeReport, saveFigures } from "./figures.ts"
@@ -15,12 +16,12 @@ import { memory } from "./memory.ts"
 import { range } from "./range.ts"
 import { small } from "./small.ts"
 
-const benches: ReadonlyArray<Bench> = [large, small, range, keys, dedup, memory, code, gc]
+const benches: ReadonlyArray<Bench> = [budget, large, small, range, keys, dedup, memory, code, gc]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
-    json: { type: "string" }, compare: { type: "string" }, keys: { type: "string", default: "1000000" },
+    json: { type: "string" }, compare: { type: "string" }, keys: { type: "string", default: "1000000" }, store: { type: "string" },
     mib: { type: "string", default: "2048" }, operations: { type: "string", default: "10000" }, "max-mib": { type: "string" }
   }
 })
@@ -44,7 +45,10 @@ const context: BenchContext = {
     return ceilings
   },
   wants: (name) => positionals.length === 0 || positionals.includes(name),
-  options: { keys: Number(values.keys), mib: Number(values.mib), operations: Number(values.operations), maxMib: Number(values["max-mib"] ?? Number.POSITIVE_INFINITY) }
+  options: {
+    keys: Number(values.keys), store: values.store, mib: Number(values.mib), operations: Number(values.operations),
+    maxMib: Number(values["max-mib"] ?? Number.POSITIVE_INFINITY)
+  }
 }
 
 for (const { names, title, run } of benches) {
