@@ -22,7 +22,7 @@ export interface GetService {
    * body holds and what fetches for it end with the scope.
    */
   readonly open: (version: ObjectVersion, start?: number, end?: number) => Effect.Effect<Body, ReadError | Overloaded, Scope.Scope>
-  /** The same of a version whose bytes ride in its row: there at once, nothing to be streamed. Undefined for others. */
+  /** The same of a version whose bytes ride in its row: a view, there at once, nothing to be streamed. Undefined for others. */
   readonly inline: (version: ObjectVersion, start: number, end: number) => Uint8Array | undefined
   /** All chunk entries of a manifest, pages resolved: for joining parts. */
   readonly entries: (manifest: Manifest) => Effect.Effect<ReadonlyArray<ManifestEntry>, ReadError | Overloaded>
@@ -44,12 +44,13 @@ export class Get extends Context.Service<Get, GetService>()("ouroborosdb/Get") {
 
 const inline = (version: ObjectVersion, start: number, end: number): Uint8Array | undefined => {
   assert(0 <= start && start <= end && end <= version.sizeBytes, `a range of the object, not [${start}, ${end}) of ${version.sizeBytes}`)
-  return version.manifest._tag === "Inline" ? copyOf(version.manifest.bytes.subarray(start, end)) : undefined
+  return version.manifest._tag === "Inline" ? version.manifest.bytes.subarray(start, end) : undefined
 }
 
 const open = Effect.fnUntraced(function*(fetch: FetchService, reads: Allowance, version: ObjectVersion, start: number, end: number) {
   const bytes = inline(version, start, end)
-  if (bytes !== undefined) return inlineBody(bytes)
+  // Who pulls a body owns its bytes.
+  if (bytes !== undefined) return inlineBody(copyOf(bytes))
   assert(version.manifest._tag !== "Inline", "inline bytes are answered above")
   const source: Source = {
     fetch, reads, cursor: makeCursor(fetch, version.manifest, start, end), share: yield* shareOf(reads), scope: yield* Effect.scope

@@ -25,6 +25,8 @@ export class Cursor {
   readonly #reader: StateReader
   readonly #view: View
   readonly #end: ByteString
+  /** What follows a name in the key of the newest row that the view can have. */
+  readonly #atView: ByteString
   readonly #sources: ReadonlyArray<Source>
   #least: Source | undefined
 
@@ -33,6 +35,7 @@ export class Cursor {
     this.#reader = reader
     this.#view = view
     this.#end = end
+    this.#atView = endOfName + descending(view.at)
     this.#sources = view.sources.map(({ bucket, rows }) => {
       const prefix = versionsPrefix(rows, bucket)
       return { bucket, rows, prefix, rowsLeft: [][Symbol.iterator](), suffix: undefined, value: undefined }
@@ -72,7 +75,7 @@ export class Cursor {
 
   /** To the rows of `name` that the view's commit had already. */
   seekToView(name: ByteString): void {
-    this.seek(name + endOfName + descending(this.#view.at))
+    this.seek(name + this.#atView)
   }
 
   /** To the name after `name`. */

@@ -3,11 +3,14 @@
  * cursor. Order is that of UTF-8 bytes; what a page skips (older versions, names under a common prefix) is never read.
  */
 import type { ByteString } from "../base/bytes.ts"
-
 import type { Sequence, VertexHash } from "../base/ids.ts"
-import type { ListQuery, ObjectPage, ObjectVersion, VersionPage, VersionQuery } from "./Model.ts"
+import type { HybridTime } from "../base/time.ts"
+import type {
+  Attributes, Checksum, ListQuery, Manifest, ObjectPage, ObjectPart, ObjectVersion, VersionPage, VersionQuery
+} from "./Model.ts"
 import { Cursor } from "./QueryCursor.ts"
 import { type Found, hiddenAt, isExpired, newestOf, type View } from "./QueryView.ts"
+import type { VersionRow } from "./RowsVersion.ts"
 import { afterPrefix, escapeText, pastName, unescapeText, versionIdOf } from "./Rows.ts"
 import type { StateReader } from "./State.ts"
 import { decodeVertexTrusted, type Vertex, vertexChecksum, vertexHead } from "./Vertex.ts"
@@ -15,37 +18,66 @@ import { decodeVertexTrusted, type Vertex, vertexChecksum, vertexHead } from "./
 /** The version as reads see it. What a listing does not show is decoded when it is asked for, or comes as `decoded`. */
 export const objectVersion = (
   key: string, found: Found, isLatest: boolean, hidden: Sequence | undefined, decoded?: Vertex
-): ObjectVersion => {
-  const { row, sequence, ordinal } = found
-  const head = decoded ?? vertexHead(row.vertex)
-  let whole = decoded
-  const vertex = (): Vertex => (whole ??= decodeVertexTrusted(row.vertex))
-  const version = {
-    key, sequence, isLatest,
-    versionId: row.nullVersion ? "null" : versionIdOf(sequence, ordinal),
-    time: head.time, deleteMarker: row.deleteMarker, sizeBytes: head.sizeBytes, etag: head.etag,
-    get attributes() {
-      return vertex().attributes
-    },
-    get checksum() {
-      return whole === undefined ? vertexChecksum(row.vertex) : whole.checksum
-    },
-    get parts() {
-      return vertex().parts
-    },
-    get manifest() {
-      return vertex().manifest
-    },
-    get vertex(): VertexHash {
-      return row.hash
-    },
-    get parent() {
-      return vertex().parent
-    },
-    ...(hidden === undefined ? {} : { hiddenAt: hidden }),
-    ...(row.expiresMs === undefined ? {} : { expiresMs: row.expiresMs })
+): ObjectVersion => new RowVersion(key, found, isLatest, hidden, decoded) as ObjectVersion
+
+/** A page has a thousand of them: getters of a class, not closures of each. */
+class RowVersion {
+  readonly key: string
+  readonly sequence: Sequence
+  readonly isLatest: boolean
+  readonly versionId: string
+  readonly time: HybridTime
+  readonly deleteMarker: boolean
+  readonly sizeBytes: number
+  readonly etag: string
+  readonly hiddenAt?: Sequence
+  readonly expiresMs?: number
+  readonly #row: VersionRow
+  #whole: Vertex | undefined
+
+  constructor(key: string, { ordinal, row, sequence }: Found, isLatest: boolean, hidden: Sequence | undefined, decoded: Vertex | undefined) {
+    const { etag, sizeBytes, time } = decoded ?? vertexHead(row.vertex)
+    this.key = key
+    this.sequence = sequence
+    this.isLatest = isLatest
+    this.versionId = row.nullVersion ? "null" : versionIdOf(sequence, ordinal)
+    this.time = time
+    this.deleteMarker = row.deleteMarker
+    this.sizeBytes = sizeBytes
+    this.etag = etag
+    if (hidden !== undefined) this.hiddenAt = hidden
+    if (row.expiresMs !== undefined) this.expiresMs = row.expiresMs
+    this.#row = row
+    this.#whole = decoded
   }
-  return version as ObjectVersion
+
+  get attributes(): Attributes {
+    return this.#vertex.attributes
+  }
+
+  get checksum(): Checksum | undefined {
+    return this.#whole === undefined ? vertexChecksum(this.#row.vertex) : this.#whole.checksum
+  }
+
+  get parts(): ReadonlyArray<ObjectPart> | undefined {
+    return this.#vertex.parts
+  }
+
+  get manifest(): Manifest {
+    return this.#vertex.manifest
+  }
+
+  get vertex(): VertexHash {
+    return this.#row.hash
+  }
+
+  get parent(): VertexHash | undefined {
+    return this.#vertex.parent
+  }
+
+  get #vertex(): Vertex {
+    return (this.#whole ??= decodeVertexTrusted(this.#row.vertex))
+  }
 }
 
 /** Escaped bounds of what a query asks for, and how it groups names. */
