@@ -16,7 +16,8 @@ import { isShared, release } from "./base/bytes.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
   blockSizeBytesMin, blockSizeBytesTarget, commitHealsMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
-  manifestPageEntriesMax, sealedSlotExtraBytes, smallBodyBytesMax, unitBytes, unitSlotsKeptMax, uploadBytesMax
+  manifestPageEntriesMax, sealedSlotExtraBytes, sealedSlotsKeptIdle, sealedSlotsKeptMax, smallBodyBytesMax,
+  unitBytes, unitSlotsKeptIdle, unitSlotsKeptMax, uploadBytesMax
 } from "./base/limits.ts"
 import type { Counter, Meters } from "./base/Meters.ts"
 import { PageSlots } from "./base/PageSlots.ts"
@@ -71,6 +72,8 @@ export interface IngestRooms {
   /** Slots of units as they came, and of units as they were sealed: never the same memory. */
   readonly units: PageSlots
   readonly sealed: PageSlots
+  /** Uploads that may hold slots. */
+  readonly uploads: { count: number }
   /** How many chunks of a slot of `sealed` are still on their way to the disk. */
   readonly inSlots: WeakMap<ArrayBufferLike, number>
   readonly meters: IngestMeters
@@ -99,9 +102,10 @@ export const ingestMeters = (meters: Meters): IngestMeters => {
 }
 
 /** Memory that all bodies of a store use in turn. */
-export const makeSlots = (sizes: IngestSizes): Pick<IngestRooms, "units" | "sealed" | "inSlots"> => ({
+export const makeSlots = (sizes: IngestSizes): Pick<IngestRooms, "units" | "sealed" | "uploads" | "inSlots"> => ({
+  uploads: { count: 0 },
   units: new PageSlots(sizes.unitBytes, unitSlotsKeptMax),
-  sealed: new PageSlots(sizes.unitBytes + sealedSlotExtraBytes, unitSlotsKeptMax),
+  sealed: new PageSlots(sizes.unitBytes + sealedSlotExtraBytes, sealedSlotsKeptMax),
   inSlots: new WeakMap()
 })
 
@@ -160,8 +164,21 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
     arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: false
   }
   yield* Effect.addFinalizer(() => upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks))
+  yield* holdSlots(rooms)
   return upload
 })
+
+/** After the last upload, memory for one is kept. */
+const holdSlots = (rooms: IngestRooms) =>
+  Effect.acquireRelease(
+    Effect.sync(() => void (rooms.uploads.count += 1)),
+    () => Effect.sync(() => {
+      rooms.uploads.count -= 1
+      if (rooms.uploads.count > 0) return
+      rooms.units.trim(unitSlotsKeptIdle)
+      rooms.sealed.trim(sealedSlotsKeptIdle)
+    })
+  )
 
 const removeBlocks = (rooms: IngestRooms, blocks: ReadonlyArray<BlockArrival>): Effect.Effect<void> =>
   Effect.forEach(blocks, ({ block }) => rooms.blocks.remove(block), { discard: true }).pipe(

@@ -28,6 +28,11 @@ export class PageSlots {
     return slot
   }
 
+  /** Leaves all but so many free slots to the collector. */
+  trim(keptCount: number): void {
+    this.#free.splice(keptCount)
+  }
+
   /** Gives back the slot that these bytes lie in; nothing happens to other bytes. */
   give(bytes: Uint8Array): void {
     if (this.#slots.has(bytes.buffer) && this.#free.length < this.#keptMax) {

@@ -32,7 +32,7 @@ export const blockReadGapBytesMax = 64 * KiB
 export const blockReadRunBytesMax = 4 * MiB
 /** Memory of one read of a block that was just written, with a page to spare on either side; slots of it that are kept. */
 export const blockReadBackBytes = blockReadRunBytesMax + 64 * KiB
-export const blockReadBackSlotsKept = 4
+export const blockReadBackSlotsKept = 3
 /** Block files kept open between reads. */
 export const blockFilesOpenMax = 64
 /** Open past the page cache, for verification. */
@@ -59,9 +59,13 @@ export const memoryWaitMsMax = 50_000
 export const memoryBegunStallMsMax = 90_000
 /** One line about refusals in this time; all are counted. */
 export const overloadLogMs = 60_000
-/** Units of one body that are sealed while the next one is read, and slots of units, plain and sealed, kept for the next body. */
+/** Units of one body that are sealed while the next one is read. */
 export const unitsSealingMax = 2
-export const unitSlotsKeptMax = 16
+/** Free slots of units, plain and sealed, that are kept: while large bodies are under way, and once the last one is done. */
+export const unitSlotsKeptMax = 10
+export const sealedSlotsKeptMax = 30
+export const unitSlotsKeptIdle = 5
+export const sealedSlotsKeptIdle = 10
 /** What a unit may grow by when it is sealed and still fit its slot; chunks beyond get memory of their own. */
 export const sealedSlotExtraBytes = 64 * KiB
 /** Below this a kernel runs where it is asked for: a hop to a lane costs more. */

@@ -32,4 +32,12 @@ describe("page slots", () => {
     slots.give(new PageSlots(4096, 1).take())
     expect(taken.map(({ buffer }) => buffer)).not.toContain(slots.take().buffer)
   })
+  it("slots: trimmed, so many free ones are left", () => {
+    const slots = new PageSlots(4096, 9)
+    const taken = [slots.take(), slots.take(), slots.take()]
+    for (const slot of taken) slots.give(slot)
+    slots.trim(1)
+    expect(slots.take().buffer).toBe(taken[0]!.buffer)
+    expect(taken.map(({ buffer }) => buffer)).not.toContain(slots.take().buffer)
+  })
 })
