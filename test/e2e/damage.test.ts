@@ -302,7 +302,7 @@ describe("damage", () => {
   }, 60_000)
 })
 
-const segmentOf = (data: string): string => filesIn(join(data, "journal")).at(-1)!
+const segmentOf = (data: string): string => filesIn(join(data, "journal")).findLast((path) => path.endsWith(".seg"))!
 const segmentNumber = (data: string): number => Number(/(\d+)\.seg$/.exec(segmentOf(data))![1])
 
 /** Records by their headers' magic, which their own checksums would confirm; enough for bytes that we wrote. */
