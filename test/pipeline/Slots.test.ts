@@ -1,0 +1,44 @@
+/** Units in memory that lanes share: used again after work that ended, and never while a lane may still be at it. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { defaultChunkerOptions } from "../../src/chunker/ChunkerOptions.ts"
+import { type FreshPiece, type IngestRooms, ingestSizes, makeSlots, seal } from "../../src/ingest.ts"
+import type { ComputeService } from "../../src/ports/Compute.ts"
+import { vaultOf } from "../../src/sealer/SealKernel.ts"
+import { seededRandom } from "../../sim/Random.ts"
+import { simulatedCompute } from "../../sim/Compute.ts"
+import { keys } from "./store.ts"
+
+const unitBytes = 128 * 1024
+const sizes = { ...ingestSizes(defaultChunkerOptions), unitBytes }
+
+/** What sealing uses of the rooms, and a unit of one chunk. */
+const sceneOf = (compute: ComputeService) => {
+  const rooms = { sizes, ...makeSlots(sizes), vault: vaultOf(keys), compute } as unknown as IngestRooms
+  const unit = rooms.units.take()
+  unit.set(seededRandom(3).bytes(unitBytes))
+  const fresh: FreshPiece = { entry: 0, offset: 0, length: unitBytes, id: rooms.vault.nameChunk(unit) }
+  return { rooms, unit, fresh }
+}
+
+it.effect("slots: a sealed unit's slot is used again, and the chunk lies in a slot of sealed ones", () =>
+  Effect.gen(function*() {
+    const { rooms, unit, fresh } = sceneOf(simulatedCompute())
+    const plaintext = Uint8Array.from(unit)
+    const [sealed] = yield* seal(rooms, unit, [fresh])
+    assert.strictEqual(rooms.units.take().buffer, unit.buffer)
+    assert.isTrue(rooms.inSlots.has(sealed!.chunk.bytes.buffer))
+    unit.fill(0)
+    assert.deepStrictEqual(Uint8Array.from(rooms.vault.openChunk(fresh.id, sealed!.chunk.bytes) as Uint8Array), plaintext)
+  }))
+
+it.effect("slots: a unit whose sealing was interrupted, or failed, is nobody's any more: the lane may still write", () =>
+  Effect.gen(function*() {
+    for (const compute of [{ lanes: 1, run: () => Effect.never }, simulatedCompute(1, () => "the lane died")]) {
+      const { rooms, unit, fresh } = sceneOf(compute)
+      const fiber = yield* Effect.forkChild(Effect.exit(seal(rooms, unit, [fresh])))
+      for (let turn = 0; turn < 10; turn += 1) yield* Effect.yieldNow
+      yield* Fiber.interrupt(fiber)
+      assert.notStrictEqual(rooms.units.take().buffer, unit.buffer)
+    }
+  }))
