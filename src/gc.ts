@@ -191,8 +191,9 @@ const run = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, now: b
   yield* index(rooms, progress.freeing, Number.MAX_SAFE_INTEGER)
   yield* rooms.retention.raiseNow
   if (!(yield* rooms.retention.clockJumped)) yield* letGo(rooms, progress, now ? 0 : rooms.graceMs, true)
-  yield* rooms.settle.settleNow
+  // First what needs no room: a full disk may have none to seal in.
   yield* compact(rooms, progress.compacting, true, observeIn(rooms, progress))
+  yield* rooms.settle.settleNow
   // The journal is kept back to the older of two checkpoints.
   for (let times = 0; times < 2; times += 1) yield* rooms.namespace.checkpoint(true)
   yield* rooms.settle.settleNow

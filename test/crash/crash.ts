@@ -15,9 +15,9 @@ import { type Random, randomOf } from "./Random.ts"
 const workerCount = 6
 const acknowledgedMin = 200
 
-/** Small, so that sealing and checkpoints are always near; in turn with one that leaves much in the journal for long. */
+/** Small, so that sealing, checkpoints and collection are always near; in turn with one that leaves much in the journal for long. */
 const configs = [
-  { settleBytes: 512 * 1024, settleAgeMs: 400, checkpointRows: 40, chunkAverageBytes: 64 * 1024 },
+  { settleBytes: 512 * 1024, settleAgeMs: 400, checkpointRows: 40, chunkAverageBytes: 64 * 1024, gcIntervalSeconds: 1, gcGraceSeconds: 0, compactBelow: 0.9 },
   { settleBytes: 6 * 1024 * 1024, settleAgeMs: 4000, checkpointRows: 15, chunkAverageBytes: 64 * 1024 }
 ] as const
 

@@ -9,6 +9,8 @@ import { Get } from "../../src/get.ts"
 import { Intents } from "../../src/intents.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { Put } from "../../src/put.ts"
+import { walReserveBytes } from "../../src/base/limits.ts"
+import { Wal } from "../../src/wal/WalService.ts"
 import { Settle } from "../../src/settle.ts"
 import type { StoreOptions } from "../../src/node/StoreLayer.ts"
 import { seededRandom } from "../../sim/Random.ts"
@@ -192,6 +194,28 @@ describe("gc", () => {
       expect(report.remaining.reclaimableBytes).toBe(0)
       expect(yield* namespace.buckets(namespace.head().sequence)).toEqual([])
     }), options))
+
+  test("a disk that is nearly full gets its space back by deleting, and takes writes again", () => {
+    const machine = newMachine(10)
+    return withStore(machine, Effect.gen(function*() {
+      yield* makeBucket
+      const wal = yield* Wal
+      for (let number = 0; number < 12; number += 1) yield* put(`k${number}`, bytesOf(number, 150_000))
+      yield* settle
+      machine.disk.capacityBytes = machine.disk.usedBytes + walReserveBytes - 500_000
+      while (!wal.spaceLow()) yield* Effect.sleep(20)
+      expect((yield* Effect.result(put("more", bytesOf(20, 9000))))._tag).toBe("Failure")
+      for (let number = 1; number < 12; number += 1) {
+        yield* remove(`k${number}`)
+        // The journal of this store is too small for the record of more.
+        expect((yield* collect).freed.blocksDropped).toBeGreaterThan(5)
+      }
+      while (wal.spaceLow()) yield* Effect.sleep(20)
+      yield* put("more", bytesOf(20, 9000))
+      yield* expectWhole("more", bytesOf(20, 9000))
+      yield* expectWhole("k0", bytesOf(0, 150_000))
+    }), options)
+  })
 
   test("an idle store with a retention of nothing makes no commits", () =>
     withStore(newMachine(9), Effect.gen(function*() {
