@@ -43,6 +43,9 @@ export const requestsQueuedMax = 512
 export const requestsWaitMsMax = 5_000
 /** PUT: what all bodies under way may hold in memory, and one of them; more bodies wait for room. */
 export const bodyBytesInFlightMax = 192 * MiB
+/** A machine with more memory gives uploads this share of it by default, up to so much: slow ones hold theirs for long. */
+export const bodiesOfMemory = 1 / 16
+export const bodyBytesInFlightMost = 1 * GiB
 export const uploadBytesMax = 64 * MiB
 /** Bodies up to this size have memory of their own, for which no large one makes them wait. */
 export const smallBodyBytesMax = 1 * MiB

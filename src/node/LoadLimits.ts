@@ -5,7 +5,7 @@
 import { Schema } from "effect"
 import type { AllowanceSizes } from "../allowance.ts"
 import {
-  adminConnectionsMax, bodyBytesInFlightMax, chunkSizeBytesMax, httpConnectionsMax, httpConnectionsSpare, httpStallMsMax, MiB, openFilesForStore,
+  adminConnectionsMax, chunkSizeBytesMax, httpConnectionsMax, httpConnectionsSpare, httpStallMsMax, MiB, openFilesForStore,
   readBytesInFlightMax, requestsMax, requestsQueuedMax, requestsWaitMsMax, uploadBytesMax
 } from "../base/limits.ts"
 
@@ -15,7 +15,9 @@ export interface CacheSizes {
   readonly nodeCacheBytes?: number
 }
 
-export interface LoadLimits extends AllowanceSizes, CacheSizes {
+export interface LoadLimits extends Omit<AllowanceSizes, "bodyBytes">, CacheSizes {
+  /** Absent: what the machine's memory allows. */
+  readonly bodyBytes?: number
   /** Resident memory near which caches shrink, where less than the machine has. */
   readonly memoryBytesMax?: number
   readonly connectionsMax: number
@@ -45,9 +47,9 @@ export const loadLimitsOf = (config: Keys): LoadLimits => ({
   requestsQueuedMax: config.requestsQueuedMax ?? requestsQueuedMax,
   requestsWaitMs: config.requestsWaitMs ?? requestsWaitMsMax,
   connectionsMax: config.connectionsMax ?? httpConnectionsMax,
-  bodyBytes: config.bodyMemoryBytes ?? bodyBytesInFlightMax,
   readBytes: config.readMemoryBytes ?? readBytesInFlightMax,
   stallMs: config.stallMs ?? httpStallMsMax,
+  ...(config.bodyMemoryBytes === undefined ? {} : { bodyBytes: config.bodyMemoryBytes }),
   ...(config.chunkCacheBytes === undefined ? {} : { chunkCacheBytes: config.chunkCacheBytes }),
   ...(config.nodeCacheBytes === undefined ? {} : { nodeCacheBytes: config.nodeCacheBytes }),
   ...(config.memoryBytesMax === undefined ? {} : { memoryBytesMax: config.memoryBytesMax })

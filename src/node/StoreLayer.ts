@@ -5,7 +5,7 @@
 import { Effect, Layer } from "effect"
 import { type RestartId, type StoreId, defaultTenant, idOf } from "../base/ids.ts"
 import { Allowances, type AllowanceSizes } from "../allowance.ts"
-import { cachesOfMemoryMax, chunkCacheBytesDefault, nodeCacheBytesMax } from "../base/limits.ts"
+import { bodiesOfMemory, bodyBytesInFlightMax, bodyBytesInFlightMost, cachesOfMemoryMax, chunkCacheBytesDefault, nodeCacheBytesMax } from "../base/limits.ts"
 import { Blocks } from "../block/BlockService.ts"
 import { ChunkCache } from "../chunkCache.ts"
 import { defaultChunkerOptions } from "../chunker/ChunkerOptions.ts"
@@ -55,6 +55,9 @@ export interface StoreOptions {
 const dayMs = 24 * 3_600_000
 
 /** By default caches get a share of the memory that there is, and no more than that. */
+const bodiesWithin = (memory: MemoryGauge): number =>
+  Math.max(bodyBytesInFlightMax, Math.min(bodyBytesInFlightMost, Math.floor(bodiesOfMemory * memory().limitBytes)))
+
 const withinMemory = (memory: MemoryGauge, bytes: number): number => Math.min(bytes, Math.floor(cachesOfMemoryMax * memory().limitBytes))
 
 /** Who proposes what no client asked for. */
@@ -118,6 +121,7 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(wal),
     Layer.provideMerge(Layer.unwrap(Effect.map(Memory, (memory) =>
       ChunkCache.layer(caches.chunkCacheBytes ?? withinMemory(memory, chunkCacheBytesDefault))))),
-    Layer.provideMerge(Allowances.layer({ ...settings.limits, ...options.allowances }))
+    Layer.provideMerge(Layer.unwrap(Effect.map(Memory, (memory) =>
+      Allowances.layer({ bodyBytes: bodiesWithin(memory), ...settings.limits, ...options.allowances }))))
   )
 }
