@@ -35,6 +35,13 @@ describe("settings", () => {
     expect(refusal({}, {}, "{\"retentionDays\": -1}")).not.toBe("accepted")
   })
 
+  test("collection is told how in the file; shares and times that make no sense are refused", () => {
+    expect(resolve({}).gc).toEqual({ intervalMs: 60_000, graceMs: 600_000, staleUploadMs: 7 * 24 * 3_600_000, compactBelow: 0.7, compactBytesPerSecond: 32 * 1024 * 1024 })
+    expect(resolve({}, {}, "{\"gcGraceSeconds\": 0, \"staleUploadDays\": 0, \"compactBelow\": 0.5, \"gcIntervalSeconds\": 2}").gc)
+      .toMatchObject({ graceMs: 0, staleUploadMs: 0, compactBelow: 0.5, intervalMs: 2000 })
+    for (const bad of ["{\"compactBelow\": 1}", "{\"gcGraceSeconds\": -1}", "{\"gcIntervalSeconds\": 0}"]) expect(refusal({}, {}, bad), bad).not.toBe("accepted")
+  })
+
   test("limits of load are named in the file; one that nothing could work under is refused", () => {
     expect(resolve({}).limits).toMatchObject({ requestsMax: 1024, connectionsMax: 10_000, stallMs: 60_000 })
     expect(resolve({}, {}, "{\"requestsMax\": 2, \"requestsQueuedMax\": 0, \"readMemoryBytes\": 8388608}").limits)
