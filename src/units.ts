@@ -1,18 +1,12 @@
 /**
- * Units: a body in pieces of bounded size, each of which goes to a lane as a whole. They sit between the gateway's body
- * and ingest, and hold the kernel that a lane runs on one: cut it at content-defined points and name the chunks.
+ * Units: a body in pieces of bounded size, each of which goes to a lane as a whole (unitKernel.ts). They sit between the
+ * gateway's body and ingest.
  */
 import { Effect } from "effect"
 import { assert } from "./base/assert.ts"
-import { copyOf, isShared, ownBuffers, release } from "./base/bytes.ts"
-import type { ChunkId } from "./base/ids.ts"
+import { copyOf, isShared, release } from "./base/bytes.ts"
 import type { PageSlots } from "./base/PageSlots.ts"
-import type { CutInput, CutOutput } from "./chunker/CutKernel.ts"
-import { cutKernel } from "./chunker/CutKernel.ts"
 import type { Body, BodyError } from "./ports/Body.ts"
-import type { Kernel } from "./ports/Compute.ts"
-import { nameKernel } from "./sealer/SealKernel.ts"
-import type { VaultKeys } from "./sealer/VaultKeys.ts"
 
 export interface Unit {
   /** In a slot or, where the whole body is smaller than one, in a buffer of its own; starts where a chunk starts. */
@@ -86,23 +80,4 @@ export const unitsOf = (slots: PageSlots, body: Body): Units => {
     return own
   }
   return { next, carryOver, taken, readBytes: () => readBytes }
-}
-
-export interface UnitInput extends CutInput {
-  readonly keys: VaultKeys
-}
-
-export interface UnitOutput extends CutOutput {
-  readonly ids: ReadonlyArray<ChunkId>
-}
-
-/** One hop for both: the bytes are in the processor's cache when they are named. */
-export const cutAndNameKernel: Kernel<UnitInput, UnitOutput> = {
-  name: "units/cutAndName",
-  run: (input) => {
-    const { bytes, lengths } = cutKernel.run(input)
-    return { lengths, ...nameKernel.run({ keys: input.keys, bytes, lengths }) }
-  },
-  transfersIn: ({ bytes }) => ownBuffers([bytes]),
-  transfersOut: ({ bytes }) => ownBuffers([bytes])
 }

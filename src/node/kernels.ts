@@ -4,6 +4,6 @@ import { cutKernel } from "../chunker/CutKernel.ts"
 import type { AnyKernel } from "../ports/Compute.ts"
 import { checkKernel } from "../sealer/CheckKernel.ts"
 import { nameKernel, openKernel, sealKernel } from "../sealer/SealKernel.ts"
-import { cutAndNameKernel } from "../units.ts"
+import { cutAndNameKernel } from "../unitKernel.ts"
 
 export const kernels: ReadonlyArray<AnyKernel> = [cutKernel, nameKernel, cutAndNameKernel, sealKernel, openKernel, checkKernel, hashKernel]

@@ -110,11 +110,11 @@ const fillReserve = (disk: DiskService, path: string, sizeBytes: number): Effect
     if (size !== undefined) yield* disk.remove(path)
     const step = noise(Math.min(sizeBytes, walReserveFileStepBytes))
     yield* Effect.scoped(Effect.gen(function*() {
-      const file = yield* disk.open(path, "create")
+      // Past the page cache, where room is taken only once somebody writes it back. Nothing is lost where a crash loses it.
+      const file = yield* disk.open(path, "create", { direct: true })
       for (let offset = 0; offset < sizeBytes; offset += step.length) {
         yield* file.write(offset, [step.subarray(0, Math.min(step.length, sizeBytes - offset))])
       }
-      yield* file.sync
     }))
   })
 
