@@ -2,7 +2,7 @@
 import { Context, Effect, Exit, Fiber, Layer, type Scope } from "effect"
 import { type Allowance, Allowances, type Overloaded, type Share, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
-import { copyOf } from "./base/bytes.ts"
+import { copyOf, release } from "./base/bytes.ts"
 import { chunkSizeBytesMax, joinHeldBytes, readBatchBytesMax } from "./base/limits.ts"
 import { Fetch, ReadError } from "./fetch.ts"
 import type { FetchService } from "./fetch.ts"
@@ -79,7 +79,7 @@ interface Source {
   readonly scope: Scope.Scope
 }
 
-/** Bytes to hand out, and the memory that they keep: a range keeps the whole of its chunk. */
+/** Bytes to hand out, and the memory that they keep of what is shared out. */
 interface Ready {
   readonly bytes: Uint8Array
   readonly heldBytes: number
@@ -212,9 +212,18 @@ const fetchBatch = ({ cursor, fetch, reads, share }: Source, begun: boolean): Ba
     const detail = `chunk ${piece.chunk} has ${chunks[index]!.length} bytes, its manifest says ${piece.sizeBytes}`
     return yield* new ReadError({ reason: "Damaged", detail })
   }
-  const views = ownedEach(pieces.map((piece, index) => chunks[index]!.subarray(piece.from, piece.to)))
-  return views.map((view, index) => ({ bytes: view, heldBytes: pieces[index]!.sizeBytes }))
+  const ready = ownedEach(chunks).map((chunk, index) => partOf(chunk, pieces[index]!))
+  share.less(ready.reduce((sum, { heldBytes }) => sum - heldBytes, bytes))
+  return ready
 })
+
+/** A part of a chunk gets memory of its own: a view would keep the whole chunk's, which nobody could give back. */
+const partOf = (chunk: Uint8Array, { from, to, sizeBytes }: Piece): Ready => {
+  if (to - from === sizeBytes) return { bytes: chunk, heldBytes: sizeBytes }
+  const bytes = copyOf(chunk.subarray(from, to))
+  release(chunk)
+  return { bytes, heldBytes: bytes.length }
+}
 
 /** Who pulls bytes owns them and may give their memory back: a chunk that comes again gets memory of its own. */
 const ownedEach = (views: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
