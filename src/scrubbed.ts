@@ -77,7 +77,10 @@ export const readScrubbed = (disk: DiskService): Effect.Effect<ScrubMemory> =>
       : Effect.as(Effect.logWarning(`scrub begins anew: ${scrubFile} cannot be read: ${error.message}`), nothing))
   )
 
-/** Replaces the file as a whole: after any crash the old or the new one is there. */
+/**
+ * Replaces the file as a whole for whoever is killed. Not synced: a power cut may leave an older file, none, or one that
+ * cannot be read, and then blocks are read again that were read already; findings are found again.
+ */
 export const writeScrubbed = Effect.fnUntraced(function*(disk: DiskService, { findings, place }: ScrubMemory) {
   if (place === undefined) return
   const draft = `${scrubFile}.new`
@@ -87,7 +90,6 @@ export const writeScrubbed = Effect.fnUntraced(function*(disk: DiskService, { fi
     findings: findings.map(({ block, kind, sinceMs, what, where }) => ({ kind, where, what: what.slice(0, 400), sinceMs, ...(block === undefined ? {} : { block }) }))
   }
   yield* disk.remove(draft).pipe(Effect.catch((error) => (error.code === "NotFound" ? Effect.void : Effect.fail(error))))
-  yield* Effect.scoped(Effect.flatMap(disk.open(draft, "create"), (file) => Effect.andThen(file.write(0, [toUtf8(JSON.stringify(kept))]), file.sync)))
+  yield* Effect.scoped(Effect.flatMap(disk.open(draft, "create"), (file) => file.write(0, [toUtf8(JSON.stringify(kept))])))
   yield* disk.rename(draft, scrubFile)
-  yield* disk.syncFolder("")
 })
