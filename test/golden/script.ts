@@ -1,5 +1,11 @@
-/** What the golden folders hold: a short history, the same for every format version, and how to check it from outside. */
-import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutBucketVersioningCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3"
+/**
+ * What the golden folders hold: a short history, the same for every format version, and what a later format added behind
+ * it; and how to check it from outside.
+ */
+import {
+  AbortMultipartUploadCommand, CreateBucketCommand, CreateMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, ListMultipartUploadsCommand,
+  ListObjectsV2Command, PutBucketVersioningCommand, PutObjectCommand, S3Client, UploadPartCommand
+} from "@aws-sdk/client-s3"
 import type { Server } from "../e2e/server.ts"
 
 export const passphrase = "golden"
@@ -22,6 +28,18 @@ export const clientOf = (server: Server): S3Client => new S3Client({
 })
 
 const bucket = "golden"
+const branch = "golden-branch"
+
+/** Asks the admin address; fails unless it says 200. */
+export const admin = async (server: Server, path: string, body?: unknown): Promise<string> => {
+  const answer = await fetch(`${server.admin}${path}`, {
+    method: "POST", headers: { authorization: `Basic ${Buffer.from("golden:golden-secret").toString("base64")}` },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) })
+  })
+  const text = await answer.text()
+  if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${text}`)
+  return text
+}
 
 /** Bodies by name: what a key held when. */
 export const bodies = {
@@ -44,17 +62,55 @@ export const write = async (server: Server): Promise<void> => {
   await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: "text" })) // 7
   await s3.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration: { Status: "Enabled" } })) // 8
   await put("note", bodies.large) // 9
-  const admin = (path: string) => fetch(`${server.admin}${path}`, {
-    method: "POST", headers: { authorization: `Basic ${Buffer.from("golden:golden-secret").toString("base64")}` }
-  }).then((answer) => { if (answer.status !== 200) throw new Error(`${path}: ${answer.status}`) })
-  await admin("/v1/settle")
-  await admin("/v1/checkpoint")
+  await admin(server, "/v1/settle")
+  await admin(server, "/v1/checkpoint")
   await put("tail", bodies.tail)
   s3.destroy()
 }
 
-const read = async (s3: S3Client, key: string, asOf?: number): Promise<Buffer> => {
-  const command = new GetObjectCommand({ Bucket: bucket, Key: key })
+/** Commits of a folder: sealing in the background makes some of its own, so they are noted when it is made. */
+export interface Points {
+  readonly branched: number
+  readonly rolledBack: number
+}
+
+const commitOf = (answer: string): number => (JSON.parse(answer) as { readonly commit: number }).commit
+
+/** Format 2: time to live, branch, rollback, uploads under way and aborted, chunks condemned and freed. */
+export const writeMore = async (server: Server): Promise<Points> => {
+  const s3 = clientOf(server)
+  const lasting = new PutObjectCommand({ Bucket: bucket, Key: "lasting", Body: bodies.text })
+  lasting.middlewareStack.add((next) => (args) => {
+    (args.request as { headers: Record<string, string> }).headers["x-ouroboros-ttl"] = String(50 * 365 * 24 * 3600)
+    return next(args)
+  }, { step: "build" })
+  await s3.send(lasting)
+  const branched = commitOf(await admin(server, "/v1/branch", { source: bucket, bucket: branch, asOf: "6" }))
+  await s3.send(new PutObjectCommand({ Bucket: branch, Key: "note", Body: bodies.tail }))
+  await s3.send(new DeleteObjectCommand({ Bucket: branch, Key: "large" }))
+  const head = Number((await fetch(`${server.s3}/`)).headers.get("x-ouroboros-commit"))
+  await s3.send(new PutObjectCommand({ Bucket: branch, Key: "mistake", Body: bodies.small }))
+  const rolledBack = commitOf(await admin(server, "/v1/rollback", { bucket: branch, to: String(head) }))
+  const begin = async (key: string, part: Buffer) => {
+    const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key: key }))
+    await s3.send(new UploadPartCommand({ Bucket: bucket, Key: key, UploadId, PartNumber: 1, Body: part }))
+    return () => s3.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId }))
+  }
+  const abortFreed = await begin("freed", noise(3, 40_000))
+  await abortFreed()
+  await admin(server, "/v1/gc?now=true")
+  await begin("under-way", noise(4, 20_000))
+  const abortCondemned = await begin("condemned", noise(5, 20_000))
+  await abortCondemned()
+  await admin(server, "/v1/settle")
+  await admin(server, "/v1/checkpoint")
+  await s3.send(new PutObjectCommand({ Bucket: branch, Key: "last", Body: bodies.tail }))
+  s3.destroy()
+  return { branched, rolledBack }
+}
+
+const read = async (s3: S3Client, key: string, asOf?: number, from = bucket): Promise<Buffer> => {
+  const command = new GetObjectCommand({ Bucket: from, Key: key })
   if (asOf !== undefined) {
     command.middlewareStack.add((next) => (args) => {
       (args.request as { headers: Record<string, string> }).headers["x-ouroboros-as-of"] = String(asOf)
@@ -63,6 +119,26 @@ const read = async (s3: S3Client, key: string, asOf?: number): Promise<Buffer> =
   }
   const answer = await s3.send(command)
   return Buffer.from((await answer.Body?.transformToByteArray()) ?? [])
+}
+
+/** As differences, of what writeMore wrote. */
+export const moreDifferences = async (server: Server, { branched, rolledBack }: Points): Promise<ReadonlyArray<string>> => {
+  const s3 = clientOf(server)
+  const found: Array<string> = []
+  const expected: ReadonlyArray<readonly [from: string, key: string, asOf: number | undefined, body: Buffer]> = [
+    [bucket, "lasting", undefined, bodies.text], [branch, "note", undefined, bodies.tail], [branch, "note", branched, bodies.smaller], [branch, "large", branched, bodies.large],
+    [branch, "text", undefined, bodies.text], [branch, "mistake", rolledBack - 1, bodies.small], [branch, "last", undefined, bodies.tail]
+  ]
+  for (const [from, key, asOf, body] of expected) {
+    const got = await read(s3, key, asOf, from).catch((error: unknown) => String(error))
+    if (typeof got === "string" || !got.equals(body)) found.push(`${from}/${key} as of ${asOf ?? "now"}: ${typeof got === "string" ? got : `${got.length} bytes`}`)
+  }
+  const keys = ((await s3.send(new ListObjectsV2Command({ Bucket: branch }))).Contents ?? []).map(({ Key }) => Key)
+  if (keys.join() !== "last,note,text,ключ/🐍 ../x") found.push(`the branch's listing is ${keys.join()}`)
+  const uploads = ((await s3.send(new ListMultipartUploadsCommand({ Bucket: bucket }))).Uploads ?? []).map(({ Key }) => Key)
+  if (uploads.join() !== "under-way") found.push(`uploads under way: ${uploads.join()}`)
+  s3.destroy()
+  return found
 }
 
 /** Differences between what is there and what was written; none is what a reader wants. */
@@ -79,7 +155,7 @@ export const differences = async (server: Server): Promise<ReadonlyArray<string>
   }
   const listed = await s3.send(new ListObjectsV2Command({ Bucket: bucket }))
   const keys = (listed.Contents ?? []).map(({ Key }) => Key)
-  if (keys.join() !== "large,note,tail,ключ/🐍 ../x") found.push(`the listing is ${keys.join()}`)
+  if (keys.filter((key) => key !== "lasting").join() !== "large,note,tail,ключ/🐍 ../x") found.push(`the listing is ${keys.join()}`)
   s3.destroy()
   return found
 }
