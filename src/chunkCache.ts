@@ -6,6 +6,10 @@
  * same: memory of what is gone helps nobody, and damage is to be seen. Whoever asks gets bytes of his own: he may give
  * their memory back, or change them (base/bytes.ts, release). A first reading leaves only its name: a large download, each
  * chunk once, copies nothing and drives nothing out.
+ *
+ * Where the cache is full, a chunk is taken only if it was read before more recently than what would go for it (the
+ * rule of LIRS: Jiang, Zhang, SIGMETRICS 2002). So a large object that is read again and again keeps the part of it that
+ * fits, where the order of last use would take every chunk in and drop it before its next turn.
  */
 import { Context, Effect, Layer } from "effect"
 import { copyOf } from "./base/bytes.ts"
@@ -17,8 +21,8 @@ import { Metrics } from "./ports/Metrics.ts"
 
 export class Chunks {
   readonly #lru: SegmentedLru<ChunkId, Uint8Array>
-  /** Read once of late, and not taken: oldest first. */
-  readonly #seen = new Set<ChunkId>()
+  /** Read of late, and not taken: oldest first, and the cache's clock at that time. */
+  readonly #seen = new Map<ChunkId, number>()
 
   constructor(bytesMax: number) {
     this.#lru = new SegmentedLru(bytesMax)
@@ -31,16 +35,18 @@ export class Chunks {
     return bytes === undefined ? undefined : copyOf(bytes)
   }
 
-  /** Verified plaintext that was just read: taken, as a copy, where it was read before. */
+  /** Verified plaintext that was just read: taken, as a copy, where it was read before and there is room, or worse. */
   offer(id: ChunkId, bytes: Uint8Array): void {
     const sizeBytes = bytes.length + cacheEntryBytes
     if (sizeBytes > chunkCacheShareMax * this.#lru.bytesMax || this.#lru.has(id)) return
-    if (this.#seen.delete(id)) {
+    const seenAt = this.#seen.get(id)
+    this.#seen.delete(id)
+    if (seenAt !== undefined && seenAt > this.#lru.usedAtOfOldest(sizeBytes)) {
       this.#lru.add(id, copyOf(bytes), sizeBytes)
       return
     }
-    this.#seen.add(id)
-    for (const oldest of this.#seen) {
+    this.#seen.set(id, this.#lru.clock)
+    for (const oldest of this.#seen.keys()) {
       if (this.#seen.size <= chunkCacheNamesMax) break
       this.#seen.delete(oldest)
     }

@@ -28,6 +28,8 @@ interface Entry<K, V> {
   readonly key: K
   readonly value: V
   readonly sizeBytes: number
+  /** The clock when it was last asked for, or came. */
+  usedAt: number
   list: List<K, V> | undefined
   older: Entry<K, V> | undefined
   newer: Entry<K, V> | undefined
@@ -64,6 +66,7 @@ export class SegmentedLru<K, V> {
   readonly #trial = new List<K, V>()
   readonly #kept = new List<K, V>()
   #bytesMax: number
+  #clock = 0
   hits = 0
   misses = 0
   evictions = 0
@@ -81,13 +84,20 @@ export class SegmentedLru<K, V> {
     return this.#bytesMax
   }
 
+  /** Counts what was asked for. */
+  get clock(): number {
+    return this.#clock
+  }
+
   get(key: K): V | undefined {
+    this.#clock += 1
     const entry = this.#entries.get(key)
     if (entry === undefined) {
       this.misses += 1
       return undefined
     }
     this.hits += 1
+    entry.usedAt = this.#clock
     this.#keep(entry)
     return entry.value
   }
@@ -96,14 +106,23 @@ export class SegmentedLru<K, V> {
     return this.#entries.has(key)
   }
 
+  /**
+   * The clock when that was last asked for which goes first where so many bytes come; -1 where there is room. Who was
+   * asked for before that is worth less than it.
+   */
+  usedAtOfOldest(sizeBytes: number): number {
+    if (this.bytes + sizeBytes <= this.#bytesMax) return -1
+    return (this.#trial.oldest ?? this.#kept.oldest)?.usedAt ?? -1
+  }
+
   /** Takes the place of what the key had. One that is larger than the bound is not taken. */
   add(key: K, value: V, sizeBytes: number): void {
     this.remove(key)
     if (sizeBytes > this.#bytesMax) return
-    const entry: Entry<K, V> = { key, value, sizeBytes, list: undefined, older: undefined, newer: undefined }
+    const entry: Entry<K, V> = { key, value, sizeBytes, usedAt: this.#clock, list: undefined, older: undefined, newer: undefined }
     this.#entries.set(key, entry)
     this.#trial.push(entry)
-    this.#shrink()
+    this.#shrink(entry)
   }
 
   remove(key: K): void {
@@ -147,9 +166,10 @@ export class SegmentedLru<K, V> {
     }
   }
 
-  #shrink(): void {
+  /** What has just come stays: where the kept ones leave it no room, the oldest of these goes. */
+  #shrink(come?: Entry<K, V>): void {
     while (this.bytes > this.#bytesMax) {
-      const oldest = this.#trial.oldest ?? this.#kept.oldest
+      const oldest = this.#trial.oldest === come ? this.#kept.oldest : this.#trial.oldest ?? this.#kept.oldest
       assert(oldest !== undefined, "bytes are those of entries")
       this.remove(oldest.key)
       this.evictions += 1

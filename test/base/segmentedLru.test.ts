@@ -52,6 +52,14 @@ describe("segmented lru", () => {
     expect(lru.bytes).toBe(0)
   })
 
+  it("what comes is taken though the kept ones leave it no room: the oldest of them goes, not what came", () => {
+    const lru = filled(100, ["a", "b"], 40)
+    expect([lru.get("a"), lru.get("b")]).toEqual(["a", "b"])
+    expect([lru.usedAtOfOldest(20), lru.usedAtOfOldest(30), lru.clock]).toEqual([-1, 1, 2])
+    lru.add("c", "c", 30)
+    expect([held(lru, ["a", "b", "c"]), lru.bytes]).toEqual([["b", "c"], 70])
+  })
+
   it("whatever happens, it gives what was added last under a key or nothing, and holds no more than it may", () => {
     const key = fc.constantFrom("a", "b", "c", "d", "e", "f", "g", "h")
     const op = fc.oneof(

@@ -2,8 +2,9 @@
 import { Effect, type Scope } from "effect"
 import { describe, expect, test } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
+import { cacheEntryBytes } from "../../src/base/limits.ts"
 import type { ChunkId, Sequence } from "../../src/base/ids.ts"
-import { ChunkCache } from "../../src/chunkCache.ts"
+import { ChunkCache, Chunks } from "../../src/chunkCache.ts"
 import { Fetch } from "../../src/fetch.ts"
 import type { ObjectVersion } from "../../src/namespace/Model.ts"
 import { State } from "../../src/namespace/State.ts"
@@ -71,6 +72,32 @@ describe("caches", () => {
       expect(toHex((yield* fetch.chunks([id!]))[0]!)).toBe(toHex(first))
       expect(cache.status().hits).toBe(2)
     }), limits(1_000_000)))
+
+  test("much that is read round and round keeps the part of it that fits; what is read instead takes its place", () => {
+    const sizeBytes = 1000
+    const cache = new Chunks(20 * (sizeBytes + cacheEntryBytes))
+    const bytes = new Uint8Array(sizeBytes)
+    const idsNamed = (name: string, count: number) => Array.from({ length: count }, (_, index) => `${name} ${index}` as ChunkId)
+    /** As fetch does it; the readings that the cache answered. */
+    const read = (ids: ReadonlyArray<ChunkId>): number => {
+      let answered = 0
+      for (const id of ids) {
+        if (cache.get(id) === undefined) cache.offer(id, bytes)
+        else answered += 1
+      }
+      return answered
+    }
+    const large = idsNamed("large", 60)
+    expect([1, 2, 3, 4, 5].map(() => read(large))).toEqual([0, 0, 20, 20, 20])
+    expect(cache.status().evictions).toBe(0)
+    // A download of much else, once, changes nothing.
+    read(idsNamed("once", 500))
+    expect(read(large)).toBe(20)
+    const hot = idsNamed("hot", 10)
+    // What was kept makes way step by step.
+    expect([1, 2, 3, 4, 5].map(() => read(hot))).toEqual([0, 0, 4, 8, 10])
+    expect(cache.status().evictions).toBe(10)
+  })
 
   test("a chunk that is freed, or healed, leaves the cache", () =>
     withStore(newMachine(3), Effect.gen(function*() {
