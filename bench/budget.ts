@@ -57,7 +57,7 @@ const requestOf = (index: number): HttpRequest => {
   const headers = signRequest({ method: "GET", target, host: "127.0.0.1:9000", headers: [] }, { ...client, region: "us-east-1" }, Date.now(), unsignedPayload)
   return {
     method: "GET", target, headers: [...headers, ["content-length", "0"]], secure: false, remote: "127.0.0.1:1", body: { sizeBytes: 0, next: Effect.undefined },
-    passage: { receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, isBroken: false, follower: undefined }
+    passage: { receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, isBroken: false, failure: undefined, follower: undefined }
   }
 }
 

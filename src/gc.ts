@@ -240,7 +240,7 @@ const waitingOf = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) 
   const waiting: Array<string> = []
   const { suspended } = rooms.retention.status()
   if (suspended !== undefined) waiting.push(`nothing is freed: ${suspended}`)
-  if (!isIndexed(reader)) waiting.push("nothing is freed before every chunk of this store of format 1 is recorded")
+  if (!isIndexed(reader)) waiting.push("nothing is freed before every chunk of the store is recorded, which goes on by itself")
   const some = Math.min(condemnedChunks, chunksPerFreeMax)
   const fewer = (until: Sequence): boolean => condemnedUntil(reader, vault, until, some).length < some
   const open = intents.oldest()

@@ -137,7 +137,7 @@ const noBytes = new Uint8Array(0)
 
 /** After the head is sent nothing else can be said: the connection is cut, and the log says why. */
 const cut = (error: ReadError | Overloaded): BodyError =>
-  new BodyError({ reason: error._tag === "Overloaded" ? "Overloaded" : "Unverified", detail: error.message })
+  new BodyError({ reason: error._tag === "Overloaded" ? "Overloaded" : "Unverified", detail: error.message, cause: error })
 
 /** A chunk's part of the range: bytes [from, to) of its plaintext. */
 interface Piece extends ManifestEntry {

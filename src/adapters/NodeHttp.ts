@@ -126,7 +126,7 @@ const serve = (desk: Desk, context: Context.Context<never>): void => {
   const { connections, server } = desk
   const fork = Effect.runForkWith(context)
   const answer = (request: http.IncomingMessage, response: http.ServerResponse, expectsContinue: boolean): void => {
-    const passage: Passage = { receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, isBroken: false, follower: undefined }
+    const passage: Passage = { receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, isBroken: false, failure: undefined, follower: undefined }
     const body = requestBody(request, response, expectsContinue, passage, desk.limits.stallMsMax)
     const socket = request.socket
     const early = tooMuch(desk, request)
@@ -289,8 +289,12 @@ const stream = (response: http.ServerResponse, body: Body, passage: Passage, sta
     return whole
   }).pipe(
     // The head is sent: only a cut connection can still say that the rest is missing.
-    Effect.catch((error) =>
-      Effect.as(Effect.andThen(Effect.sync(() => response.socket?.destroy()), Effect.logWarning(`an answer was cut: ${error.message}`)), false))
+    Effect.catch((error) => Effect.suspend(() => {
+      passage.failure = error
+      response.socket?.destroy()
+      const line = `an answer was cut: ${error.message}`
+      return Effect.as(error.reason === "Overloaded" ? Effect.logWarning(line) : Effect.logError(line), false)
+    }))
   )
 
 /**

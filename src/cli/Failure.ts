@@ -27,6 +27,13 @@ export class CommandFailed extends Data.TaggedError("CommandFailed")<{ readonly 
   }
 }
 
+/** A node runs on the folder and does not answer where it was looked for. */
+export class NodeElsewhere extends Data.TaggedError("NodeElsewhere")<{ readonly data: string; readonly admin: { readonly host: string; readonly port: number } }> {
+  override get message(): string {
+    return `a node runs on ${this.data} but does not answer at ${this.admin.host}:${this.admin.port}; name its admin address with --admin`
+  }
+}
+
 /** What was compared is not alike, and the exit code was to say so: nothing more is said. */
 export class DifferencesFound extends Data.TaggedError("DifferencesFound")<{ readonly count: number }> {
   override get message(): string {
@@ -50,7 +57,7 @@ export const exitCodeOf = (error: unknown): number => {
       : exitCodes.failed
   }
   if (tag === "UsageError" || tag === "SettingsError" || tag === "ShowHelp") return exitCodes.usage
-  if (tag === "HttpClientError") return exitCodes.unreachable
+  if (tag === "HttpClientError" || tag === "NodeElsewhere") return exitCodes.unreachable
   if (tag === "FileMissing") return exitCodes.notFound
   const marked = Runtime.getErrorExitCode(error)
   return marked === 0 ? exitCodes.failed : marked

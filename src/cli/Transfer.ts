@@ -113,7 +113,9 @@ export const drain = Effect.fnUntraced(function* <E, R>(
 ) {
   let received = 0
   for (;;) {
-    const bytes = yield* body.next
+    const bytes = yield* Effect.mapError(body.next, () => new CommandFailed({
+      detail: `${what}: the answer broke off after ${received} bytes${body.sizeBytes === undefined ? "" : ` of ${body.sizeBytes}`}; the node's log says why where it was the node`
+    }))
     if (bytes === undefined) break
     received += bytes.length
     yield* write(bytes)

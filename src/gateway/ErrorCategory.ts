@@ -1,4 +1,6 @@
 /** ErrorCategory: what kind of thing failed, for counting: whose turn it is to act, in one word. */
+import { ReadError } from "../fetch.ts"
+import type { BodyError } from "../ports/Body.ts"
 import type { OperationError, S3Error } from "./s3/S3Error.ts"
 
 /**
@@ -20,9 +22,15 @@ const ofStatus = (status: number, code: S3Error["code"]): ErrorCategory => {
   return status >= 500 && status !== 501 ? "internal" : "client"
 }
 
+/** Of an answer whose body failed after its head: of what failed, where the body says so. */
+export const categoryOfCut = ({ cause, reason }: BodyError): ErrorCategory =>
+  cause instanceof ReadError ? ofRead(cause) : reason === "Overloaded" ? "overload" : "internal"
+
+const ofRead = ({ reason }: ReadError): ErrorCategory => (reason === "Disk" ? "disk" : reason === "Compute" ? "internal" : "damage")
+
 /** Of the failure itself where that says more than the answer; `status` and `code` are the answer's. */
 export const categoryOf = (error: OperationError, status: number, code: S3Error["code"]): ErrorCategory => {
-  if (error._tag === "ReadError") return error.reason === "Disk" ? "disk" : error.reason === "Compute" ? "internal" : "damage"
+  if (error._tag === "ReadError") return ofRead(error)
   if (error._tag === "Unavailable") {
     if (error.reason === "DiskFull") return "full"
     if (error.reason === "JournalFailed" || error.reason === "BlockFailed" || error.reason === "LostChunks") return "disk"

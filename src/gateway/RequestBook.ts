@@ -7,7 +7,7 @@
 import { type Clock, Effect } from "effect"
 import { type Counter, type Histogram, latencyBoundsSeconds, type Meters } from "../base/Meters.ts"
 import type { Follower, HttpRequest, Passage } from "../ports/HttpListener.ts"
-import type { ErrorCategory } from "./ErrorCategory.ts"
+import { categoryOfCut, type ErrorCategory } from "./ErrorCategory.ts"
 import { redactTarget } from "./Redact.ts"
 
 export interface RequestBookOptions {
@@ -136,6 +136,7 @@ export class Exchange implements Follower {
     const serverMs = Math.max(0, untilAnswer - passage.waitedMs) + passage.workedMs
     const isGone = this.#answeredNanos === undefined || !passage.isWhole
     if (passage.isBroken) this.category = "defect"
+    else if (passage.failure !== undefined) this.category = categoryOfCut(passage.failure)
     else if (isGone) this.category ??= "gone"
     this.#book.count(this, passage, serverMs)
     const { logsAll, slowMs } = this.#book.options
@@ -144,7 +145,7 @@ export class Exchange implements Follower {
 
   #line(passage: Passage, serverMs: number, totalMs: number, isGone: boolean): Effect.Effect<void> {
     const { slowMs, logsAll } = this.#book.options
-    const end = passage.isBroken ? ", and broke off" : isGone ? ", and the client went away" : ""
+    const end = passage.isBroken || passage.failure !== undefined ? ", and broke off" : isGone ? ", and the client went away" : ""
     const about = {
       ...this.annotations, status: this.status, ...(this.code === undefined ? {} : { code: this.code }), receivedBytes: passage.receivedBytes, sentBytes: passage.sentBytes,
       totalMs: rounded(totalMs), serverMs: rounded(serverMs), remote: this.#request.remote,

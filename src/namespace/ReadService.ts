@@ -174,6 +174,9 @@ const diff = (
   const after = viewAt(reader, tenant, to.bucket, to.at, head(), msOf(to.at))
   const some = after ?? before
   if (some === undefined) return refused("NoSuchBucket", to.bucket, to.at)
+  // A bucket was empty before it was made. Of two buckets one that is not there is a slip, not an empty one.
+  const absent = before === undefined ? from : to
+  if (from.bucket !== to.bucket && (before === undefined || after === undefined)) return refused("NoSuchBucket", absent.bucket, absent.at)
   return Effect.succeed(diffOf(reader, before ?? nothingOf(some), after ?? nothingOf(some), query))
 }
 

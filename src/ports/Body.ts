@@ -8,6 +8,8 @@ export class BodyError extends Data.TaggedError("BodyError")<{
   /** Aborted: the peer went away. Stalled: no progress in time. Overloaded: no memory in time. The rest: what arrived is not what was announced. */
   readonly reason: "Aborted" | "Stalled" | "Overloaded" | "TooShort" | "TooLong" | "Malformed" | "Unverified" | "BadDigest" | "BadChecksum" | "ContentHashMismatch"
   readonly detail: string
+  /** Of a body of our own: what failed. */
+  readonly cause?: unknown
 }> {
   override get message(): string {
     return `body: ${this.reason}: ${this.detail}`

@@ -3,7 +3,7 @@
  * Adapter: adapters/NodeHttp.
  */
 import { Context, Data, type Effect, type Scope } from "effect"
-import type { Body } from "./Body.ts"
+import type { Body, BodyError } from "./Body.ts"
 
 /** What the listener sees of one request as it goes on. It writes the numbers; the handler may name a follower. */
 export interface Passage {
@@ -18,6 +18,8 @@ export interface Passage {
   isWhole: boolean
   /** It did not, and the fault is ours: a defect while it was sent. */
   isBroken: boolean
+  /** It did not, since its body failed after the head was sent: the connection was cut. */
+  failure: BodyError | undefined
   follower: Follower | undefined
 }
 

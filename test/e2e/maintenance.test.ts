@@ -39,7 +39,7 @@ describe("maintenance", () => {
     expect(status.head.commit).toBe(3)
     expect(status.warnings.join()).toContain("vault.key")
     const elsewhere = await ouroboros(["status", "--admin", "127.0.0.1:1"])
-    expect([elsewhere.code, elsewhere.error]).toEqual([1, expect.stringContaining("name its admin address")])
+    expect([elsewhere.code, elsewhere.error]).toEqual([5, expect.stringContaining("name its admin address")])
     expect((await ouroboros(["log", "s3://kept/never"])).code).toBe(3)
     await server.stop()
     expect(await told()).toEqual(running)

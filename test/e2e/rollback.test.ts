@@ -99,6 +99,8 @@ describe("rollback, branch, diff", () => {
     expect((await ouroboros(...asked, "--exit-code")).code).toBe(1)
     expect((await ouroboros("diff", "photos", "--from", String(await head()), "--exit-code")).code).toBe(0)
     expect((await ouroboros("diff", "photos")).code).toBe(2)
+    const slip = await ouroboros("diff", "photos", "--with", "trail")
+    expect([slip.code, slip.error]).toEqual([3, expect.stringContaining("there is no bucket trail")])
     expect((await ouroboros("branch", "photos", "trial")).code).toBe(6)
     expect((await ouroboros("branch", "photos", "Not_A_Name")).error).toContain("InvalidBucketName")
     expect((await ouroboros("branch", "nowhere", "somewhere")).code).toBe(3)

@@ -3,13 +3,15 @@ import { type Clock, Effect, Logger, References } from "effect"
 import { describe, expect, it } from "vitest"
 import { expose } from "../../src/base/Exposition.ts"
 import { Meters } from "../../src/base/Meters.ts"
+import { ReadError } from "../../src/fetch.ts"
 import { redactTarget, redactText } from "../../src/gateway/Redact.ts"
 import { RequestBook } from "../../src/gateway/RequestBook.ts"
+import { BodyError } from "../../src/ports/Body.ts"
 import type { HttpRequest, Passage } from "../../src/ports/HttpListener.ts"
 import { parseExposition } from "../base/expositionParser.ts"
 
 const passageOf = (given: Partial<Passage> = {}): Passage =>
-  ({ receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: true, isBroken: false, follower: undefined, ...given })
+  ({ receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: true, isBroken: false, failure: undefined, follower: undefined, ...given })
 
 const requestOf = (passage: Passage): HttpRequest => ({
   method: "GET", target: "/b/k?X-Amz-Signature=abcd", headers: [], secure: false, remote: "10.0.0.1:1", passage,
@@ -81,6 +83,16 @@ describe("a request's end", () => {
 it("an answer that our own defect broke off is no client's fault", async () => {
   const { values } = await exchangeOf({ slowMs: 1000, logsAll: false }, passageOf({ isWhole: false, isBroken: true }), 4)
   expect([values.get("ouroboros_errors_total defect"), values.get("ouroboros_errors_total gone")]).toEqual([1, undefined])
+})
+
+it("an answer that was cut because its body failed is counted as what failed, not as a client that went away", async () => {
+  const damage = new BodyError({ reason: "Unverified", detail: "rotten", cause: new ReadError({ reason: "Damaged", detail: "rotten" }) })
+  const crowd = new BodyError({ reason: "Overloaded", detail: "no memory" })
+  for (const [failure, category] of [[damage, "damage"], [crowd, "overload"]] as const) {
+    const { values, lines } = await exchangeOf({ slowMs: 1000, logsAll: true }, passageOf({ isWhole: false, failure }), 4)
+    expect([values.get(`ouroboros_errors_total ${category}`), values.get("ouroboros_errors_total gone")]).toEqual([1, undefined])
+    expect(lines.map(({ message }) => message)).toEqual(["GetObject answered 200, and broke off"])
+  }
 })
 
 describe("redaction", () => {

@@ -11,7 +11,7 @@ import { loadModule } from "../../node/process.ts"
 import { adminCall } from "../AdminClient.ts"
 import { asOfFlag, asOfOf, connectionFlags, connectionOf, dataOf, print, type Shared } from "../Context.ts"
 import { Environment } from "../Environment.ts"
-import { CommandFailed, ServerRefused } from "../Failure.ts"
+import { NodeElsewhere, ServerRefused } from "../Failure.ts"
 import { formatBytes, formatTable, printable } from "../Format.ts"
 import { parseRemote, UsageError, type Remote } from "../Location.ts"
 import { percentEncode } from "../S3Client.ts"
@@ -32,9 +32,7 @@ export const asking = Effect.fnUntraced(function* <A, E, R>(shared: Shared, use:
     Effect.catchIf(unreachable, () =>
       Effect.flatMap(Effect.all([Environment, loadModule(() => import("../../node/StoppedNode.ts"))]), ([env, { withStoppedNode }]) =>
         withStoppedNode(connection.data, env, (admin) => use((method, target, body) => adminCall({ ...connection, admin }, method, target, body))))),
-    Effect.catchIf((error) => (error as { readonly _tag?: unknown } | null)?._tag === "FolderLocked", () => new CommandFailed({
-      detail: `a node runs on ${connection.data} but does not answer at ${connection.admin.host}:${connection.admin.port}; name its admin address with --admin`
-    }))
+    Effect.catchIf((error) => (error as { readonly _tag?: unknown } | null)?._tag === "FolderLocked", () => new NodeElsewhere(connection))
   )
 })
 
@@ -60,7 +58,7 @@ const versionRow = (version: VersionJson): ReadonlyArray<string> => [
   String(version.sequence),
   version.time,
   version.deleteMarker ? "delete" : formatBytes(version.sizeBytes).padStart(10),
-  version.state === "hidden" ? `hidden at ${version.hiddenAt}` : version.state,
+  `${version.state === "hidden" ? `hidden at ${version.hiddenAt}` : version.state}${version.expires === undefined ? "" : `, lives until ${version.expires}`}`,
   version.versionId,
   printable(version.key)
 ]
@@ -110,11 +108,16 @@ const flatten = (value: unknown, name: string): ReadonlyArray<readonly [string, 
   return Object.entries(value).flatMap(([key, inner]) => flatten(inner, name === "" ? key : `${name}.${key}`))
 }
 
+/** Amounts of bytes as people read them; `--json` has the numbers. */
+const statusText = (name: string, value: string): string =>
+  /bytes(max|total|dropped|rewritten|\.total|\.used)?$/i.test(name) ? formatBytes(Number(value))
+    : /bytespersecond$/i.test(name) ? `${formatBytes(Number(value))}/s`
+    : value
+
 const statusCommand = Command.make("status", { ...connectionFlags }, Effect.fnUntraced(function* (flags) {
   const status = yield* ask(flags, "GET", "/v1/status")
   if (flags.json) return yield* Console.log(JSON.stringify(status))
-  for (const line of formatTable(flatten(status, "").map(([name, value]) =>
-    [name, /bytes$/i.test(name) ? formatBytes(Number(value)) : value]))) yield* Console.log(line)
+  for (const line of formatTable(flatten(status, "").map(([name, value]) => [name, statusText(name, value)]))) yield* Console.log(line)
 })).pipe(Command.withDescription("What the node is doing and how much it holds"))
 
 const exportCommand = Command.make("export", { ...connectionFlags }, Effect.fnUntraced(function* (flags) {

@@ -8,7 +8,7 @@ import { adminLines } from "../AdminClient.ts"
 import type { Connection } from "../Connection.ts"
 import { connectionFlags, connectionOf } from "../Context.ts"
 import { Environment } from "../Environment.ts"
-import { CommandFailed } from "../Failure.ts"
+import { CommandFailed, NodeElsewhere } from "../Failure.ts"
 import { formatBytes, printable } from "../Format.ts"
 import { makeProgress, type Progress } from "../Progress.ts"
 
@@ -75,11 +75,9 @@ const verifyHere = (connection: Connection, json: boolean, rebuildIndex: boolean
       if (rebuildIndex && !json) yield* Console.log("the index is rebuilt from checkpoint and journal; now it is compared with the blocks")
       return yield* verifyThere({ ...connection, admin }, json)
     }), { rebuildIndex })
-  }).pipe(Effect.catchIf((error) => error._tag === "FolderLocked", () => new CommandFailed({
-    detail: rebuildIndex
-      ? `a node runs on ${connection.data}: stop it first, its index cannot be rebuilt under it`
-      : `a node runs on ${connection.data} but does not answer at ${connection.admin.host}:${connection.admin.port}; name its admin address with --admin`
-  })))
+  }).pipe(Effect.catchIf((error) => error._tag === "FolderLocked", (): Effect.Effect<never, CommandFailed | NodeElsewhere> => rebuildIndex
+    ? Effect.fail(new CommandFailed({ detail: `a node runs on ${connection.data}: stop it first, its index cannot be rebuilt under it` }))
+    : Effect.fail(new NodeElsewhere(connection))))
 
 export const verifyCommand = Command.make("verify", {
   ...connectionFlags,

@@ -185,6 +185,8 @@ const refusedTold = (error: Failure): Told => {
       return { status: 409, value: { code: refusal, error: `bucket ${bucket} has been rolled back, or branched from branches, as often as can be recorded; roll it back to a commit before its latest rollbacks, or copy it into a new bucket` } }
     case "BucketAlreadyOwnedByYou":
       return { status: 409, value: { code: refusal, error: `there is a bucket ${bucket} already; a branch needs a name that is free` } }
+    case "NoSuchBucket":
+      return { status: 404, value: { code: refusal, error: `there is no bucket ${bucket} at that point of time; ouroboros ls names those of now, ls --as-of POINT those of then` } }
     default:
       return { status: refusal.startsWith("NoSuch") ? 404 : 409, value: { code: refusal, error: error.message } }
   }
