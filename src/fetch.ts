@@ -41,7 +41,9 @@ export interface FetchService {
   readonly isDamaged: (id: ChunkId) => boolean
   /** Scrub or verification met damaged copies of these: new bytes of them are to heal them. */
   readonly noteDamaged: (ids: ReadonlyArray<ChunkId>) => void
-  /** These chunks have new copies. */
+  /** Of which reads, scrub or verification met a damaged copy, and no new one is known. */
+  readonly damaged: () => ReadonlySet<ChunkId>
+  /** These chunks have new copies, or nobody has a use for them any more. */
   readonly healed: (ids: ReadonlyArray<ChunkId>) => void
 }
 
@@ -66,6 +68,7 @@ export class Fetch extends Context.Service<Fetch, FetchService>()("ouroborosdb/F
       return {
         chunks: (ids) => fetchChunks(rooms, ids),
         isDamaged: (id) => rooms.damaged.has(id),
+        damaged: () => rooms.damaged,
         noteDamaged: (ids) => ids.forEach((id) => {
           remember(rooms.damaged, id)
           rooms.cache.remove(id)

@@ -33,6 +33,8 @@ export interface ScrubStatus {
   readonly findings: ReadonlyArray<Scrubbed>
   /** Findings beyond those remembered. */
   readonly findingsMore: number
+  /** Of which this run met a damaged copy: by scrub, by a read, or by verification. */
+  readonly damagedChunks: number
   readonly lastError: string | undefined
 }
 
@@ -95,14 +97,12 @@ export class Scrub extends Context.Service<Scrub, ScrubService>()("ouroborosdb/S
         place: undefined, standing: new Map(), findingsMore: 0, bytesTotal: 0, bytesPerSecond: 0, lastError: undefined, isDirty: false, keptMs: 0
       }
       meters.gauge("ouroboros_scrub_findings", "Damaged files and places that scrub knows of.", () => progress.standing.size + progress.findingsMore)
+      meters.gauge("ouroboros_damaged_chunks", "Chunks of which reads, scrub or verification met a damaged copy.", () => rooms.fetch.damaged().size)
       meters.gauge("ouroboros_scrub_progress_ratio", "How much of this pass over the store is done.", () => doneOf(progress))
       meters.gauge("ouroboros_scrub_pass_finished_timestamp_seconds", "When a pass over the whole store last ended.",
         () => progress.place?.finishedMs === undefined ? undefined : progress.place.finishedMs / 1000)
       const board = yield* Health
-      board.check("scrub", () => {
-        const count = progress.standing.size + progress.findingsMore
-        return count === 0 ? sound("no damage is known") : degraded(`${count} damaged files or places are known: ouroboros verify names the objects`)
-      })
+      board.check("scrub", () => soundnessOf(progress.standing.size + progress.findingsMore, rooms.fetch.damaged().size))
       const turn = Semaphore.makeUnsafe(1)
       if (days > 0) yield* Effect.forkScoped(watched("scrubbing", loop(rooms, progress, turn, options.startMs ?? scrubStartMs)))
       return {
@@ -111,7 +111,7 @@ export class Scrub extends Context.Service<Scrub, ScrubService>()("ouroborosdb/S
           yield* beginPass(rooms, progress)
           yield* runPass({ ...rooms, bytesPerSecond: Number.POSITIVE_INFINITY }, progress)
         })),
-        status: () => statusOf(progress)
+        status: () => statusOf(rooms, progress)
       }
     }))
 }
@@ -119,11 +119,17 @@ export class Scrub extends Context.Service<Scrub, ScrubService>()("ouroborosdb/S
 const doneOf = ({ bytesTotal, place }: Progress): number =>
   place === undefined ? 0 : place.finishedMs !== undefined ? 1 : bytesTotal === 0 ? 0 : Math.min(1, place.bytes / bytesTotal)
 
-const statusOf = (progress: Progress): ScrubStatus => {
+/** Scrub may come to a file weeks after a read or a verification met its damage. */
+const soundnessOf = (findings: number, chunks: number) => {
+  if (findings > 0) return degraded(`${findings} damaged files or places are known: ouroboros verify names the objects`)
+  return chunks === 0 ? sound("no damage is known") : degraded(`${chunks} damaged chunks were read: ouroboros verify names the objects`)
+}
+
+const statusOf = ({ fetch }: Rooms, progress: Progress): ScrubStatus => {
   const { bytesPerSecond, bytesTotal, findingsMore, lastError, place, standing } = progress
   return {
     pass: place?.pass ?? 0, startedMs: place?.startedMs, finishedMs: place?.finishedMs, bytes: place?.bytes ?? 0, bytesTotal, bytesPerSecond,
-    findings: [...standing.values()], findingsMore, lastError
+    findings: [...standing.values()], findingsMore, damagedChunks: fetch.damaged().size, lastError
   }
 }
 
@@ -256,6 +262,8 @@ const scrubBlock = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress,
   const where = `block ${block}`
   const isKnown = progress.standing.has(where)
   const finding = examined?.findings[0]
+  // What a read met there is put right, from a copy of the folder, say.
+  if (examined !== undefined && finding === undefined) rooms.fetch.healed([...rooms.fetch.damaged()].filter((id) => isIn(rooms, id, block)))
   if (examined === undefined || finding === undefined) return progress.standing.delete(where)
   const hurt = new Set((examined.inspected?.damages ?? []).flatMap(({ chunk }) => chunk ?? []))
   const isWhole = hurt.size === 0
@@ -339,6 +347,7 @@ const dropHealed = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress)
     progress.isDirty = true
     yield* Effect.logInfo(`scrub: ${where} harms nobody any more`)
   }
+  rooms.fetch.healed([...rooms.fetch.damaged()].filter((id) => chunkKnown(rooms.state.reader, rooms.vault, id) === undefined))
 })
 
 const nowMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))

@@ -1,7 +1,7 @@
 /** Scrub on the twin: it finds what is harmed, remembers, keeps its pace and its deadline, and forgets what is healed. */
 import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
-import { toHex } from "../../src/base/bytes.ts"
+import { copyOf, toHex } from "../../src/base/bytes.ts"
 import { Fetch } from "../../src/fetch.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { rateOf, Scrub } from "../../src/scrub.ts"
@@ -78,6 +78,26 @@ describe("scrub", () => {
       expect(after.findings).toEqual([])
       for (const index of [0, 1, 2, 3, 4]) expect(toHex(yield* get(`o${index}`)), `o${index}`).toBe(toHex(bytesOf(index)))
     }), { sizes: { ...tiny.sizes, inlineEntriesMax: 64 } })
+  })
+
+  test("what a read met is known before scrub comes to it; forgotten once its file is whole again, or nothing names it", async () => {
+    const machine = newMachine(7)
+    await withStore(machine, fill(2))
+    const [path] = blockPaths(machine)
+    const whole = copyOf(machine.disk.contents().get(path!)!)
+    await withStore(machine, Effect.gen(function*() {
+      machine.disk.corrupt(path!, 300)
+      const { passNow, status } = yield* Scrub
+      expect(status()).toMatchObject({ findings: [], damagedChunks: 0 })
+      const exits = yield* Effect.forEach([0, 1], (index) => Effect.exit(get(`o${index}`)))
+      expect(exits.map(({ _tag }) => _tag).sort()).toEqual(["Failure", "Success"])
+      expect(status()).toMatchObject({ findings: [], damagedChunks: 1 })
+      const { service } = machine.disk
+      yield* service.remove(path!)
+      yield* Effect.scoped(Effect.flatMap(service.open(path!, "create"), (file) => Effect.andThen(file.write(0, [whole]), file.sync)))
+      yield* passNow
+      expect(status()).toMatchObject({ findings: [], damagedChunks: 0 })
+    }))
   })
 
   test("a restart goes on where it was, and knows what was found", async () => {

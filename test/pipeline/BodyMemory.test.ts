@@ -29,6 +29,7 @@ const memoryFetch = (given: { bytes: number }, delay: Effect.Effect<void> = Effe
   }))),
   isDamaged: () => false,
   noteDamaged: () => undefined,
+  damaged: () => new Set(),
   healed: () => undefined
 })
 
