@@ -83,7 +83,7 @@ export const openFolder = Effect.fnUntraced(function* (nowMs: number): Effect.fn
     const marker = yield* parseMarker(bytes)
     return { store: marker.store as StoreId, vault: marker.vault as VaultId, createdMs: marker.createdMs, format: marker.format, fresh: false }
   }
-  const strangers = (yield* disk.list("")).filter((name) => !foundBeforeMarker.has(name))
+  const strangers = (yield* disk.list("")).filter((name) => !foundBeforeMarker.has(name) && !isLeftOver(name))
   if (strangers.length > 0) {
     return yield* new FolderRefused({
       detail: `it has no ${markerFile} but holds "${strangers[0]}"; name an empty folder, or put the marker back`
@@ -98,4 +98,16 @@ export const markFolder = Effect.fnUntraced(function* (folder: Folder): Effect.f
   const disk = yield* Disk
   const marker: typeof Marker.Type = { format: folderFormat, store: folder.store, vault: folder.vault, createdMs: folder.createdMs }
   yield* replaceFile(disk, markerFile, toUtf8(`${JSON.stringify(marker, null, 2)}\n`))
+})
+
+/** Drafts of small files that were never renamed, and the doctor's trial: whoever made them was cut short. */
+const isLeftOver = (name: string): boolean =>
+  [markerFile, "keyring", "vault.key", "credentials", "scrub.json"].some((file) => name === `${file}.new`) || /^doctor-\d+\.new$/.test(name)
+
+/** Removes what a killed predecessor left at the top of the folder; names that are not ours stay. The names removed. */
+export const sweepFolder = Effect.fnUntraced(function* (): Effect.fn.Return<ReadonlyArray<string>, DiskError, Disk> {
+  const disk = yield* Disk
+  const left = (yield* disk.list("")).filter(isLeftOver)
+  yield* Effect.forEach(left, disk.remove, { discard: true })
+  return left
 })

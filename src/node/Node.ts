@@ -26,7 +26,7 @@ import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { Verify } from "../verify.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
-import { folderFormat, markFolder, openFolder } from "./Folder.ts"
+import { folderFormat, markFolder, openFolder, sweepFolder } from "./Folder.ts"
 import { indexLayer, meterMachine, openFilesMax, platformLayer, readTlsFiles } from "./layers.ts"
 import { meteredDisk } from "./MeteredDisk.ts"
 import { checkRooms, watchFolder } from "./NodeHealth.ts"
@@ -58,6 +58,8 @@ const openIdentity = Effect.fnUntraced(function* (settings: Settings) {
   const vault = folder.fresh ? yield* createVault(folder, settings.passphrase) : yield* openVaultFile(folder, settings.passphrase)
   const credentials = yield* openCredentials(settings)
   if (folder.fresh || folder.format < folderFormat) yield* markFolder(folder)
+  const swept = yield* sweepFolder()
+  if (swept.length > 0) yield* Effect.logInfo(`removed what an earlier run left half done: ${swept.join(", ")}`)
   return { folder, vault, credentials }
 })
 

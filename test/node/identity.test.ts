@@ -7,7 +7,7 @@ import { fromUtf8, toUtf8 } from "../../src/base/bytes.ts"
 import { Disk } from "../../src/ports/Disk.ts"
 import type { Entropy } from "../../src/ports/Entropy.ts"
 import { type Credentials, openCredentials } from "../../src/node/Credentials.ts"
-import { markFolder, openFolder, replaceFile } from "../../src/node/Folder.ts"
+import { markFolder, openFolder, replaceFile, sweepFolder } from "../../src/node/Folder.ts"
 import { resolveSettings } from "../../src/node/Settings.ts"
 import { changeVaultSecret, createVault, openVaultFile } from "../../src/node/VaultFile.ts"
 
@@ -42,6 +42,19 @@ const start = (env: Record<string, string> = {}) => Effect.gen(function* () {
 })
 
 describe("the identity of a data folder", () => {
+  test("what a killed run left half done is swept, and nothing else", async () => {
+    const disk = new MemoryDisk()
+    await succeed(disk, start())
+    const write = (name: string) => Effect.flatMap(Disk, (service) => replaceFile(service, name, toUtf8("x")))
+    await succeed(disk, Effect.forEach(["keyring.new", "scrub.json.new", "doctor-12.new", "letters.new", "notes"], write))
+    const before = await succeed(disk, Effect.flatMap(Disk, (service) => service.list("")))
+    expect(await succeed(disk, sweepFolder())).toEqual(["doctor-12.new", "keyring.new", "scrub.json.new"])
+    expect(await succeed(disk, sweepFolder())).toEqual([])
+    const after = await succeed(disk, Effect.flatMap(Disk, (service) => service.list("")))
+    expect(before.filter((name) => !after.includes(name))).toEqual(["doctor-12.new", "keyring.new", "scrub.json.new"])
+    expect((await succeed(disk, start())).folder.fresh).toBe(false)
+  })
+
   test("a first start makes it, a second finds the same", async () => {
     const disk = new MemoryDisk()
     const first = await succeed(disk, start(), 1)
