@@ -8,7 +8,7 @@
 import { Context, Data, Effect, Layer } from "effect"
 import { copyOf } from "./base/bytes.ts"
 import type { ChunkId } from "./base/ids.ts"
-import { blockReadRunBytesMax, computeHereBytesMax, damagedChunksMax, resolveRoundsMax } from "./base/limits.ts"
+import { blockReadRunBytesMax, computeHereBytesMax, damagedChunksMax, pooledBytesMax, resolveRoundsMax } from "./base/limits.ts"
 import { ChunkCache, type Chunks } from "./chunkCache.ts"
 import { Blocks } from "./block/BlockService.ts"
 import type { BlocksService } from "./block/BlockService.ts"
@@ -18,7 +18,7 @@ import type { NamespaceService } from "./namespace/Namespace.ts"
 import { Compute } from "./ports/Compute.ts"
 import type { ComputeService } from "./ports/Compute.ts"
 import { openKernel } from "./sealer/SealKernel.ts"
-import type { OpenInput } from "./sealer/SealKernel.ts"
+import type { OpenInput, OpenOutput } from "./sealer/SealKernel.ts"
 import type { VaultKeys } from "./sealer/VaultKeys.ts"
 import { WalError } from "./wal/WalError.ts"
 import { Wal } from "./wal/WalService.ts"
@@ -248,16 +248,23 @@ const groupsOf = (sealed: ReadonlyArray<Sealed>): ReadonlyArray<ReadonlyArray<Se
   return groups
 }
 
-/** The opening kernel, to which whole reads move: their bytes are ours and nobody else's. Small ones may be pooled. */
-const openRuns: typeof openKernel = {
-  ...openKernel,
-  transfersIn: ({ pieces }) => {
-    const buffers = new Set<ArrayBuffer>()
-    for (const { bytes: { buffer } } of pieces) {
-      if (buffer instanceof ArrayBuffer && buffer.byteLength > computeHereBytesMax) buffers.add(buffer)
-    }
-    return [...buffers]
+/** The buffers of whole reads: they are ours and nobody else's. */
+const buffersOf = ({ pieces }: OpenInput): ReadonlyArray<ArrayBuffer> => {
+  const buffers = new Set<ArrayBuffer>()
+  for (const { bytes: { buffer } } of pieces) {
+    if (buffer instanceof ArrayBuffer && buffer.byteLength > pooledBytesMax) buffers.add(buffer)
   }
+  return [...buffers]
+}
+
+/** The opening kernel, to which whole reads move. */
+const openRuns: typeof openKernel = { ...openKernel, transfersIn: buffersOf }
+
+/** The same here: what was read is given back at once. */
+const openHere = (input: OpenInput): OpenOutput => {
+  const output = openKernel.run(input)
+  for (const buffer of buffersOf(input)) buffer.transfer(0)
+  return output
 }
 
 const openGroup = Effect.fnUntraced(function*(rooms: Rooms, group: ReadonlyArray<Sealed>) {
@@ -267,7 +274,7 @@ const openGroup = Effect.fnUntraced(function*(rooms: Rooms, group: ReadonlyArray
   }
   const bytes = group.reduce((sum, [, sealed]) => sum + sealed.length, 0)
   const output = yield* (bytes <= computeHereBytesMax
-    ? Effect.sync(() => openKernel.run(input))
+    ? Effect.sync(() => openHere(input))
     : Effect.mapError(rooms.compute.run(openRuns, input), (error) => new ReadError({ reason: "Compute", detail: error.message })))
   for (const [index, opened] of output.opened.entries()) {
     const [{ wanted, row, place }] = group[index]!

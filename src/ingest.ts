@@ -246,14 +246,14 @@ export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): Rea
 
 export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8Array, fresh: ReadonlyArray<FreshPiece>) {
   if (fresh.length === 0) {
-    rooms.units.give(bytes)
+    giveBack(rooms, bytes)
     return []
   }
   const pieces = fresh.map(({ offset, length, id }) => ({ offset, length, id }))
   const target = isShared(bytes) ? rooms.sealed.take() : undefined
   const input = { keys: rooms.vault.keys, bytes, pieces, ...(target === undefined ? {} : { target }) }
   const output = yield* compute(rooms, sealKernel, input, bytes.length)
-  rooms.units.give(bytes)
+  giveBack(rooms, isShared(bytes) ? bytes : output.bytes)
   // What comes back from a lane names the same memory by another object.
   const inTarget = (there: Uint8Array): Uint8Array =>
     target !== undefined && isShared(there) ? target.subarray(there.byteOffset, there.byteOffset + there.byteLength) : there
@@ -262,6 +262,9 @@ export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8
   if (target !== undefined) rooms.inSlots.set(target.buffer, sealed.filter(({ chunk }) => chunk.bytes.buffer === target.buffer).length)
   return sealed
 })
+
+/** A unit whose bytes nobody needs any more. */
+const giveBack = (rooms: IngestRooms, bytes: Uint8Array): void => isShared(bytes) ? rooms.units.give(bytes) : release(bytes)
 
 /** These chunks are on the disk. A slot goes back with the last of its chunks. */
 const letGo = (rooms: IngestRooms, chunks: ReadonlyArray<Fresh>): void => {

@@ -9,7 +9,7 @@ import * as fs from "node:fs"
 import { join } from "node:path"
 import { Effect, Layer, type Scope } from "effect"
 import { copyOf } from "../base/bytes.ts"
-import { diskOpenFilesMax } from "../base/limits.ts"
+import { diskOpenFilesMax, diskReadUnaskedBytesMax } from "../base/limits.ts"
 import { isDiskPath, lockFileName } from "../base/paths.ts"
 import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService, type OpenMode, type OpenOptions } from "../ports/Disk.ts"
 import { type Callback, makePieceMemory, type PieceMemory, readDirect, readDirectInto, writeAll, writeDirect } from "./DirectIo.ts"
@@ -225,24 +225,29 @@ const readOf = (
       readOf({ ...handle, direct: undefined }, { pieces, refuse }, offset, length, memory, done)
     })
   if (straight !== undefined) return straight()
-  fs.fstat(handle.fd, (statError, stats) => {
-    if (statError) return done(statError, new Uint8Array(0))
-    // Allocated for what is there, not for what was asked: a damaged length allocates nothing.
-    const count = Math.max(0, Math.min(length, stats.size - offset))
-    const isOwn = memory === undefined || memory.length < count
-    const bytes = isOwn ? new Uint8Array(count) : memory.subarray(0, count)
-    // Where the file was truncated meanwhile, what was read is what there is.
-    const whole = (error: NodeJS.ErrnoException | null, filled: number): void =>
-      done(error, filled === bytes.length ? bytes : isOwn ? copyOf(bytes.subarray(0, filled)) : bytes.subarray(0, filled))
-    if (handle.direct === undefined) readBuffered(handle.fd, offset, bytes, whole)
-    else {
-      readDirect(handle.direct, pieces, offset, bytes, (error, filled) => {
-        if (error?.code !== "EINVAL") return whole(error, filled)
-        // A file system that opens for direct I/O and then wants something else than whole pages of 4 KiB.
-        refuse()
-        readBuffered(handle.fd, offset, bytes, whole)
-      })
-    }
+  if (length <= diskReadUnaskedBytesMax) return readInto(handle, { pieces, refuse }, offset, length, memory, done)
+  // Allocated for what is there, not for what was asked: a damaged length allocates nothing.
+  fs.fstat(handle.fd, (error, stats) => {
+    if (error) return done(error, new Uint8Array(0))
+    readInto(handle, { pieces, refuse }, offset, Math.max(0, Math.min(length, stats.size - offset)), memory, done)
+  })
+}
+
+/** Into memory of its own, where none is given that suits. */
+const readInto = (
+  handle: Pick<Handle, "fd" | "direct">, { pieces, refuse }: Pick<Shared, "pieces" | "refuse">, offset: number, count: number, memory: Uint8Array | undefined, done: Callback<Uint8Array>
+): void => {
+  const isOwn = memory === undefined || memory.length < count
+  const bytes = isOwn ? new Uint8Array(count) : memory.subarray(0, count)
+  // Where the file ends before, or was truncated meanwhile, what was read is what there is.
+  const whole = (error: NodeJS.ErrnoException | null, filled: number): void =>
+    done(error, filled === bytes.length ? bytes : isOwn ? copyOf(bytes.subarray(0, filled)) : bytes.subarray(0, filled))
+  if (handle.direct === undefined) return readBuffered(handle.fd, offset, bytes, whole)
+  readDirect(handle.direct, pieces, offset, bytes, (error, filled) => {
+    if (error?.code !== "EINVAL") return whole(error, filled)
+    // A file system that opens for direct I/O and then wants something else than whole pages of 4 KiB.
+    refuse()
+    readBuffered(handle.fd, offset, bytes, whole)
   })
 }
 

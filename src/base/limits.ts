@@ -71,8 +71,8 @@ export const unitSlotsKeptIdle = 5
 export const sealedSlotsKeptIdle = 10
 /** What a unit may grow by when it is sealed and still fit its slot; chunks beyond get memory of their own. */
 export const sealedSlotExtraBytes = 64 * KiB
-/** Below this a kernel runs where it is asked for: a hop to a lane costs more. */
-export const computeHereBytesMax = 64 * KiB
+/** Up to this a kernel runs where it is asked for: a hop to a lane costs more. Measured at 100 KiB (DECISIONS.md, 2026-11-21). */
+export const computeHereBytesMax = 128 * KiB
 /** Blocks that one body may have written before a commit must name them. */
 export const uploadBlocksUnnamedMax = 48
 /** GET: what is fetched at a time, while the batch before is sent. */
@@ -310,6 +310,10 @@ export const cliPartBytes = 16 * MiB
 
 /** Adapters. */
 export const diskOpenFilesMax = 2048
+/** Reads up to this length allocate their memory without asking first how long the file is: that is one more hop to a thread. */
+export const diskReadUnaskedBytesMax = 1 * MiB
+/** Buffers up to this size may be parts of the runtime's pool, which others use as well: they are never moved or given back. */
+export const pooledBytesMax = 64 * KiB
 /** Of the descriptors that a process may have, what the store's own files, its index and its lanes are given. */
 export const openFilesForStore = 512
 /** Parts of one gathered write; the kernel's IOV_MAX is 1,024. */

@@ -1,6 +1,7 @@
 /** Units in memory that lanes share: used again after work that ended, and never while a lane may still be at it. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import { computeHereBytesMax } from "../../src/base/limits.ts"
 import { defaultChunkerOptions } from "../../src/chunker/ChunkerOptions.ts"
 import { type FreshPiece, type IngestRooms, ingestSizes, makeSlots, seal } from "../../src/ingest.ts"
 import type { ComputeService } from "../../src/ports/Compute.ts"
@@ -9,7 +10,8 @@ import { seededRandom } from "../../sim/Random.ts"
 import { simulatedCompute } from "../../sim/Compute.ts"
 import { keys } from "./store.ts"
 
-const unitBytes = 128 * 1024
+/** More than is done where it is asked for. */
+const unitBytes = 2 * computeHereBytesMax
 const sizes = { ...ingestSizes(defaultChunkerOptions), unitBytes }
 
 /** What sealing uses of the rooms, and a unit of one chunk. */
