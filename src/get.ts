@@ -3,11 +3,13 @@ import { Context, Effect, Exit, Fiber, Layer, type Scope } from "effect"
 import { type Allowance, Allowances, type Overloaded, type Share, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import { copyOf, release } from "./base/bytes.ts"
-import { chunkSizeBytesMax, joinHeldBytes, readBatchBytesMax } from "./base/limits.ts"
+import type { ChunkId } from "./base/ids.ts"
+import { chunkSizeBytesMax, joinHeldBytes, manifestPagesRememberedMax, readBatchBytesMax } from "./base/limits.ts"
+import { SegmentedLru } from "./base/SegmentedLru.ts"
 import { Fetch, ReadError } from "./fetch.ts"
 import type { FetchService } from "./fetch.ts"
 import { Intents } from "./intents.ts"
-import { decodePage } from "./namespace/Manifest.ts"
+import { decodePage, type ManifestPage } from "./namespace/Manifest.ts"
 import type { Manifest, ManifestEntry, ObjectVersion } from "./namespace/Model.ts"
 import { type Body, BodyError } from "./ports/Body.ts"
 
@@ -33,11 +35,12 @@ export class Get extends Context.Service<Get, GetService>()("ouroborosdb/Get") {
     const fetch = yield* Fetch
     const { reads } = yield* Allowances
     const intents = yield* Intents
+    const pages: Pages = { fetch, decoded: new SegmentedLru(manifestPagesRememberedMax) }
     return {
       hold: intents.open,
-      open: Effect.fn("Get.open")((version: ObjectVersion, start = 0, end = version.sizeBytes) => open(fetch, reads, version, start, end)),
+      open: Effect.fn("Get.open")((version: ObjectVersion, start = 0, end = version.sizeBytes) => open(pages, reads, version, start, end)),
       inline,
-      entries: (manifest) => Effect.scoped(allEntries(fetch, reads, manifest))
+      entries: (manifest) => Effect.scoped(allEntries(pages, reads, manifest))
     }
   }))
 }
@@ -47,13 +50,13 @@ const inline = (version: ObjectVersion, start: number, end: number): Uint8Array 
   return version.manifest._tag === "Inline" ? version.manifest.bytes.subarray(start, end) : undefined
 }
 
-const open = Effect.fnUntraced(function*(fetch: FetchService, reads: Allowance, version: ObjectVersion, start: number, end: number) {
+const open = Effect.fnUntraced(function*(pages: Pages, reads: Allowance, version: ObjectVersion, start: number, end: number) {
   const bytes = inline(version, start, end)
   // Who pulls a body owns its bytes.
   if (bytes !== undefined) return inlineBody(copyOf(bytes))
   assert(version.manifest._tag !== "Inline", "inline bytes are answered above")
   const source: Source = {
-    fetch, reads, cursor: makeCursor(fetch, version.manifest, start, end), share: yield* shareOf(reads), scope: yield* Effect.scope
+    fetch: pages.fetch, reads, cursor: makeCursor(pages, version.manifest, start, end), share: yield* shareOf(reads), scope: yield* Effect.scope
   }
   return bodyOf(end - start, yield* fetchBatch(source, false), source)
 })
@@ -152,7 +155,7 @@ interface Cursor {
 }
 
 /** Walks a manifest from the root down, only into pages that the range touches. */
-const makeCursor = (fetch: FetchService, manifest: Exclude<Manifest, { readonly _tag: "Inline" }>, start: number, end: number): Cursor => {
+const makeCursor = (pages: Pages, manifest: Exclude<Manifest, { readonly _tag: "Inline" }>, start: number, end: number): Cursor => {
   const level = manifest._tag === "Pages" ? manifest.level : 0
   /** Pages from the root down to where the walk stands. `offset` is where the entry at `index` begins in the object. */
   const stack: Array<{ readonly level: number; readonly entries: ReadonlyArray<ManifestEntry>; index: number; offset: number }> =
@@ -172,7 +175,7 @@ const makeCursor = (fetch: FetchService, manifest: Exclude<Manifest, { readonly 
       page.offset += entry.sizeBytes
       if (page.offset <= start) continue
       if (page.level > 0) {
-        stack.push({ level: page.level - 1, entries: yield* readPage(fetch, entry, page.level), index: 0, offset })
+        stack.push({ level: page.level - 1, entries: yield* readPage(pages, entry, page.level), index: 0, offset })
         continue
       }
       const piece = { ...entry, from: Math.max(0, start - offset), to: Math.min(entry.sizeBytes, end - offset) }
@@ -185,9 +188,20 @@ const makeCursor = (fetch: FetchService, manifest: Exclude<Manifest, { readonly 
   return { take, done: () => stack.length === 0 }
 }
 
-const readPage = Effect.fnUntraced(function*(fetch: FetchService, entry: ManifestEntry, level: number) {
+/**
+ * Pages, and what the last of them say. They are fetched every time, so that damage is seen; decoding one is half of what
+ * a small range costs, and its id, the hash of its bytes, tells that it says the same.
+ */
+interface Pages {
+  readonly fetch: FetchService
+  readonly decoded: SegmentedLru<ChunkId, ManifestPage>
+}
+
+const readPage = Effect.fnUntraced(function*({ decoded, fetch }: Pages, entry: ManifestEntry, level: number) {
   const [bytes] = yield* fetch.chunks([entry.chunk])
-  const page = decodePage(bytes!)
+  const known = decoded.get(entry.chunk)
+  const page = known ?? decodePage(bytes!)
+  if (known === undefined) decoded.add(entry.chunk, page, 1)
   const covered = page.entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   if (page.level !== level || covered !== entry.sizeBytes) {
     const detail = `manifest page ${entry.chunk} covers ${covered} bytes at level ${page.level}, not ${entry.sizeBytes} at ${level}`
@@ -235,11 +249,11 @@ const ownedEach = (views: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> 
   })
 }
 
-const allEntries = Effect.fnUntraced(function*(fetch: FetchService, reads: Allowance, manifest: Manifest) {
+const allEntries = Effect.fnUntraced(function*(pages: Pages, reads: Allowance, manifest: Manifest) {
   if (manifest._tag === "Inline") return []
   if (manifest._tag === "Pages") yield* (yield* shareOf(reads)).more(joinHeldBytes)
   const entries: Array<ManifestEntry> = []
-  const cursor = makeCursor(fetch, manifest, 0, Number.MAX_SAFE_INTEGER)
+  const cursor = makeCursor(pages, manifest, 0, Number.MAX_SAFE_INTEGER)
   while (!cursor.done()) {
     for (const { chunk, sizeBytes } of yield* cursor.take(Number.MAX_SAFE_INTEGER)) entries.push({ chunk, sizeBytes })
   }

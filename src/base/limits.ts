@@ -175,6 +175,8 @@ export const commitRowsMax = 4096
 /** Chunk entries held in a vertex itself; more go to manifest pages. */
 export const manifestInlineEntriesMax = 64
 export const manifestPageEntriesMax = 1024
+/** Manifest pages that reads remember as they were decoded: some 150 KiB each. */
+export const manifestPagesRememberedMax = 16
 /** A tree of this many levels of pages holds more entries than the largest object has chunks. */
 export const manifestLevelsMax = 4
 /** Chunks and blocks that come with one commit: a full manifest page's, and the page itself. */

@@ -138,6 +138,25 @@ describe("caches", () => {
     }), limits(1_000_000))
   })
 
+  test("what a manifest page says is remembered, its bytes are fetched every time: damage of a page is seen", () => {
+    const machine = newMachine(6)
+    const body = seededRandom(6).bytes(40_000)
+    return withStore(machine, Effect.gen(function*() {
+      yield* makeBucket
+      yield* put("k", body)
+      yield* (yield* Settle).settleNow
+      const { manifest } = yield* versionOf("k")
+      if (manifest._tag !== "Pages") throw new Error("the object has pages by now")
+      for (const [start, end] of [[0, 100], [20_000, 30_000], [39_000, 40_000]] as const) {
+        expect(toHex(yield* get("k", start, end))).toBe(toHex(body.subarray(start, end)))
+      }
+      const { place } = (yield* Namespace).chunks([manifest.entries[0]!.chunk])[0]!.copies[0]!
+      if (place._tag !== "Block") throw new Error("the page is in a block by now")
+      machine.disk.corrupt(`blocks/${place.block.slice(0, 2)}/${place.block}.block`, place.offset + 60)
+      expect(yield* Effect.flip(get("k", 0, 100))).toMatchObject({ _tag: "ReadError", reason: "Damaged" })
+    }), limits(0))
+  })
+
   test("near the limit of memory caches shrink to a half, then to nothing, and grow again one step at a time", () => {
     let residentBytes = 100
     return withMemory(Effect.gen(function*() {
