@@ -122,7 +122,7 @@ const doneOf = ({ bytesTotal, place }: Progress): number =>
 /** Scrub may come to a file weeks after a read or a verification met its damage. */
 const soundnessOf = (findings: number, chunks: number) => {
   if (findings > 0) return degraded(`${findings} damaged files or places are known: ouroboros verify names the objects`)
-  return chunks === 0 ? sound("no damage is known") : degraded(`${chunks} damaged chunks were read: ouroboros verify names the objects`)
+  return chunks === 0 ? sound("no damage is known") : degraded(`${chunks} damaged ${chunks === 1 ? "chunk was" : "chunks were"} read: ouroboros verify names the objects`)
 }
 
 const statusOf = ({ fetch }: Rooms, progress: Progress): ScrubStatus => {

@@ -67,7 +67,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
     ),
     warnings: [
       ...warnings,
-      ...(scrubbing.findings.length > 0 || scrubbing.damagedChunks === 0 ? [] : [`${scrubbing.damagedChunks} damaged chunks were read: ouroboros verify names the objects`]),
+      ...(scrubbing.findings.length > 0 || scrubbing.damagedChunks === 0 ? [] : [`damaged chunks were read (${scrubbing.damagedChunks}): ouroboros verify names the objects`]),
       ...(scrubbing.findings.length === 0 ? [] : [`scrub knows of ${scrubbing.findings.length + scrubbing.findingsMore} damaged files or places: ouroboros verify names the objects`]),
       ...disk.warnings(),
       ...(journal.failure === undefined ? [] : [`the journal takes no writes: ${journal.failure}`]),

@@ -27,9 +27,9 @@ const findingLine = ({ kind, version, what, where }: Finding): string => {
 const summaryLines = (summary: VerifySummary): ReadonlyArray<string> => {
   const { blocks, blocksUnnamed, bytes, checkpoints, nodes, references, segments } = summary
   return [
-    `read ${formatBytes(bytes)}: ${blocks} blocks, ${segments} journal segments, ${checkpoints} checkpoint files, ${nodes} index nodes`,
+    `read ${formatBytes(bytes)}: ${counted(blocks, "block")}, ${counted(segments, "journal segment")}, ${counted(checkpoints, "checkpoint file")}, ${counted(nodes, "index node")}`,
     ...(references === undefined ? [] : [`checked ${references.chunks} chunks and ${references.versions} versions` +
-      (references.versionsHarmed === 0 ? "" : `: ${references.chunksLost} chunks are lost, ${references.versionsHarmed} versions are harmed`)]),
+      (references.versionsHarmed === 0 ? "" : `: ${counted(references.chunksLost, "chunk")} lost, ${counted(references.versionsHarmed, "version")} harmed`)]),
     ...(blocksUnnamed === 0 ? [] : [`${blocksUnnamed} block files that no commit names: of uploads under way, or left by a crash and removed at a start`])
   ]
 }
@@ -66,6 +66,8 @@ const verifyThere = (connection: Connection, json: boolean) =>
     return seen.summary ?? (yield* new CommandFailed({ detail: "the verification ended before it was done: the node's log says why" }))
   })
 
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
+
 /** Where no node answers, or the index is to be rebuilt: the folder itself. */
 const verifyHere = (connection: Connection, json: boolean, rebuildIndex: boolean) =>
   Effect.gen(function* () {
@@ -90,6 +92,6 @@ export const verifyCommand = Command.make("verify", {
     : yield* verifyThere(connection, flags.json).pipe(
       Effect.catchIf((error) => error._tag === "HttpClientError" && error.reason === "Unreachable", () => verifyHere(connection, flags.json, false)))
   if (!flags.json) for (const line of summaryLines(summary)) yield* Console.log(line)
-  if (summary.findings > 0) return yield* new CommandFailed({ detail: `${summary.findings} findings: docs/operations.md, "Damage", says what to do` })
+  if (summary.findings > 0) return yield* new CommandFailed({ detail: `${counted(summary.findings, "finding")}: docs/operations.md, "Damage", says what to do` })
   if (!flags.json) yield* Console.log("everything is as it was written")
 })).pipe(Command.withDescription("Read everything, check every hash and every reference, and name what is harmed"))
