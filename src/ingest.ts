@@ -34,7 +34,7 @@ import type { EntropyService } from "./ports/Entropy.ts"
 import type { SealedChunk } from "./sealer/SealedChunk.ts"
 import { sealKernel } from "./sealer/SealKernel.ts"
 import type { Vault } from "./sealer/Vault.ts"
-import { cutAndNameKernel } from "./unitKernel.ts"
+import { type BodyMd5, cutAndNameKernel } from "./unitKernel.ts"
 import type { Unit } from "./units.ts"
 import type { WalError } from "./wal/WalError.ts"
 import type { WalInterface } from "./wal/WalService.ts"
@@ -198,17 +198,20 @@ export interface NamedUnit {
   readonly ids: ReadonlyArray<ChunkId>
   /** What follows the last cut: a view, to be carried over before the unit is sealed. */
   readonly rest: Uint8Array
+  /** The body's, up to the end of this unit. */
+  readonly md5: BodyMd5 | undefined
 }
 
-export const cutAndName = Effect.fnUntraced(function*(rooms: IngestRooms, unit: Unit) {
+/** `md5`: where it is wanted, that of the body before this unit. */
+export const cutAndName = Effect.fnUntraced(function*(rooms: IngestRooms, unit: Unit, md5?: BodyMd5) {
   const { vault, sizes } = rooms
   const size = unit.bytes.length
-  const input = { keys: vault.keys, gearKey: vault.gearKey, options: sizes.chunker, bytes: unit.bytes, final: unit.final }
-  const { bytes, lengths, ids } = yield* compute(rooms, cutAndNameKernel, input, size)
+  const input = { keys: vault.keys, gearKey: vault.gearKey, options: sizes.chunker, ...unit, md5 }
+  const { bytes, lengths, ids, md5: md5Now } = yield* compute(rooms, cutAndNameKernel, input, size)
   const cutBytes = lengths.reduce((sum, length) => sum + length, 0)
   assert(unit.final ? cutBytes === size : size - cutBytes < sizes.unitBytes, "a final unit is cut up, a full one is cut once")
   const here = isShared(unit.bytes) ? unit.bytes : bytes
-  return { bytes: here, lengths, ids, rest: here.subarray(cutBytes) } satisfies NamedUnit
+  return { bytes: here, lengths, ids, rest: here.subarray(cutBytes), md5: md5Now } satisfies NamedUnit
 })
 
 // Look up: known chunks bring no bytes, only a reference.

@@ -4,6 +4,7 @@ import { Allowances, type Overloaded } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import type { UploadId } from "./base/ids.ts"
 import { unitsSealingMax } from "./base/limits.ts"
+import { md5Start } from "./base/md5.ts"
 import { millisOf } from "./base/time.ts"
 import { Blocks } from "./block/BlockService.ts"
 import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
@@ -20,38 +21,47 @@ import { type Committed, Namespace, type Refused, type Unavailable } from "./nam
 import { Intents } from "./intents.ts"
 import { finishManifest, stageGathered } from "./pages.ts"
 import { Pins } from "./pins.ts"
-import type { Body, BodyError } from "./ports/Body.ts"
+import { type Body, BodyError } from "./ports/Body.ts"
 import { Compute, type ComputeError } from "./ports/Compute.ts"
 import { Entropy } from "./ports/Entropy.ts"
 import { Metrics } from "./ports/Metrics.ts"
 import { vaultOf } from "./sealer/SealKernel.ts"
 import type { VaultKeys } from "./sealer/VaultKeys.ts"
+import { type BodyMd5, md5After } from "./unitKernel.ts"
 import { unitsOf } from "./units.ts"
 import { Wal } from "./wal/WalService.ts"
 
-/** What the gateway learned while the body passed; asked once, after its end. */
+/** What is known of a body at its end. */
 export interface BodySummary {
   /** Hex; becomes the ETag. Absent: the ETag has S3's multipart shape, from hashes that exist anyway. */
   readonly md5: string | undefined
   readonly checksum: Checksum | undefined
 }
 
-export interface PutRequest {
+/** A body, and what whoever made it learns and checks while it passes. */
+export interface PutBody {
+  readonly body: Body
+  /** Has the MD5 taken where the body is cut, in the lanes. */
+  readonly wantsMd5?: boolean
+  /**
+   * Asked once, after the end of the body and before any commit names it, with the MD5 in hex where that was wanted.
+   * BodyError: the body is not what its client claimed.
+   */
+  readonly summary: (md5: string | undefined) => BodySummary | BodyError
+}
+
+export interface PutRequest extends PutBody {
   readonly bucket: string
   readonly key: string
   readonly attributes: Attributes
-  readonly body: Body
-  readonly summary: () => BodySummary
   readonly condition?: WriteCondition
 }
 
-export interface PartRequest {
+export interface PartRequest extends PutBody {
   readonly bucket: string
   readonly key: string
   readonly upload: UploadId
   readonly partNumber: number
-  readonly body: Body
-  readonly summary: () => BodySummary
 }
 
 export interface CopyRequest {
@@ -120,7 +130,7 @@ export class Put extends Context.Service<Put, PutService>()("ouroborosdb/Put") {
 
 const putObject = Effect.fnUntraced(function*(rooms: IngestRooms, request: PutRequest) {
   const upload = yield* beginUpload(rooms, request.body.sizeBytes)
-  const content = yield* ingest(rooms, upload, request.body, request.summary)
+  const content = yield* ingest(rooms, upload, request)
   const { bucket, key, attributes, condition } = request
   const change = { _tag: "PutObject" as const, bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) }
   const answer = yield* propose(rooms, upload, change)
@@ -130,7 +140,7 @@ const putObject = Effect.fnUntraced(function*(rooms: IngestRooms, request: PutRe
 
 const putPart = Effect.fnUntraced(function*(rooms: IngestRooms, request: PartRequest) {
   const upload = yield* beginUpload(rooms, request.body.sizeBytes)
-  const content = yield* ingest(rooms, upload, request.body, request.summary)
+  const content = yield* ingest(rooms, upload, request)
   const { bucket, key, partNumber } = request
   const answer = yield* propose(rooms, upload, { _tag: "PutPart", bucket, key, upload: request.upload, partNumber, content })
   committed(rooms, upload)
@@ -141,16 +151,19 @@ const putPart = Effect.fnUntraced(function*(rooms: IngestRooms, request: PartReq
  * From a body to content that is on the disk, or will be with the commit that names it. Units of the body are sealed
  * while the next ones are read and cut; full blocks are written while the next one gathers.
  */
-const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, body: Body, summary: () => BodySummary) {
-  const units = unitsOf(rooms.units, body)
+const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, request: PutBody) {
+  const units = unitsOf(rooms.units, request.body)
+  let md5: BodyMd5 | undefined = request.wantsMd5 === true ? md5Start : undefined
   const sealing: Array<Fiber.Fiber<ReadonlyArray<Fresh>, ComputeError>> = []
   let unit = yield* units.next
   if (unit.final && unit.bytes.length <= rooms.sizes.inlineBytesMax) {
     rooms.meters.inlineBytes.add(unit.bytes.length)
-    return inlineContent(rooms.vault, units.taken(unit), summary())
+    const bytes = units.taken(unit)
+    return inlineContent(rooms.vault, bytes, yield* summarize(request, md5 && md5After(md5, bytes, true)))
   }
   for (;;) {
-    const named = yield* cutAndName(rooms, unit)
+    const named = yield* cutAndName(rooms, unit, md5)
+    md5 = named.md5
     const fresh = lookUp(rooms, upload, named)
     units.carryOver(named.rest)
     if (unit.final && sealing.length === 0) {
@@ -164,14 +177,20 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, b
     if (unit.final) break
     unit = yield* units.next
   }
+  const summary = yield* summarize(request, md5)
   assert(upload.sizeBytes === units.readBytes(), `all of the body is named: ${upload.sizeBytes} of ${units.readBytes()} bytes`)
   while (sealing.length > 0) yield* collectOldest(rooms, upload, sealing)
   yield* finishBlocks(rooms, upload)
   yield* stageGathered(rooms, upload)
   yield* journal(rooms, upload)
   yield* heal(rooms, upload)
-  return contentOf(upload, yield* finishManifest(rooms, upload), summary())
+  return contentOf(upload, yield* finishManifest(rooms, upload), summary)
 })
+
+const summarize = (request: PutBody, md5: BodyMd5 | undefined): Effect.Effect<BodySummary, BodyError> => {
+  const summary = request.summary(md5?.digest)
+  return summary instanceof BodyError ? Effect.fail(summary) : Effect.succeed(summary)
+}
 
 const collectOldest = Effect.fnUntraced(function*(
   rooms: IngestRooms, upload: Upload, sealing: Array<Fiber.Fiber<ReadonlyArray<Fresh>, ComputeError>>

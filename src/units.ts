@@ -11,6 +11,8 @@ import type { Body, BodyError } from "./ports/Body.ts"
 export interface Unit {
   /** In a slot or, where the whole body is smaller than one, in a buffer of its own; starts where a chunk starts. */
   readonly bytes: Uint8Array
+  /** How many of them, at the start, are a copy of what the unit before left uncut. */
+  readonly carriedBytes: number
   readonly final: boolean
 }
 
@@ -46,6 +48,7 @@ export const unitsOf = (slots: PageSlots, body: Body): Units => {
   const next = Effect.gen(function*() {
     const target = buffer ?? (small ? new Uint8Array(Math.max(1, body.sizeBytes)) : slots.take())
     buffer = undefined
+    const carriedBytes = filled
     let at = filled
     filled = 0
     let final = false
@@ -64,13 +67,14 @@ export const unitsOf = (slots: PageSlots, body: Body): Units => {
       at += taken
       readBytes += taken
     }
-    if (!final && small) {
+    // Whether this was all of a body as long as it said: then there is no unit after this one.
+    if (!final && readBytes === body.sizeBytes) {
       const bytes = left ?? (yield* body.next)
       left = bytes
       final = bytes === undefined
     }
-    const unit: Unit = { bytes: at === target.length || isShared(target) ? target.subarray(0, at) : copyOf(target.subarray(0, at)), final }
-    return unit
+    const bytes = at === target.length || isShared(target) ? target.subarray(0, at) : copyOf(target.subarray(0, at))
+    return { bytes, carriedBytes, final } satisfies Unit
   })
 
   const taken = ({ bytes }: Unit): Uint8Array => {

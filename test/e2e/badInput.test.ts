@@ -3,6 +3,7 @@ import { createHmac, createHash } from "node:crypto"
 import { existsSync, readdirSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { MiB } from "../../src/base/limits.ts"
 import { type Server, startServer } from "./server.ts"
 import { call, closeConnections, encodePath, head, raw, sign, type Signing } from "./wire.ts"
 
@@ -115,7 +116,15 @@ describe("bad input", () => {
     expect((await call(server, { method: "PUT", bucket: "bad", key: "hash", body: "b", headers: { "content-md5": md5 } })).code).toBe("BadDigest")
     expect((await call(server, { method: "PUT", bucket: "bad", key: "hash", body: "b", headers: { "content-md5": "?" } })).code).toBe("InvalidDigest")
     expect((await call(server, { method: "PUT", bucket: "bad", key: "hash", body: "b", headers: { "x-amz-checksum-crc32": "AAAAAA==" } })).code).toBe("BadDigest")
+    for (const size of [200_000, 9 * MiB]) {
+      const body = Buffer.alloc(size, "body")
+      expect((await call(server, { method: "PUT", bucket: "bad", key: "hash", body, headers: { "content-md5": md5 } })).code, `${size} bytes`).toBe("BadDigest")
+    }
     expect(await isAbsent("hash")).toBe(true)
+    const body = Buffer.alloc(9 * MiB, "body")
+    const claimed = createHash("md5").update(body)
+    const right = await call(server, { method: "PUT", bucket: "bad", key: "right", body, headers: { "content-md5": claimed.copy().digest("base64") } })
+    expect([right.status, right.headers["etag"]]).toEqual([200, `"${claimed.digest("hex")}"`])
   })
 
   /** A signed streaming upload (STREAMING-AWS4-HMAC-SHA256-PAYLOAD) with chunks of the test's choice. */

@@ -2,6 +2,7 @@
  * MemoryStore: Namespace, Put and Get in memory for tests of the gateway: the real machine and the real queries over
  * rows in a sorted array, object bytes whole in their manifests. It sits where journal, chunks and blocks would.
  */
+import { createHash } from "node:crypto"
 import { Clock, Effect, Layer } from "effect"
 import { Allowances, type AllowanceSizes } from "../../src/allowance.ts"
 import { concatBytes, fromHex } from "../../src/base/bytes.ts"
@@ -22,7 +23,7 @@ import { currentOf, versionOf, type View, viewAt } from "../../src/namespace/Que
 import type { RowKey, StateReader } from "../../src/namespace/State.ts"
 import { type Body, BodyError } from "../../src/ports/Body.ts"
 import { Entropy } from "../../src/ports/Entropy.ts"
-import { type BodySummary, Put, type Stored } from "../../src/put.ts"
+import { type BodySummary, Put, type PutBody, type Stored } from "../../src/put.ts"
 
 const vault = "0123456789abcdef0123456789abcdef" as VaultId
 
@@ -186,6 +187,12 @@ const contentOf = (bytes: Uint8Array, summary: BodySummary, seen: Set<string>): 
   blocks: []
 })
 
+const uploaded = Effect.fnUntraced(function*({ body, summary, wantsMd5 }: PutBody, seen: Set<string>) {
+  const bytes = yield* drain(body)
+  const found = summary(wantsMd5 === true ? createHash("md5").update(bytes).digest("hex") : undefined)
+  return contentOf(bytes, found instanceof BodyError ? yield* found : found, seen)
+})
+
 const inline = ({ manifest }: Pick<ObjectVersion, "manifest">): Uint8Array =>
   manifest._tag === "Inline" ? manifest.bytes : concatBytes(manifest.entries.map(({ chunk }) => chunks.get(chunk) ?? new Uint8Array(0)))
 
@@ -198,13 +205,15 @@ const storedOf = ({ answer, sequence, time }: Committed, content: Content): Stor
 })
 
 const makePut = (namespace: NamespaceService, seen = new Set<string>()): typeof Put.Service => ({
-  object: Effect.fnUntraced(function*({ attributes, body, bucket, condition, key, summary }) {
-    const content = contentOf(yield* drain(body), summary(), seen)
+  object: Effect.fnUntraced(function*(request) {
+    const { attributes, bucket, condition, key } = request
+    const content = yield* uploaded(request, seen)
     const committed = yield* namespace.propose({ _tag: "PutObject", bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) })
     return storedOf(committed, content)
   }),
-  part: Effect.fnUntraced(function*({ body, bucket, key, partNumber, summary, upload }) {
-    const content = contentOf(yield* drain(body), summary(), seen)
+  part: Effect.fnUntraced(function*(request) {
+    const { bucket, key, partNumber, upload } = request
+    const content = yield* uploaded(request, seen)
     return storedOf(yield* namespace.propose({ _tag: "PutPart", bucket, key, upload, partNumber, content }), content)
   }),
   copy: Effect.fnUntraced(function*({ attributes, bucket, condition, key, source }) {

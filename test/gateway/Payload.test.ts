@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import { crc32 } from "node:zlib"
 import { Effect } from "effect"
 import { beforeEach, describe, expect, it } from "vitest"
+import { computeHereBytesMax } from "../../src/base/limits.ts"
 import { BodyError } from "../../src/ports/Body.ts"
 import { type Answer, codeOf, makeScene, type Scene } from "./scene.ts"
 import { type Ask, chunked, sha256, sign } from "./sign.ts"
@@ -36,6 +37,16 @@ describe("payload: digests", () => {
     await refused(put({ headers: { "content-md5": digest("md5", "other") } }), "BadDigest")
     await refused(put({ headers: { "content-md5": "short" } }), "InvalidDigest")
     expect((await put({ headers: { "content-md5": digest("md5", hello) } })).status).toBe(200)
+  })
+  it("Content-MD5 of a body that is hashed where it is cut", async () => {
+    for (const size of [computeHereBytesMax, computeHereBytesMax + 1, 300_000]) {
+      const body = Buffer.alloc(size, "large")
+      await refused(put({ body, headers: { "content-md5": digest("md5", "other") } }), "BadDigest")
+    }
+    const body = Buffer.alloc(300_000, "large")
+    const stored = await put({ body, headers: { "content-md5": digest("md5", body), "x-amz-checksum-crc32": crc32Base64(body) } })
+    expect([stored.status, stored.headers.get("etag"), stored.headers.get("x-amz-checksum-crc32")])
+      .toEqual([200, `"${createHash("md5").update(body).digest("hex")}"`, crc32Base64(body)])
   })
   it.each([
     ["crc32", "NhCmhg=="], ["crc32c", "mnG7TA=="], ["crc64nvme", "M3eFcAZSQlc="], ["sha1", digest("sha1", hello)], ["sha256", digest("sha256", hello)]

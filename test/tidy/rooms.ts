@@ -51,6 +51,7 @@ export const KERNELS: Readonly<Record<string, ReadonlyArray<string>>> = {
   base: ["@napi-rs/blake-hash", "@node-rs/crc32"],
   sealer: ["node:crypto", "node:zlib", "@node-rs/argon2"],
   namespace: ["cborg", "sorted-btree"],
+  unitKernel: ["node:crypto"],
   complete: ["node:crypto"],
   carrier: ["node:crypto", "cborg"],
   membership: ["node:crypto", "cborg"],

@@ -84,7 +84,7 @@ export const uploadPart: Operation = Effect.fnUntraced(function*(rooms: Rooms, c
   if (algorithm instanceof S3Error) return yield* algorithm
   const payload = yield* orFail(payloadOf(rooms, call, { part: true, ...(algorithm === undefined ? {} : { algorithm }) }))
   if (payload.sizeBytes > singlePutBytesMax) return yield* tooLarge(payload.sizeBytes)
-  const stored = yield* rooms.put.part({ bucket: call.bucket, key: call.key, upload, partNumber, body: payload.body, summary: payload.summary })
+  const stored = yield* rooms.put.part({ bucket: call.bucket, key: call.key, upload, partNumber, ...payload })
   return reply(200, stored.sequence, storedHeaders(stored).filter(([name]) => name !== "x-amz-checksum-type"))
 })
 

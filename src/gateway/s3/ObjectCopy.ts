@@ -4,7 +4,7 @@ import { singlePutBytesMax } from "../../base/limits.ts"
 import { expiryOf, ttlHeader } from "../../base/timeToLive.ts"
 import type { Attributes, ChecksumAlgorithm, ObjectVersion } from "../../namespace/Model.ts"
 import { type Body, BodyError } from "../../ports/Body.ts"
-import type { BodySummary, PutError, Stored } from "../../put.ts"
+import type { PutBody, PutError, Stored } from "../../put.ts"
 import { requestedAlgorithm, elementOf, makeHasher } from "./Checksums.ts"
 import { judgeCopy, writeCondition } from "./Conditions.ts"
 import { formatIso } from "./HttpDate.ts"
@@ -92,7 +92,7 @@ const attributesOf = (rooms: Rooms, call: Call, found: FoundSource): Attributes 
 }
 
 /** The bytes of a version as the body of a write, with the checksum that the copy is to have. */
-export const sourceBody = (rooms: Rooms, body: Body, algorithm: ChecksumAlgorithm | undefined): { readonly body: Body; readonly summary: () => BodySummary } => {
+export const sourceBody = (rooms: Rooms, body: Body, algorithm: ChecksumAlgorithm | undefined): PutBody => {
   if (algorithm === undefined) return { body, summary: () => ({ md5: undefined, checksum: undefined }) }
   const hasher = makeHasher(algorithm, rooms.crc64)
   return {

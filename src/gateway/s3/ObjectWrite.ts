@@ -35,7 +35,7 @@ export const putObject: Operation = (rooms, call) =>
     const condition = writeCondition(call.request)
     // Without its bucket no byte of the body need come; apply judges again.
     const written = Effect.andThen(bucketAt(rooms, call, rooms.namespace.head().sequence), rooms.put.object({
-      bucket: call.bucket, key: call.key, attributes, body: payload.body, summary: payload.summary,
+      bucket: call.bucket, key: call.key, attributes, ...payload,
       ...(condition === undefined ? {} : { condition })
     }))
     return Effect.map(written, (stored) =>

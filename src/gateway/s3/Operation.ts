@@ -85,13 +85,14 @@ export const payloadOf = (rooms: Rooms, call: Call, options: { readonly part: bo
   return openPayload(request, identity.payload, {
     crc64: rooms.crc64,
     wantsMd5: options.part ? () => rooms.alwaysMd5 : rooms.wantsMd5,
+    md5Later: true,
     ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm })
   })
 }
 
 /** The verified bytes of a small body, in memory that the request holds to its end; empty where the client sent none. */
 export const bytesOf = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Return<Uint8Array, OperationError, Scope.Scope> {
-  const payload = yield* orFail(openPayload(call.request, call.identity.payload, { crc64: rooms.crc64, wantsMd5: () => false }))
+  const payload = yield* orFail(openPayload(call.request, call.identity.payload, { crc64: rooms.crc64, wantsMd5: () => false, md5Later: false }))
   if (payload.sizeBytes > 0 && payload.sizeBytes <= xmlBodyBytesMax) {
     yield* (yield* shareOf(rooms.allowances.smallBodies)).more(payload.sizeBytes)
   }

@@ -3,10 +3,10 @@
  * raw bytes and `put`: the end of the body is only reached where length, signatures and digests all hold.
  */
 import { Effect } from "effect"
-import { concatBytes, toBase64, toHex } from "../../base/bytes.ts"
-import { xmlBodyBytesMax } from "../../base/limits.ts"
+import { concatBytes, fromHex, toBase64, toHex } from "../../base/bytes.ts"
+import { computeHereBytesMax, xmlBodyBytesMax } from "../../base/limits.ts"
 import { type Body, BodyError } from "../../ports/Body.ts"
-import type { BodySummary } from "../../put.ts"
+import type { BodySummary, PutBody } from "../../put.ts"
 import type { Payload as PayloadKind } from "./Authentication.ts"
 import { ChunkedDecoder, type Fault } from "./AwsChunked.ts"
 import { checkValue, type ChecksumClaim, claimOf, contentMd5Of, type Crc64, type Hasher, headerOf, makeHasher, nodeHasher } from "./Checksums.ts"
@@ -14,18 +14,17 @@ import { S3Error, s3Error } from "./S3Error.ts"
 import type { S3Request } from "./S3Request.ts"
 import type { ChecksumAlgorithm } from "../../namespace/Model.ts"
 
-export interface Payload {
-  readonly body: Body
+export interface Payload extends Required<PutBody> {
   /** Decoded bytes that the client announced. */
   readonly sizeBytes: number
-  /** After the end of the body. */
-  readonly summary: () => BodySummary
 }
 
 export interface PayloadOptions {
   readonly crc64: Crc64
   /** Whether the ETag of a body of this size is its MD5, where the client did not ask for it. */
   readonly wantsMd5: (sizeBytes: number) => boolean
+  /** Who reads the body takes the MD5 of one that is not small, and hands it to `summary`. */
+  readonly md5Later: boolean
   /** Computed and kept where the client claims none. */
   readonly algorithm?: ChecksumAlgorithm
 }
@@ -37,6 +36,8 @@ interface Checks {
   readonly contentMd5: string | undefined
   readonly claim: ChecksumClaim | undefined
   readonly md5: Hasher | undefined
+  /** Whoever reads the body takes it. */
+  readonly md5Later: boolean
   readonly sha256: Hasher | undefined
   readonly checksum: Hasher | undefined
   readonly decoder: ChunkedDecoder | undefined
@@ -53,6 +54,13 @@ const announced = (request: S3Request, kind: PayloadKind): number | S3Error => {
   return Number.isSafeInteger(size) ? size : s3Error("InvalidArgument", "x-amz-decoded-content-length is not a number of bytes.")
 }
 
+const wrongMd5 = ({ contentMd5 }: Checks, md5: string | undefined): Fault | undefined => {
+  const computed = md5 === undefined ? undefined : toBase64(fromHex(md5))
+  return contentMd5 === undefined || computed === undefined || computed === contentMd5
+    ? undefined
+    : fault("BadDigest", `The Content-MD5 you specified did not match what we received: claimed ${contentMd5}, computed ${computed}.`)
+}
+
 /** Finds the first thing that does not hold, and fills the summary. */
 const conclude = (checks: Checks, received: number, set: (summary: BodySummary) => void): Fault | undefined => {
   const unended = checks.decoder?.end()
@@ -62,13 +70,12 @@ const conclude = (checks: Checks, received: number, set: (summary: BodySummary) 
   if (checks.kind._tag === "Hashed" && sha256 !== undefined && toHex(sha256) !== checks.kind.sha256) {
     return fault("ContentHashMismatch", `claimed ${checks.kind.sha256}, computed ${toHex(sha256)}`)
   }
-  const md5 = checks.md5?.digest()
-  if (checks.contentMd5 !== undefined && md5 !== undefined && toBase64(md5) !== checks.contentMd5) {
-    return fault("BadDigest", `The Content-MD5 you specified did not match what we received: claimed ${checks.contentMd5}, computed ${toBase64(md5)}.`)
-  }
+  const md5 = checks.md5 === undefined ? undefined : toHex(checks.md5.digest())
+  const wrong = wrongMd5(checks, md5)
+  if (wrong !== undefined) return wrong
   const { claim } = checks
   if (claim === undefined) {
-    set({ md5: md5 === undefined ? undefined : toHex(md5), checksum: undefined })
+    set({ md5, checksum: undefined })
     return undefined
   }
   const shared = claim.algorithm === "SHA256" ? sha256 : undefined
@@ -80,11 +87,11 @@ const conclude = (checks: Checks, received: number, set: (summary: BodySummary) 
   if (value !== undefined && value !== computed) {
     return fault("BadChecksum", `The ${claim.algorithm} you specified did not match the calculated checksum: claimed ${value}, computed ${computed}.`)
   }
-  set({ md5: md5 === undefined ? undefined : toHex(md5), checksum: { algorithm: claim.algorithm, value: computed, type: "FULL_OBJECT" } })
+  set({ md5, checksum: { algorithm: claim.algorithm, value: computed, type: "FULL_OBJECT" } })
   return undefined
 }
 
-const wrapBody = (source: Body, checks: Checks): { readonly body: Body; readonly summary: () => BodySummary } => {
+const wrapBody = (source: Body, checks: Checks): Required<PutBody> => {
   let received = 0
   let ended = false
   let failed: BodyError | undefined
@@ -128,10 +135,13 @@ const wrapBody = (source: Body, checks: Checks): { readonly body: Body; readonly
     }
     return ended ? Effect.succeed(undefined) : Effect.flatMap(source.next, onBytes)
   })
-  return {
-    body: { sizeBytes: checks.sizeBytes, next },
-    summary: () => result ?? { md5: undefined, checksum: undefined }
+  const summary = (md5: string | undefined): BodySummary | BodyError => {
+    const known = result ?? { md5: undefined, checksum: undefined }
+    if (!checks.md5Later) return known
+    const wrong = wrongMd5(checks, md5)
+    return wrong === undefined ? { ...known, md5 } : new BodyError(wrong)
   }
+  return { body: { sizeBytes: checks.sizeBytes, next }, wantsMd5: checks.md5Later, summary }
 }
 
 /** The verified body of a request. S3Error: what its headers say of it is contradictory, malformed or missing. */
@@ -147,18 +157,20 @@ export const openPayload = (request: S3Request, kind: PayloadKind, options: Payl
     return s3Error("MalformedTrailerError", "x-amz-trailer needs a streaming payload with trailers.")
   }
   const hashed = kind._tag === "Hashed"
+  const wantsMd5 = contentMd5 !== undefined || options.wantsMd5(sizeBytes)
+  const md5Later = wantsMd5 && options.md5Later && sizeBytes > computeHereBytesMax
   const checks: Checks = {
     kind,
     sizeBytes,
     contentMd5,
     claim,
-    md5: contentMd5 !== undefined || options.wantsMd5(sizeBytes) ? nodeHasher("md5") : undefined,
+    md5: wantsMd5 && !md5Later ? nodeHasher("md5") : undefined,
+    md5Later,
     sha256: hashed ? nodeHasher("sha256") : undefined,
     checksum: claim === undefined || (hashed && claim.algorithm === "SHA256") ? undefined : makeHasher(claim.algorithm, options.crc64),
     decoder: kind._tag === "Chunked" ? new ChunkedDecoder(kind.signing, kind.trailer) : undefined
   }
-  const { body, summary } = wrapBody(request.body, checks)
-  return { body, sizeBytes, summary }
+  return { ...wrapBody(request.body, checks), sizeBytes }
 }
 
 /** A whole small body (XML), verified; the S3Error MalformedXML where it is larger than any of S3's documents. */
