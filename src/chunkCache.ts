@@ -35,6 +35,13 @@ export class Chunks {
     return bytes === undefined ? undefined : copyOf(bytes)
   }
 
+  /** Bytes [from, to) of a chunk of so many bytes, the caller's own: where it is here, without a copy of all of it. */
+  part(id: ChunkId, sizeBytes: number, from: number, to: number): Uint8Array | undefined {
+    // What is not here is counted as missing by who asks for all of it then.
+    const bytes = this.#lru.has(id) ? this.#lru.get(id) : undefined
+    return bytes?.length === sizeBytes ? copyOf(bytes.subarray(from, to)) : undefined
+  }
+
   /** Verified plaintext that was just read: taken, as a copy, where it was read before and there is room, or worse. */
   offer(id: ChunkId, bytes: Uint8Array): void {
     const sizeBytes = bytes.length + cacheEntryBytes

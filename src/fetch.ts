@@ -37,6 +37,8 @@ export class ReadError extends Data.TaggedError("ReadError")<{
 export interface FetchService {
   /** Plaintexts in the order asked for, each verified, each in bytes of its own. Ids may repeat. */
   readonly chunks: (ids: ReadonlyArray<ChunkId>) => Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
+  /** Bytes [from, to) of a chunk of `sizeBytes`, of the caller's own, where memory has it; undefined: fetch the chunk. */
+  readonly cachedPart: (id: ChunkId, sizeBytes: number, from: number, to: number) => Uint8Array | undefined
   /** A read of this chunk met a damaged copy: deduplication must not count on it (R1). */
   readonly isDamaged: (id: ChunkId) => boolean
   /** Scrub or verification met damaged copies of these: new bytes of them are to heal them. */
@@ -67,6 +69,7 @@ export class Fetch extends Context.Service<Fetch, FetchService>()("ouroborosdb/F
       }
       return {
         chunks: (ids) => fetchChunks(rooms, ids),
+        cachedPart: (id, sizeBytes, from, to) => rooms.cache.part(id, sizeBytes, from, to),
         isDamaged: (id) => rooms.damaged.has(id),
         damaged: () => rooms.damaged,
         noteDamaged: (ids) => ids.forEach((id) => {

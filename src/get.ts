@@ -216,6 +216,11 @@ const batchHeldBytesMax = 2 * (readBatchBytesMax + chunkSizeBytesMax)
 /** The next pieces: a batch of them, or only one where memory is short. */
 const fetchBatch = ({ cursor, fetch, reads, share }: Source, begun: boolean): Batch => Effect.gen(function*() {
   const pieces = yield* cursor.take(reads.isPlentiful(batchHeldBytesMax) ? readBatchBytesMax : 1)
+  const [only] = pieces
+  if (pieces.length === 1 && only !== undefined && only.to - only.from < only.sizeBytes) {
+    const cached = yield* cachedPart(fetch, share, only, begun)
+    if (cached !== undefined) return [cached]
+  }
   const bytes = pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0)
   // Whose head is sent can be refused no more: it goes before those who are yet to begin.
   yield* share.more(2 * bytes, begun)
@@ -229,6 +234,15 @@ const fetchBatch = ({ cursor, fetch, reads, share }: Source, begun: boolean): Ba
   const ready = ownedEach(chunks).map((chunk, index) => partOf(chunk, pieces[index]!))
   share.less(ready.reduce((sum, { heldBytes }) => sum - heldBytes, bytes))
   return ready
+})
+
+/** A small range, as readers of columns and indexes ask for: out of memory, without a copy of its whole chunk. */
+const cachedPart = Effect.fnUntraced(function*(fetch: FetchService, share: Share, { chunk, from, sizeBytes, to }: Piece, begun: boolean) {
+  const heldBytes = to - from
+  yield* share.more(heldBytes, begun)
+  const bytes = fetch.cachedPart(chunk, sizeBytes, from, to)
+  if (bytes === undefined) share.less(heldBytes)
+  return bytes === undefined ? undefined : { bytes, heldBytes }
 })
 
 /** A part of a chunk gets memory of its own: a view would keep the whole chunk's, which nobody could give back. */

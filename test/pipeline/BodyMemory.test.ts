@@ -28,6 +28,7 @@ const memoryFetch = (given: { bytes: number }, delay: Effect.Effect<void> = Effe
     return new Uint8Array(chunkBytes).fill(Number(id))
   }))),
   isDamaged: () => false,
+  cachedPart: () => undefined,
   noteDamaged: () => undefined,
   damaged: () => new Set(),
   healed: () => undefined

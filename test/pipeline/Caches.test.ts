@@ -97,6 +97,12 @@ describe("caches", () => {
     // What was kept makes way step by step.
     expect([1, 2, 3, 4, 5].map(() => read(hot))).toEqual([0, 0, 4, 8, 10])
     expect(cache.status().evictions).toBe(10)
+    // A part of what is here; of what is not, nothing, and it is not counted either: it will be asked for as a whole.
+    const { misses } = cache.status()
+    const part = cache.part(hot[0]!, sizeBytes, 10, 30)!
+    expect([part.length, part.buffer.byteLength]).toEqual([20, 20])
+    expect([cache.part(hot[0]!, sizeBytes + 1, 10, 30), cache.part("no" as ChunkId, sizeBytes, 10, 30)]).toEqual([undefined, undefined])
+    expect(cache.status().misses).toBe(misses)
   })
 
   test("a chunk that is freed, or healed, leaves the cache", () =>
