@@ -115,6 +115,8 @@ export const scrubBytesPerSecondDefault = 8 * MiB
 export const scrubDaysDefault = 30
 export const scrubFindingsMax = 1000
 export const scrubFileBytesMax = 4 * MiB
+/** Of them, in status. */
+export const scrubFindingsShownMax = 20
 /** Pauses: after the start, between two looks at what is due, after an error, between two notes of the place. */
 export const scrubStartMs = 10_000
 export const scrubIdleMs = 60_000
@@ -285,6 +287,12 @@ export const md5EtagBytesMaxDefault = 16 * MiB
 export const clockSkewMsMax = 15 * 60 * 1000
 export const presignedSecondsMax = 7 * 24 * 3600
 export const xmlBodyBytesMax = 2 * MiB
+export const xmlDepthMax = 16
+export const listingTokenCharactersMax = 4096
+/** Small files of the folder, and an exported key on standard input: more is none of ours. */
+export const credentialsBytesMax = 4 * KiB
+export const markerBytesMax = 64 * KiB
+export const exportedKeyBytesMax = 4 * KiB
 export const headerBytesMax = 64 * KiB
 
 /** Admin. */

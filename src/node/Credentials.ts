@@ -4,6 +4,7 @@
  */
 import { Data, Effect } from "effect"
 import { fromUtf8, toBase64, toUtf8 } from "../base/bytes.ts"
+import { credentialsBytesMax } from "../base/limits.ts"
 import { Disk, type DiskError } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { readSmallFile, replaceFile } from "./Folder.ts"
@@ -23,7 +24,6 @@ export class CredentialsError extends Data.TaggedError("CredentialsError")<{ rea
 }
 
 export const credentialsFile = "credentials"
-const fileBytesMax = 4096
 
 export const encodeCredentials = (accessKey: string, secretKey: string): string =>
   `OUROBOROS_ACCESS_KEY=${accessKey}\nOUROBOROS_SECRET_KEY=${secretKey}\n`
@@ -44,7 +44,7 @@ export const openCredentials = Effect.fnUntraced(function* (
   settings: Settings
 ): Effect.fn.Return<Credentials, CredentialsError | DiskError, Disk | Entropy> {
   const disk = yield* Disk
-  const bytes = yield* readSmallFile(disk, credentialsFile, fileBytesMax)
+  const bytes = yield* readSmallFile(disk, credentialsFile, credentialsBytesMax)
   const kept = bytes === undefined ? undefined : decodeCredentials(fromUtf8(bytes) ?? "")
   if (settings.accessKey !== undefined && settings.secretKey !== undefined) {
     // The CLI reads the file, so it follows the environment.

@@ -5,6 +5,7 @@
 import { Data, Effect, Schema } from "effect"
 import { fromUtf8, toUtf8 } from "../base/bytes.ts"
 import { idOf, type StoreId, type VaultId } from "../base/ids.ts"
+import { markerBytesMax } from "../base/limits.ts"
 import { Disk, type DiskError, type DiskService } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 
@@ -22,7 +23,6 @@ export class FolderRefused extends Data.TaggedError("FolderRefused")<{ readonly 
 }
 
 export const markerFile = "ouroboros.json"
-const markerBytesMax = 64 * 1024
 
 const hexId = Schema.String.pipe(Schema.check(Schema.isPattern(/^[0-9a-f]{32}$/)))
 const Marker = Schema.Struct({ format: Schema.Number, store: hexId, vault: hexId, createdMs: Schema.Number })

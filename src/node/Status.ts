@@ -3,6 +3,7 @@ import { DateTime, Effect } from "effect"
 import { Allowances } from "../allowance.ts"
 import { Gc } from "../gc.ts"
 import { ChunkCache } from "../chunkCache.ts"
+import { scrubFindingsShownMax } from "../base/limits.ts"
 import { millisOf } from "../base/time.ts"
 import { Namespace } from "../namespace/Namespace.ts"
 import { State } from "../namespace/State.ts"
@@ -91,7 +92,5 @@ const scrubTold = ({ findings, findingsMore, finishedMs, lastError, startedMs, .
   ...(finishedMs === undefined || pass.pass === 0 ? {} : { finished: timeOf(finishedMs) }),
   ...(lastError === undefined ? {} : { lastError }),
   findings: findings.length + findingsMore,
-  ...(findings.length === 0 ? {} : { found: findings.slice(0, findingsShownMax).map(({ kind, sinceMs, what, where }) => `${kind.toLowerCase()}: ${where}: ${what} (since ${timeOf(sinceMs)})`) })
+  ...(findings.length === 0 ? {} : { found: findings.slice(0, scrubFindingsShownMax).map(({ kind, sinceMs, what, where }) => `${kind.toLowerCase()}: ${where}: ${what} (since ${timeOf(sinceMs)})`) })
 })
-
-const findingsShownMax = 20

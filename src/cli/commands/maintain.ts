@@ -6,6 +6,7 @@ import { Argument, Command, Flag, Prompt } from "effect/cli"
 import type { LineageEventJson, LineageJson } from "../../gateway/admin/LineageRoutes.ts"
 import type { HistoryPageJson, VersionJson } from "../../gateway/admin/HistoryJson.ts"
 import { fromUtf8 } from "../../base/bytes.ts"
+import { exportedKeyBytesMax } from "../../base/limits.ts"
 import { HttpClientError } from "../../ports/HttpClient.ts"
 import { loadModule } from "../../node/process.ts"
 import { adminCall } from "../AdminClient.ts"
@@ -125,14 +126,12 @@ const exportCommand = Command.make("export", { ...connectionFlags }, Effect.fnUn
   yield* print(flags, answer, answer.key)
 })).pipe(Command.withDescription("Print the vault key: keep it apart from the data; whoever has both reads everything"))
 
-const exportedBytesMax = 4096
-
 /** From standard input: an argument would stay in the shell's history. */
 const importCommand = Command.make("import", { ...connectionFlags }, Effect.fnUntraced(function* (flags) {
   const stdio = yield* Stdio.Stdio
   const env = yield* Environment
   const { importKeyHere } = yield* loadModule(() => import("../../node/StoppedNode.ts"))
-  const text = yield* Effect.scoped(Effect.flatMap(pullFrom(stdio.stdin), (pull) => pull(exportedBytesMax)))
+  const text = yield* Effect.scoped(Effect.flatMap(pullFrom(stdio.stdin), (pull) => pull(exportedKeyBytesMax)))
   const data = dataOf(flags, env)
   const underPassphrase = yield* importKeyHere(data, env, fromUtf8(text) ?? "")
   yield* print(flags, { imported: true }, `The vault key of ${data} is back, under ${underPassphrase ? "the passphrase" : "the key file vault.key"}.`)

@@ -7,11 +7,11 @@
  */
 import { concatBytes, fromUtf8, getU64, putU64, toUtf8 } from "../../base/bytes.ts"
 import { crc32c } from "../../base/hash.ts"
+import { listingTokenCharactersMax } from "../../base/limits.ts"
 
 const FORMAT = 2
 const SUM_AT = 17
 const HEAD_BYTES = 21
-const TOKEN_CHARACTERS_MAX = 4096
 
 export interface ListingToken {
   readonly sequence: number
@@ -35,7 +35,7 @@ export const encodeToken = (token: ListingToken, bucket: string): string => {
 
 /** Undefined where this store did not make the token for that bucket. */
 export const decodeToken = (text: string, bucket: string): ListingToken | undefined => {
-  if (text.length > TOKEN_CHARACTERS_MAX || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined
+  if (text.length > listingTokenCharactersMax || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined
   const bytes = Buffer.from(text, "base64url")
   if (bytes.length < HEAD_BYTES || bytes[0] !== FORMAT) return undefined
   const sequence = getU64(bytes, 1)

@@ -4,6 +4,7 @@
  */
 import { XMLParser, XMLValidator } from "fast-xml-parser"
 import { fromUtf8 } from "../../base/bytes.ts"
+import { xmlDepthMax } from "../../base/limits.ts"
 import { s3Error, type S3Error } from "./S3Error.ts"
 
 /** An element: its text, and its children by name in order of appearance. */
@@ -11,8 +12,6 @@ export interface XmlNode {
   readonly text: string
   readonly children: ReadonlyMap<string, ReadonlyArray<XmlNode>>
 }
-
-const DEPTH_MAX = 16
 
 const parser = new XMLParser({
   ignoreAttributes: true,
@@ -22,7 +21,7 @@ const parser = new XMLParser({
   removeNSPrefix: true,
   ignoreDeclaration: true,
   ignorePiTags: true,
-  maxNestedTags: DEPTH_MAX
+  maxNestedTags: xmlDepthMax
 })
 
 const REFERENCE = /&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6}));|&/g
