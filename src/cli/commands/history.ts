@@ -139,7 +139,7 @@ const branchCommand = Command.make("branch", {
   const bucket = yield* bucketOf(flags.name)
   const asOf = yield* asOfOf(flags.asOf)
   const done = (yield* asking(flags, (call) => call("POST", "/v1/branch", { source, bucket, ...(asOf === undefined ? {} : { asOf }) }))) as BranchJson
-  yield* print(flags, done, `${bucket} is a branch of ${source} at commit ${done.from}. This is commit ${done.commit}; what differs: ouroboros diff ${source} --with ${bucket}`)
+  yield* print(flags, done, `${bucket} is a branch of ${source} at commit ${done.from}. This is commit ${done.commit}; what changes in it from here on: ouroboros diff ${bucket} --from ${done.commit}`)
 })).pipe(Command.withDescription("Make a writable copy of a bucket, of now or of the past, without copying data; of one deleted since, too"))
 
 export const historyCommands = [rollbackCommand, branchCommand, diffCommand] as const

@@ -7,7 +7,7 @@ import { Cause, Effect, References } from "effect"
 import { type NamedFinding, worst } from "../../base/HealthBoard.ts"
 import { expositionContentType } from "../../base/Exposition.ts"
 import { fromBase64, fromUtf8, toUtf8 } from "../../base/bytes.ts"
-import { adminBodyBytesMax } from "../../base/limits.ts"
+import { adminBodyBytesMax, listKeysMax } from "../../base/limits.ts"
 import type { AsOfRefused, Refused, Unavailable } from "../../namespace/Namespace.ts"
 import type { VertexHash } from "../../base/ids.ts"
 import type { ChildVersion, VersionPage, VersionQuery } from "../../namespace/Model.ts"
@@ -122,7 +122,7 @@ const history = (query: URLSearchParams, control: NodeControl): Effect.Effect<Ht
   if (asOf === "Malformed") return Effect.succeed(json(400, { error: "as-of is a commit sequence or an ISO 8601 time" }))
   const key = query.get("key")
   const afterVersionId = query.get("after-version")
-  const limit = Math.min(Math.max(Number(query.get("limit") ?? 1000) || 1, 1), 1000)
+  const limit = Math.min(Math.max(Number(query.get("limit") ?? listKeysMax) || 1, 1), listKeysMax)
   const versionQuery: VersionQuery = {
     prefix: key ?? query.get("prefix") ?? "",
     delimiter: "",
