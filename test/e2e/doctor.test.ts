@@ -1,6 +1,6 @@
 /** ouroboros doctor as an operator runs it: beside a node, on its folder, and where something is wrong. */
-import { chmodSync } from "node:fs"
-import { join } from "node:path"
+import { chmodSync, rmSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { cleanEnvironment, commandPath, runCommand, type Server, startServer, temporaryFolder } from "./server.ts"
 
@@ -28,7 +28,10 @@ beforeAll(async () => {
   server = await startServer({ data })
 }, 60_000)
 
-afterAll(() => server.dispose())
+afterAll(async () => {
+  await server.dispose()
+  rmSync(dirname(data), { recursive: true, force: true })
+})
 
 it("doctor: knows the node that runs, reads its folder, and leaves nothing there", async () => {
   const found = await findings()

@@ -28,7 +28,10 @@ beforeAll(async () => {
   await ouroboros(["cp", "-", "s3://kept/a"], {}, "second")
 }, 60_000)
 
-afterAll(() => server.dispose())
+afterAll(async () => {
+  await server.dispose()
+  rmSync(home, { recursive: true, force: true })
+})
 
 describe("maintenance", () => {
   it("says the same of a running node and of its folder; a version names the one it was written over", async () => {

@@ -4,6 +4,8 @@ import {
   ListObjectsV2Command, PutObjectCommand, S3Client, UploadPartCommand
 } from "@aws-sdk/client-s3"
 import { randomBytes } from "node:crypto"
+import { rmSync } from "node:fs"
+import { dirname } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { cleanEnvironment, commandPath, runCommand, type Server, startServer, temporaryFolder } from "./server.ts"
 
@@ -42,6 +44,7 @@ beforeAll(async () => {
 afterAll(async () => {
   s3?.destroy()
   await server?.dispose()
+  rmSync(dirname(data), { recursive: true, force: true })
 })
 
 describe("rollback, branch, diff", () => {
