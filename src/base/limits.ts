@@ -347,6 +347,8 @@ export const httpHeadersMsMax = 30_000
 /** An idle kept-alive connection is closed after this. */
 export const httpIdleMsMax = 75_000
 export const httpHeadersCountMax = 1000
+/** Answers up to this are joined to their head before they are written. */
+export const httpJoinedBytesMax = 4 * KiB
 export const httpConnectionsMax = 10_000
 /** The administrator's connections: few. */
 export const adminConnectionsMax = 256
