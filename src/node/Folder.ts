@@ -8,6 +8,7 @@ import { idOf, type StoreId, type VaultId } from "../base/ids.ts"
 import { markerBytesMax } from "../base/limits.ts"
 import { Disk, type DiskError, type DiskService } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
+import { scrubFile } from "../scrubbed.ts"
 
 /**
  * Version of the folder's layout and of every format in it. A change of either raises it and brings a migration.
@@ -102,7 +103,7 @@ export const markFolder = Effect.fnUntraced(function* (folder: Folder): Effect.f
 
 /** Drafts of small files that were never renamed, and the doctor's trial: whoever made them was cut short. */
 const isLeftOver = (name: string): boolean =>
-  [markerFile, "keyring", "vault.key", "credentials", "scrub.json"].some((file) => name === `${file}.new`) || /^doctor-\d+\.new$/.test(name)
+  [markerFile, "keyring", "vault.key", "credentials", scrubFile].some((file) => name === `${file}.new`) || /^doctor-\d+\.new$/.test(name)
 
 /** Removes what a killed predecessor left at the top of the folder; names that are not ours stay. The names removed. */
 export const sweepFolder = Effect.fnUntraced(function* (): Effect.fn.Return<ReadonlyArray<string>, DiskError, Disk> {

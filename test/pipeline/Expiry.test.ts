@@ -1,30 +1,13 @@
-import { type Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
 import { Expiry } from "../../src/expiry.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { Put } from "../../src/put.ts"
 import { seededRandom } from "../../sim/Random.ts"
+import { handClock } from "./handClock.ts"
 import { get, makeBucket, noSummary } from "./operations.ts"
 import { bodyOf, newMachine, withStore } from "./store.ts"
-
-const handClock = () => {
-  const hands = { wallMs: 1_800_000_000_000, monotonicMs: 5_000 }
-  const clock: Clock.Clock = {
-    currentTimeMillisUnsafe: () => hands.wallMs,
-    currentTimeMillis: Effect.sync(() => hands.wallMs),
-    currentTimeNanosUnsafe: () => BigInt(hands.wallMs) * 1_000_000n,
-    currentTimeNanos: Effect.sync(() => BigInt(hands.wallMs) * 1_000_000n),
-    monotonicTimeNanosUnsafe: () => BigInt(hands.monotonicMs) * 1_000_000n,
-    monotonicTimeNanos: Effect.sync(() => BigInt(hands.monotonicMs) * 1_000_000n),
-    sleep: () => Effect.never
-  }
-  const pass = (ms: number): void => {
-    hands.wallMs += ms
-    hands.monotonicMs += ms
-  }
-  return { clock, hands, pass }
-}
 
 const bytes = seededRandom(1).bytes(3000)
 const all = { prefix: "", delimiter: "", after: "", limit: 1000 }

@@ -1,4 +1,4 @@
-import { type Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
 import { clockDriftMsMax } from "../../src/base/limits.ts"
@@ -7,45 +7,26 @@ import { Namespace } from "../../src/namespace/Namespace.ts"
 import { driftMs, Retention } from "../../src/retention.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { makeBucket, put, versionOf } from "./operations.ts"
+import { handClock } from "./handClock.ts"
 import { newMachine, readAll, withStore } from "./store.ts"
 
 const dayMs = 24 * 3_600_000
 
-/** A clock whose wall and monotonic hands are moved by hand. */
-const handClock = () => {
-  const hands = { wallMs: 1_800_000_000_000, monotonicMs: 5_000 }
-  const clock: Clock.Clock = {
-    currentTimeMillisUnsafe: () => hands.wallMs,
-    currentTimeMillis: Effect.sync(() => hands.wallMs),
-    currentTimeNanosUnsafe: () => BigInt(hands.wallMs) * 1_000_000n,
-    currentTimeNanos: Effect.sync(() => BigInt(hands.wallMs) * 1_000_000n),
-    monotonicTimeNanosUnsafe: () => BigInt(hands.monotonicMs) * 1_000_000n,
-    monotonicTimeNanos: Effect.sync(() => BigInt(hands.monotonicMs) * 1_000_000n),
-    sleep: () => Effect.never
-  }
-  return { clock, hands }
-}
-
-const passed = (hands: { wallMs: number; monotonicMs: number }, ms: number): void => {
-  hands.wallMs += ms
-  hands.monotonicMs += ms
-}
-
 describe("retention", () => {
   test("the horizon follows the clock at its distance, and takes nothing that S3 still lists", () => {
-    const { clock, hands } = handClock()
+    const { clock, pass } = handClock()
     return withStore(newMachine(1), Effect.gen(function*() {
       yield* makeBucket
       const namespace = yield* Namespace
       const retention = yield* Retention
       const bytes = seededRandom(1).bytes(3000)
       yield* put("kept", bytes)
-      passed(hands, 20 * dayMs)
+      pass(20 * dayMs)
       yield* put("new", bytes)
       const between = namespace.head().sequence
       yield* retention.raiseNow
       expect(namespace.oldestReadable()).toBeLessThan(between)
-      passed(hands, 15 * dayMs)
+      pass(15 * dayMs)
       yield* put("newer", bytes)
       yield* retention.raiseNow
       // 35 days after the first commits, 15 after the second put.
@@ -59,7 +40,7 @@ describe("retention", () => {
   })
 
   test("a wall clock that jumps suspends it, and says so; it goes on when the clock is right again", () => {
-    const { clock, hands } = handClock()
+    const { clock, hands, pass } = handClock()
     return withStore(newMachine(2), Effect.gen(function*() {
       yield* makeBucket
       const namespace = yield* Namespace
@@ -72,7 +53,7 @@ describe("retention", () => {
       expect(namespace.oldestReadable()).toBe(before)
       expect(retention.status().suspended).toContain("moved by")
       hands.wallMs -= 400 * dayMs
-      passed(hands, 31 * dayMs)
+      pass(31 * dayMs)
       yield* retention.raiseNow
       expect(retention.status().suspended).toBeUndefined()
       expect(namespace.oldestReadable()).toBeGreaterThan(before)
