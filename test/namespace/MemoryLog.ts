@@ -38,6 +38,11 @@ export class MemoryLog implements CommitLogService {
       return Effect.succeed({ after: entries.map(({ after }) => after), durable: synced })
     }))
 
+  /** Entries that are appended and not durable. */
+  get waiting(): number {
+    return this.#pending.reduce((sum, { entries }) => sum + entries.length, 0)
+  }
+
   sync(): void {
     for (const { entries, durable } of this.#pending.splice(0)) {
       this.durable.push(...entries)

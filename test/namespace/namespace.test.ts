@@ -90,7 +90,7 @@ describe("namespace", () => {
     store.log.held = true
     const exits = await store.run(Effect.gen(function*() {
       const fibers = yield* Effect.forEach(["x", "y", "z"], (key) => Effect.forkChild(Effect.andThen(Effect.yieldNow, Effect.exit(propose(put("b", key, key), 1)))))
-      yield* Effect.sleep(5)
+      while (store.log.waiting < fibers.length) yield* Effect.yieldNow
       store.log.lose()
       return yield* Effect.forEach(fibers, Fiber.join)
     }))
