@@ -1,7 +1,8 @@
 /** NodeProcess: the process around the command: environment, standard error, signals and the exit code. */
 import { readFileSync, writeSync } from "node:fs"
-import { Data, Effect, type Exit, Layer } from "effect"
+import { Effect, type Exit, Layer } from "effect"
 import { Signals } from "../ports/Signals.ts"
+import { FileUnreadable, TextFiles } from "../ports/TextFiles.ts"
 
 export const environment: Readonly<Record<string, string | undefined>> = process.env
 
@@ -9,15 +10,11 @@ export const packageVersion: string = (JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8")
 ) as { readonly version: string }).version
 
-export class FileUnreadable extends Data.TaggedError("FileUnreadable")<{ readonly path: string; readonly detail: string }> {
-  override get message(): string {
-    return `${this.path} cannot be read: ${this.detail}`
-  }
-}
-
 /** A small text file of the operator's (a certificate, a key). */
 export const readTextFile = (path: string): Effect.Effect<string, FileUnreadable> =>
   Effect.try({ try: () => readFileSync(path, "utf8"), catch: (error) => new FileUnreadable({ path, detail: String(error) }) })
+
+export const textFilesLayer: Layer.Layer<TextFiles> = Layer.succeed(TextFiles, { read: readTextFile })
 
 /** A module that only some commands need, imported when they do: it comes with the program, so it cannot be missing. */
 export const loadModule = <M>(importModule: () => Promise<M>): Effect.Effect<M> => Effect.promise(importModule)

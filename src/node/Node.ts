@@ -1,9 +1,9 @@
 /**
- * Node: one running store: folder, keys, rooms, listeners. It starts in the order in which a mistake is cheapest:
- * marker, vault key, credentials, the admin address (which answers 503), recovery, and S3 last.
+ * Node: one running store: folder, keys, rooms, listeners, on nothing but ports: `serve` puts this machine under them, the
+ * simulator its twins. It starts in the order in which a mistake is cheapest: marker, vault key, credentials, the admin
+ * address (which answers 503), recovery, and S3 last.
  */
 import { Clock, Context, Effect, Layer, LogLevel, References } from "effect"
-import { nodeMemory } from "../adapters/NodeMemory.ts"
 import { adminConnectionsMax } from "../base/limits.ts"
 import { expose } from "../base/Exposition.ts"
 import { HealthBoard } from "../base/HealthBoard.ts"
@@ -20,22 +20,23 @@ import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { Health } from "../ports/Health.ts"
 import { HttpListener, type Listener, type ListenOptions } from "../ports/HttpListener.ts"
-import { Memory } from "../ports/Memory.ts"
+import { Index } from "../ports/Index.ts"
+import { KeyValue } from "../ports/KeyValue.ts"
 import { Metrics } from "../ports/Metrics.ts"
+import { TextFiles } from "../ports/TextFiles.ts"
 import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { Verify } from "../verify.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
 import { folderFormat, markFolder, openFolder, sweepFolder } from "./Folder.ts"
-import { indexLayer, meterMachine, openFilesMax, platformLayer, readTlsFiles } from "./layers.ts"
 import { meteredDisk } from "./MeteredDisk.ts"
 import { checkRooms, watchFolder } from "./NodeHealth.ts"
 import { meterRooms } from "./NodeMeters.ts"
 import { withinOpenFiles } from "./LoadLimits.ts"
-import type { HostPort, Settings, SettingsError } from "./Settings.ts"
+import { type HostPort, type Settings, SettingsError } from "./Settings.ts"
 import { lineageControl } from "./Lineages.ts"
 import { statusOf } from "./Status.ts"
-import { storeLayer } from "./StoreLayer.ts"
+import { storeLayer, type StoreOptions } from "./StoreLayer.ts"
 import { changeVaultSecret, createVault, openVaultFile } from "./VaultFile.ts"
 
 export interface RunningNode {
@@ -47,6 +48,8 @@ export interface RunningNode {
   readonly reloadTls: Effect.Effect<void>
   /** From here on /health/ready answers 503, so that load goes elsewhere. */
   readonly stopping: () => void
+  /** What it is made of, for whoever looks into a node (the simulator, tests). */
+  readonly rooms: Rooms
 }
 
 const keyFileWarning =
@@ -71,6 +74,8 @@ export interface StartOptions {
   readonly rebuildIndex?: boolean
   /** Files that the process may open, sockets among them; undefined: nobody says. */
   readonly openFilesMax?: number | undefined
+  /** Small bounds and eyes for the simulator and tests. */
+  readonly store?: Omit<StoreOptions, "store" | "keys" | "settings" | "rebuildIndex">
 }
 
 interface Phase {
@@ -82,15 +87,22 @@ interface Phase {
 
 const warningsOf = (phase: Phase): ReadonlyArray<string> => [...(phase.underKeyFile ? [keyFileWarning] : []), ...phase.warnings]
 
+/** The index is disposable (R8): one that cannot be opened was thrown away, and the state rebuilds it. */
+const indexLayer = Layer.effect(KeyValue, Effect.gen(function* () {
+  const { service, wasReset, why } = yield* (yield* Index).open
+  if (wasReset) yield* Effect.logWarning(`the index was damaged (${why}): it is rebuilt from checkpoint and journal`)
+  return service
+}))
+
 /** The rooms once they are up, with the ports that they stand on. */
-const buildRooms = Effect.fnUntraced(function* (settings: Settings, { folder, vault }: Identity, rebuildIndex: boolean) {
+const buildRooms = Effect.fnUntraced(function* (settings: Settings, { folder, vault }: Identity, { rebuildIndex = false, store }: StartOptions) {
   const rooms = yield* Layer.build(
-    storeLayer({ settings, store: folder.store, keys: vault.keys, rebuildIndex }).pipe(Layer.provide(indexLayer(settings)))
+    storeLayer({ ...store, settings, store: folder.store, keys: vault.keys, rebuildIndex }).pipe(Layer.provide(indexLayer))
   )
   return Context.merge(yield* Effect.context<Disk | Entropy>(), rooms)
 })
 
-type Rooms = Effect.Success<ReturnType<typeof buildRooms>>
+export type Rooms = Effect.Success<ReturnType<typeof buildRooms>>
 type RoomServices = Rooms extends Context.Context<infer Services> ? Services : never
 
 /** What the admin address may do. Requests that come before the rooms are up are answered by the phase. */
@@ -129,7 +141,14 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
   return control
 })
 
-const s3Options = Effect.fnUntraced(function* (settings: Settings): Effect.fn.Return<ListenOptions, SettingsError> {
+/** PEM texts of certificate chain and key. */
+const readTlsFiles = Effect.fnUntraced(function* (tls: NonNullable<Settings["tls"]>) {
+  const files = yield* TextFiles
+  const pem = (where: string, path: string) => Effect.mapError(files.read(path), (error) => new SettingsError({ where, detail: error.message }))
+  return { certificate: yield* pem("--tls-cert", tls.certificate), key: yield* pem("--tls-key", tls.key) }
+})
+
+const s3Options = Effect.fnUntraced(function* (settings: Settings): Effect.fn.Return<ListenOptions, SettingsError, TextFiles> {
   const { connectionsMax, stallMs } = settings.limits
   const plain = { ...settings.s3, limits: { connectionsMax, stallMsMax: stallMs } }
   return settings.tls === undefined ? plain : { ...plain, tls: yield* readTlsFiles(settings.tls) }
@@ -153,7 +172,7 @@ const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Cr
   return listener
 })
 
-const reload = (settings: Settings, listener: Listener | undefined): Effect.Effect<void> => {
+const reload = (settings: Settings, listener: Listener | undefined): Effect.Effect<void, never, TextFiles> => {
   if (settings.tls === undefined || listener === undefined) return Effect.logInfo("SIGHUP: no certificate to read again")
   return readTlsFiles(settings.tls).pipe(
     Effect.flatMap(listener.reloadTls),
@@ -184,7 +203,7 @@ const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptio
   yield* watchFolder(board, meters)
   const control = yield* makeControl(phase, identity, settings, () => rooms)
   const admin = yield* serveAdmin(settings, control)
-  const built = yield* buildRooms(settings, identity, options.rebuildIndex ?? false)
+  const built = yield* buildRooms(settings, identity, options)
   yield* Effect.provide(Effect.andThen(meterRooms(meters), checkRooms(board)), built)
   rooms = built
   const listener = options.serveS3 ? yield* serveS3(settings, identity.credentials, built) : undefined
@@ -195,10 +214,11 @@ const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptio
     admin,
     credentials: identity.credentials,
     warnings: warningsOf(phase),
-    reloadTls: reload(settings, listener),
+    reloadTls: Effect.provideService(reload(settings, listener), TextFiles, yield* TextFiles),
     stopping: () => {
       phase.current = "Stopping"
-    }
+    },
+    rooms: built
   }
   return node
 })
@@ -212,14 +232,3 @@ export const startNode = (settings: Settings, options: StartOptions, meters: Met
     Effect.provideService(Metrics, meters),
     Effect.provideService(Health, new HealthBoard())
   )
-
-/** The same on this machine's adapters, which live as long as the scope: provided, they would end with the start. */
-export const startNodeHere = Effect.fnUntraced(function* (
-  settings: Settings, options: StartOptions, meters: Meters = new Meters()
-) {
-  yield* meterMachine(meters, settings)
-  const platform = yield* Layer.build(platformLayer(settings))
-  return yield* Effect.provide(startNode(settings, { ...options, openFilesMax: openFilesMax() }, meters), platform).pipe(
-    Effect.provideService(Memory, nodeMemory(settings.limits.memoryBytesMax))
-  )
-})

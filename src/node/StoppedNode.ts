@@ -3,10 +3,10 @@
  * address on a free port of this machine, for as long as one request takes; or only the folder is opened.
  */
 import { Clock, Effect, Layer } from "effect"
+import { Meters } from "../base/Meters.ts"
 import type { Endpoint } from "../ports/HttpClient.ts"
 import { openFolder } from "./Folder.ts"
-import { platformLayer, readMarker } from "./layers.ts"
-import { startNodeHere } from "./Node.ts"
+import { platformLayer, readMarker, startNodeHere } from "./layers.ts"
 import { resolveSettings } from "./Settings.ts"
 import { importVaultKey } from "./VaultFile.ts"
 
@@ -40,6 +40,6 @@ export const withStoppedNode = <A, E, R>(
     }
     // Looked at first: opening would make a folder that is not there.
     yield* readMarker(data)
-    const node = yield* startNodeHere(settings, { serveS3: false, ...options })
+    const node = yield* startNodeHere(settings, { serveS3: false, ...options }, new Meters())
     return yield* use({ secure: false, host: node.admin.host, port: node.admin.port })
   }))

@@ -5,7 +5,8 @@ import { Signals } from "../ports/Signals.ts"
 import { formatAddress } from "./address.ts"
 import { withLog } from "./Log.ts"
 import { Hidden } from "./LogFormat.ts"
-import { type RunningNode, startNodeHere } from "./Node.ts"
+import { startNodeHere } from "./layers.ts"
+import type { RunningNode } from "./Node.ts"
 import type { Settings } from "./Settings.ts"
 
 const shownOnce = (node: RunningNode, settings: Settings): ReadonlyArray<string> => {

@@ -1,0 +1,37 @@
+/**
+ * Checker: what is looked at inside a node, not through its gateway: every commit as it is applied, and the whole store once
+ * it rests. It sits between the world and the rooms of a node.
+ */
+import type { Context, Effect } from "effect"
+import type { Entry } from "../../src/namespace/Entry.ts"
+import type { Answer } from "../../src/namespace/Model.ts"
+import type { RunningNode } from "../../src/node/Node.ts"
+import type { MemoryDisk } from "../Disk.ts"
+import type { MemoryKeyValue } from "../KeyValue.ts"
+import type { Random } from "../Random.ts"
+
+export type Rooms = RunningNode["rooms"]
+export type RoomServices = Rooms extends Context.Context<infer Services> ? Services : never
+
+/** A healed node that serves, with no client at work. */
+export interface AtRest {
+  readonly rooms: Rooms
+  readonly disk: MemoryDisk
+  readonly index: MemoryKeyValue
+  readonly random: Random
+  /** As a workload's. */
+  readonly merciless: boolean
+  readonly note: (line: string) => void
+  readonly probe: (name: string) => void
+}
+
+export interface Checker {
+  readonly name: string
+  /** Every commit when it is applied, once more in every life that replays it. Runs inside the node: throw a Violation. */
+  readonly applied?: (entry: Entry, answer: Answer) => void
+  /** Once faults have stopped, beside every workload's check; runs on the node's machine. Throws a Violation. */
+  readonly atRest: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
+}
+
+/** A fresh one for each world. */
+export type MakeChecker = () => Checker

@@ -1,0 +1,39 @@
+/**
+ * Workload: what clients do in a simulated world and what they then insist on: setup, start, check. Several of them run in
+ * one world, each with its own chance and its own share of the operations.
+ */
+import type { Effect } from "effect"
+import type { SimulatedClient } from "../Client.ts"
+import type { Random } from "../Random.ts"
+
+export interface WorkloadContext {
+  /** A fork of its own. */
+  readonly random: Random
+  readonly client: SimulatedClient
+  readonly profile: "short" | "full"
+  /** How many operations this workload may spend. */
+  readonly operations: number
+  /** Simulated milliseconds: the true time of the world, which no machine's clock shows exactly. */
+  readonly nowMs: () => number
+  /** How often the node has been started so far. */
+  readonly lives: () => number
+  /** Faults that lose what was synced are planted: then "named, never wrong", else nothing acknowledged may be lost. */
+  readonly merciless: boolean
+  /** One trace line; everything that is decided goes here, never compressed bytes or fiber ids. */
+  readonly note: (line: string) => void
+  readonly probe: (name: string) => void
+}
+
+/** Fails never: what must not happen is thrown as a Violation. */
+export interface Workload {
+  readonly name: string
+  /** Before faults begin. */
+  readonly setup: (context: WorkloadContext) => Effect.Effect<void>
+  /** Beside faults; ends by itself (a bounded number of operations). */
+  readonly start: (context: WorkloadContext) => Effect.Effect<void>
+  /** Once faults have stopped and the node is healed and ready. */
+  readonly check: (context: WorkloadContext) => Effect.Effect<void>
+}
+
+/** A fresh one for each world: a workload keeps what it knows in itself. */
+export type MakeWorkload = () => Workload
