@@ -29,6 +29,14 @@ crash:
 crash-nightly:
     npx vitest run --config vitest.nightly.config.ts
 
+# The protocols' models, exhausted, and every rule left out once, noticed: just tla chunk
+tla *ARGS:
+    npm run tla -- {{ARGS}}
+
+# The same models with larger constants: hours
+tla-nightly *ARGS:
+    npm run tla -- --nightly {{ARGS}}
+
 # What the documents promise, as commands
 claims *FILTER:
     npm run claims -- {{FILTER}}
