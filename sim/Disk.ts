@@ -4,13 +4,12 @@
  *
  * A disk that was crashed, killed or stopped never completes anything again: what ran on it hangs, as if powered off.
  */
-import { Effect, Layer, type Scope } from "effect"
-import { concatBytes } from "../src/base/bytes.ts"
-import { memoryPageBytes } from "../src/base/wasm.ts"
-import { folderOf, isDiskPath } from "../src/base/paths.ts"
-import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService, type OpenMode } from "../src/ports/Disk.ts"
-import { SimulatedFile } from "./DiskFile.ts"
+import { Effect, Layer } from "effect"
+import { Disk, DiskError, type DiskErrorCode, type DiskService } from "../src/ports/Disk.ts"
+import { plainPowerCut, type PowerCut, type ReadAs, SimulatedFile } from "./DiskFile.ts"
 import { DiskNames } from "./DiskNames.ts"
+import { attempt, Refusal, serviceOf } from "./DiskService.ts"
+import type { DiskFaultClass } from "./faults/FaultClass.ts"
 import type { Random } from "./Random.ts"
 
 export type DiskOperation = DiskError["operation"]
@@ -18,8 +17,16 @@ export type DiskOperation = DiskError["operation"]
 /**
  * How one operation fails. A write that fails has written its first half (whole sectors). DroppedSync: the sync fails
  * with Io and the dirty pages count as clean: later syncs succeed and save nothing of them, reads still show them.
+ * UnknownSync: the sync fails with Io, and what it was to save is durable all the same. Stale: the read succeeds, with what
+ * was there before the last write, as far as the disk `remembers`.
  */
-export type DiskFault = DiskErrorCode | "DroppedSync"
+export type DiskFault = DiskErrorCode | "DroppedSync" | "UnknownSync" | "Stale"
+
+/** Where a write goes on the disk: an offset of its own file, a place of another file, or nowhere. */
+export type Landing = number | "Lost" | { readonly path: string; readonly offset: number }
+
+/** What a power cut does beyond keeping and losing. */
+export type CutChances = Pick<PowerCut, "corruptChance" | "oldContentsChance">
 
 /** `number` counts the operations of this disk from 1. */
 export type FaultHook = (operation: DiskOperation, path: string, number: number) => DiskFault | undefined
@@ -34,9 +41,18 @@ export class MemoryDisk {
   loseWrite: ((path: string, offset: number) => boolean) | undefined
   /**
    * A disk that lies: where on it a write goes that succeeds, elsewhere or nowhere. Whoever reads through the page cache
-   * sees it where it was meant to go; a direct read sees the truth. Asked with the path and the offset of the whole write.
+   * sees it where it was meant to go; a direct read sees the truth. Asked with path, offset and length of the whole write.
    */
-  landing: ((path: string, offset: number) => number | "Lost") | undefined
+  landing: ((path: string, offset: number, length: number) => Landing) | undefined
+  /** How long an operation takes, in milliseconds of its node's clock; 0 is one turn of the scheduler. */
+  delayMs: ((operation: DiskOperation, path: string) => number) | undefined
+  /** Writes keep what was there before them, for stale reads. */
+  remembers = false
+  /** The file system refuses direct I/O: who asks for it gets the page cache, and `warnings` says so. */
+  directRefused = false
+  powerCut: CutChances = plainPowerCut
+  /** Told of each fault when it has had its effect. */
+  witness: ((fault: DiskFaultClass) => void) | undefined
   /** Writes past it fail with NoSpace. */
   capacityBytes = Number.MAX_SAFE_INTEGER
   /** Completed and failed operations by kind. */
@@ -48,6 +64,9 @@ export class MemoryDisk {
   #stopAfter = Number.MAX_SAFE_INTEGER
   #stopped = false
   #inFlight: Array<() => void> = []
+  /** What takes its time. */
+  readonly #slow = new Set<() => void>()
+  #warned = false
 
   constructor(names: DiskNames = new DiskNames()) {
     this.#names = names
@@ -64,7 +83,7 @@ export class MemoryDisk {
   }
 
   get usedBytes(): number {
-    return this.#names.files().reduce((sum, [, file]) => sum + file.allocatedBytes, 0)
+    return this.#names.allocatedBytes
   }
 
   /** After the n-th operation from the disk's beginning nothing completes any more; the next ones stay in flight. */
@@ -80,23 +99,33 @@ export class MemoryDisk {
   /** The disk as after a power cut: unsynced data and names lost, kept or torn. This one is dead. */
   crash(random: Random): MemoryDisk {
     this.stop()
-    for (const finish of this.#inFlight.splice(0)) if (random.chance(0.5)) finish()
+    this.#land(random)
     const after = new Map<SimulatedFile, SimulatedFile>()
-    const names = this.#names.afterPowerCut(random)
+    const cut: PowerCut = { ...this.powerCut, oldPages: this.#names.oldPages, saw: (what) => this.saw(what) }
+    const names = this.#names.afterPowerCut(random, cut)
     for (const [path, entry] of names) {
       if (entry === "folder") continue
-      const file = after.get(entry) ?? entry.afterPowerCut(random)
+      const file = after.get(entry) ?? entry.afterPowerCut(random, cut)
       after.set(entry, file)
       names.set(path, file)
     }
-    return this.#successor(new DiskNames(names))
+    return this.#successor(new DiskNames(names, this.#names.oldPages))
   }
 
   /** The disk as after SIGKILL: the page cache survives, what was in flight may have happened. This one is dead. */
   kill(random?: Random): MemoryDisk {
     this.stop()
-    for (const finish of this.#inFlight.splice(0)) if (random?.chance(0.5) === true) finish()
+    if (random === undefined) this.#inFlight = []
+    else this.#land(random)
+    this.saw("ProcessKilled")
     return this.#successor(this.#names)
+  }
+
+  /** What was under way may have happened. */
+  #land(random: Random): void {
+    for (const finish of [...this.#inFlight, ...this.#slow]) if (random.chance(0.5)) finish()
+    this.#inFlight = []
+    this.#slow.clear()
   }
 
   /**
@@ -104,44 +133,105 @@ export class MemoryDisk {
    * too, or is "Kept" as it was.
    */
   corrupt(path: string, offset: number, change: (byte: number) => number = (byte) => byte ^ 1, cache: "Alike" | "Kept" = "Alike"): void {
+    this.#fileOf(path, offset).corrupt(offset, change, cache)
+  }
+
+  /** The sector here cannot be read until it is written again, where `cached` past the page cache only. */
+  spoil(path: string, offset: number, cached = false): void {
+    this.#fileOf(path, offset).spoil(offset, cached)
+  }
+
+  /** Sectors that could not be read can be again, all of them. */
+  unspoil(): void {
+    for (const [, file] of this.#names.files()) file.unspoil()
+  }
+
+  /** The page here answers what was there before its last write, until the next; false where the disk knows nothing else. */
+  revert(path: string, offset: number): boolean {
+    return this.#fileOf(path, offset).revert(offset)
+  }
+
+  /** Somebody else's write lands here, under the page cache. */
+  overwrite(path: string, offset: number, bytes: Uint8Array): void {
+    this.#fileOf(path, offset).overwrite(offset, bytes)
+  }
+
+  #fileOf(path: string, offset: number): SimulatedFile {
     const entry = this.#names.get(path)
     if (!(entry instanceof SimulatedFile) || offset >= entry.sizeBytes) throw new Error(`no byte ${offset} in ${path}`)
-    entry.corrupt(offset, change, cache)
+    return entry
   }
 
-  /** Every file as it reads now. */
+  /** Every file, whatever its sectors say. */
   contents(): ReadonlyMap<string, Uint8Array> {
-    return new Map(this.#names.files().map(([path, file]) => [path, file.read(0, file.sizeBytes)]))
+    return new Map(this.#names.files().map(([path, file]) => [path, file.bytes()]))
   }
 
-  /** Runs one operation: counts, stops, faults, then does it in one go, one turn of the scheduler after it was asked. */
-  perform<A>(operation: DiskOperation, path: string, act: () => A, partly?: () => void): Effect.Effect<A, DiskError> {
+  /** Every file and its size in bytes. */
+  sizes(): ReadonlyMap<string, number> {
+    return new Map(this.#names.files().map(([path, file]) => [path, file.sizeBytes]))
+  }
+
+  saw(fault: DiskFaultClass): void {
+    this.witness?.(fault)
+  }
+
+  /** Asked where direct I/O is wanted. */
+  refusesDirect(): boolean {
+    if (this.directRefused && !this.#warned) this.saw("DirectRefused")
+    this.#warned ||= this.directRefused
+    return this.directRefused
+  }
+
+  warnings(): ReadonlyArray<string> {
+    return this.#warned ? ["the simulated file system refuses direct I/O: the page cache serves instead"] : []
+  }
+
+  /**
+   * Runs one operation: counts, stops, faults, waits, then does it in one go: one turn of the scheduler after it was
+   * asked, or when its time has passed. What it is given is looked at only then, so that a change in flight shows.
+   */
+  perform<A>(operation: DiskOperation, path: string, act: (as: ReadAs) => A, partly?: () => void): Effect.Effect<A, DiskError> {
     return Effect.suspend(() => {
       this.operations += 1
       const number = this.operations
       if (number > this.#stopAfter) this.#stopped = true
+      const later = (): void => void attempt(() => act("Fresh"))
       if (this.#stopped) {
-        if (number === this.#stopAfter + 1) this.#inFlight.push(() => void attempt(act))
+        if (number === this.#stopAfter + 1) this.#inFlight.push(later)
         return Effect.interruptible(Effect.never)
       }
       const fault = this.fault?.(operation, path, number)
+      const delayMs = this.delayMs?.(operation, path) ?? 0
       const done = Effect.suspend(() => {
+        this.#slow.delete(later)
         if (this.#stopped) {
-          this.#inFlight.push(() => void attempt(act))
+          this.#inFlight.push(later)
           return Effect.interruptible(Effect.never)
         }
-        this.counts.set(operation, (this.counts.get(operation) ?? 0) + 1)
-        if (fault !== undefined) {
-          partly?.()
-          return Effect.fail(this.#faulty(operation, path, fault))
-        }
-        const result = attempt(act)
-        return result instanceof Refusal
-          ? Effect.fail(new DiskError({ operation, path, code: result.code, detail: result.detail }))
-          : Effect.succeed(result)
+        return this.#complete(operation, path, fault, act, partly)
       })
-      return Effect.uninterruptible(Effect.andThen(Effect.yieldNow, done))
+      if (delayMs <= 0) return Effect.uninterruptible(Effect.andThen(Effect.yieldNow, done))
+      this.#slow.add(later)
+      this.saw("SlowDisk")
+      return Effect.uninterruptible(Effect.andThen(Effect.sleep(delayMs), done))
     })
+  }
+
+  #complete<A>(
+    operation: DiskOperation, path: string, fault: DiskFault | undefined, act: (as: ReadAs) => A, partly: (() => void) | undefined
+  ): Effect.Effect<A, DiskError> {
+    this.counts.set(operation, (this.counts.get(operation) ?? 0) + 1)
+    const isStale = fault === "Stale" && operation === "read"
+    if (fault !== undefined && !isStale) {
+      if (fault === "UnknownSync") attempt(() => act("Fresh"))
+      partly?.()
+      return Effect.fail(this.#faulty(operation, path, fault))
+    }
+    const result = attempt(() => act(isStale ? "Stale" : "Fresh"))
+    return result instanceof Refusal
+      ? Effect.fail(new DiskError({ operation, path, code: result.code, detail: result.detail }))
+      : Effect.succeed(result)
   }
 
   #faulty(operation: DiskOperation, path: string, fault: DiskFault): DiskError {
@@ -149,7 +239,8 @@ export class MemoryDisk {
       const entry = this.#names.get(path)
       if (operation === "sync" && entry instanceof SimulatedFile) entry.dropDirty()
     }
-    return new DiskError({ operation, path, code: fault === "DroppedSync" ? "Io" : fault, detail: "injected" })
+    const code = fault === "DroppedSync" || fault === "UnknownSync" || fault === "Stale" ? "Io" : fault
+    return new DiskError({ operation, path, code, detail: "injected" })
   }
 
   #successor(names: DiskNames): MemoryDisk {
@@ -157,174 +248,11 @@ export class MemoryDisk {
     disk.capacityBytes = this.capacityBytes
     disk.loseWrite = this.loseWrite
     disk.landing = this.landing
+    disk.delayMs = this.delayMs
+    disk.remembers = this.remembers
+    disk.directRefused = this.directRefused
+    disk.powerCut = this.powerCut
+    disk.witness = this.witness
     return disk
   }
-}
-
-/** Why an operation cannot be done. */
-class Refusal {
-  readonly code: DiskErrorCode
-  readonly detail: string
-  constructor(code: DiskErrorCode, detail: string) {
-    this.code = code
-    this.detail = detail
-  }
-}
-
-const attempt = <A>(act: () => A): A | Refusal => {
-  try {
-    return act()
-  } catch (error) {
-    // What `refuse` throws is an answer; anything else is a bug of the twin or its caller.
-    if (error instanceof Refusal) return error
-    throw error
-  }
-}
-
-const refuse = (code: DiskErrorCode, detail: string): never => {
-  throw new Refusal(code, detail)
-}
-
-const checkPath = (path: string): void => {
-  if (!isDiskPath(path)) refuse("Invalid", "not a path of this disk")
-}
-
-const checkRange = (...values: ReadonlyArray<number>): void => {
-  if (!values.every((value) => Number.isSafeInteger(value) && value >= 0)) refuse("Invalid", "not an offset or size")
-}
-
-const checkFolder = (names: DiskNames, path: string): void => {
-  const entry = names.get(path)
-  if (entry === undefined) refuse("NotFound", "no such folder")
-  if (entry !== "folder") refuse("Invalid", "not a folder")
-}
-
-const fileAt = (names: DiskNames, path: string): SimulatedFile => {
-  checkPath(path)
-  checkFolder(names, folderOf(path))
-  const entry = names.get(path) ?? refuse("NotFound", "no such file")
-  return entry === "folder" ? refuse("Invalid", "a folder") : entry
-}
-
-const serviceOf = (disk: MemoryDisk): DiskService => ({
-  open: (path, mode, options = {}) => open(disk, path, mode, options.direct === true),
-  list: (folder) =>
-    disk.perform("list", folder, () => {
-      if (folder !== "") checkPath(folder)
-      checkFolder(disk.names, folder)
-      return disk.names.list(folder)
-    }),
-  makeFolder: (path) => disk.perform("makeFolder", path, () => makeFolder(disk.names, path)),
-  rename: (from, to) =>
-    disk.perform("rename", from, () => {
-      const file = fileAt(disk.names, from)
-      checkPath(to)
-      checkFolder(disk.names, folderOf(to))
-      if (disk.names.get(to) === "folder") refuse("Invalid", "a folder is in the way")
-      if (from !== to) disk.names.rename(from, to, file)
-    }),
-  remove: (path) => disk.perform("remove", path, () => disk.names.remove(path, fileAt(disk.names, path))),
-  syncFolder: (path) =>
-    disk.perform("syncFolder", path, () => {
-      if (path !== "") checkPath(path)
-      checkFolder(disk.names, path)
-      disk.names.syncFolder(path)
-    }),
-  freeBytes: disk.perform("free", "", () => Math.max(0, disk.capacityBytes - disk.usedBytes)),
-  warnings: () => []
-})
-
-const makeFolder = (names: DiskNames, path: string): void => {
-  checkPath(path)
-  const parts = path.split("/")
-  for (let count = 1; count <= parts.length; count += 1) {
-    const folder = parts.slice(0, count).join("/")
-    const entry = names.get(folder)
-    if (entry === undefined) names.add(folder, "folder")
-    else if (entry !== "folder") refuse(count === parts.length ? "Exists" : "Invalid", `${folder} is a file`)
-  }
-}
-
-const open = (
-  disk: MemoryDisk,
-  path: string,
-  mode: OpenMode,
-  direct: boolean
-): Effect.Effect<DiskFile, DiskError, Scope.Scope> =>
-  disk.perform("open", path, () => {
-    if (mode !== "create") return fileHandle(disk, path, fileAt(disk.names, path), mode, direct)
-    checkPath(path)
-    checkFolder(disk.names, folderOf(path))
-    if (disk.names.get(path) !== undefined) refuse("Exists", "already there")
-    const file = new SimulatedFile()
-    disk.names.add(path, file)
-    return fileHandle(disk, path, file, mode, direct)
-  }).pipe(
-    Effect.flatMap((handle) => Effect.as(Effect.addFinalizer(() => Effect.sync(handle.close)), handle.file))
-  )
-
-/** Fails with NoSpace before a write or an extension that would not fit; holes are free until they are written. */
-const checkSpace = (disk: MemoryDisk, bytes: number): void => {
-  if (disk.capacityBytes !== Number.MAX_SAFE_INTEGER && disk.usedBytes + bytes > disk.capacityBytes) {
-    refuse("NoSpace", "the disk is full")
-  }
-}
-
-/** The bytes in the caller's memory, where a disk of whole pages would put them; their own where they do not fit. */
-const placed = (bytes: Uint8Array, memory: Uint8Array, at: number): Uint8Array => {
-  if (at + bytes.length > memory.length) return bytes
-  memory.set(bytes, at)
-  return memory.subarray(at, at + bytes.length)
-}
-
-const fileHandle = (
-  disk: MemoryDisk,
-  path: string,
-  file: SimulatedFile,
-  mode: OpenMode,
-  direct: boolean
-): { readonly file: DiskFile; readonly close: () => void } => {
-  let opened = true
-  const check = (writes: boolean): void => {
-    if (!opened) refuse("Invalid", "the file is closed")
-    if (writes && mode === "read") refuse("Invalid", "the file is open for reading only")
-  }
-  const write = (offset: number, parts: ReadonlyArray<Uint8Array>, share: number): void => {
-    check(true)
-    checkRange(offset)
-    const bytes = concatBytes(parts)
-    checkSpace(disk, bytes.length)
-    const count = share === 1 ? bytes.length : Math.floor((bytes.length * share) / 512) * 512
-    if (count === 0 || disk.loseWrite?.(path, offset) === true) return
-    const landing = disk.landing?.(path, offset) ?? offset
-    if (direct) file.writeDirect(offset, bytes.subarray(0, count), landing)
-    else file.write(offset, bytes.subarray(0, count), landing)
-  }
-  const handle: DiskFile = {
-    path,
-    read: (offset, length, memory) =>
-      disk.perform("read", path, () => {
-        check(false)
-        checkRange(offset, length)
-        const bytes = direct ? file.readDirect(offset, length) : file.read(offset, length)
-        return memory === undefined ? bytes : placed(bytes, memory, direct ? offset % memoryPageBytes : 0)
-      }),
-    write: (offset, parts) =>
-      disk.perform("write", path, () => write(offset, parts, 1), () => void attempt(() => write(offset, parts, 0.5))),
-    sync: disk.perform("sync", path, () => {
-      check(false)
-      file.sync()
-    }),
-    size: disk.perform("size", path, () => {
-      check(false)
-      return file.sizeBytes
-    }),
-    truncate: (sizeBytes) =>
-      disk.perform("truncate", path, () => {
-        check(true)
-        checkRange(sizeBytes)
-        file.truncate(sizeBytes)
-      })
-  }
-  return { file: handle, close: () => void (opened = false) }
 }

@@ -1,12 +1,16 @@
 /**
  * SimulatedFile: one file of sim/Disk below its names: what the disk holds, what the page cache shows, and the writes
  * and truncations between the two that no sync has covered.
+ *
+ * Three images: durable (what a power cut leaves), landed (what the disk answers: durable with everything pending) and
+ * cached (what the page cache shows). Cached is landed, the same object, until a disk that lies parts them.
  */
-import { DiskImage } from "./DiskImage.ts"
+import { DiskImage, pageBytes, pageOf, pagesOf } from "./DiskImage.ts"
 import type { Random } from "./Random.ts"
 
 type Pending =
-  | { readonly _tag: "Write"; readonly offset: number; readonly bytes: Uint8Array }
+  /** `after`: the pages that it touched, as they were once it had landed. */
+  | { readonly _tag: "Write"; readonly offset: number; readonly length: number; readonly after: ReadonlyArray<Uint8Array | undefined> }
   | { readonly _tag: "Truncate"; readonly sizeBytes: number }
 
 /** How a power cut treats what was not synced: each is drawn as often as the others, Mixed twice. */
@@ -32,16 +36,47 @@ export const drawKept = (random: Random, count: number): ReadonlyArray<boolean> 
   })
 }
 
-export class SimulatedFile {
-  readonly #durable: DiskImage
-  readonly #cached: DiskImage
-  #pending: Array<Pending> = []
-  /** What the disk answers: durable with everything pending; undefined where it is to be made again. */
-  #answered: DiskImage | undefined
+/** What a power cut may do beyond keeping and losing sectors, and whom it tells. */
+export interface PowerCut {
+  /** That a sector which was not synced holds neither the old bytes nor the new: the head was over it. */
+  readonly corruptChance: number
+  /** That a sector past the old end, whose bytes are lost, shows what a file that is gone once wrote there. */
+  readonly oldContentsChance: number
+  /** Pages of files that are gone. */
+  readonly oldPages: ReadonlyArray<Uint8Array>
+  readonly saw: (what: PowerCutSight) => void
+}
 
-  constructor(durable: DiskImage = new DiskImage()) {
+export type PowerCutSight = "UnsyncedLost" | "TornWrite" | "InFlightCorrupt" | "OldContents" | "UnsyncedNameLost"
+
+export const plainPowerCut: PowerCut = { corruptChance: 0, oldContentsChance: 0, oldPages: [], saw: () => undefined }
+
+/** What becomes of one read that is not to be as it should. */
+export type ReadAs = "Fresh" | "Stale"
+
+/** A sector that the disk cannot read, and that the page cache does not hold either. */
+export class Unreadable {
+  readonly offset: number
+  constructor(offset: number) {
+    this.offset = offset
+  }
+}
+
+export class SimulatedFile {
+  #durable: DiskImage
+  #landed: DiskImage
+  #cached: DiskImage
+  #pending: Array<Pending> = []
+  /** Pages as they were before the last write to them, where the disk is to remember them. */
+  readonly #before = new Map<number, Uint8Array | undefined>()
+  /** Pages that the disk cannot read until they are written whole, and whether the page cache holds them. */
+  readonly #latent = new Map<number, { readonly cached: boolean; readonly rewritten: boolean }>()
+
+  constructor(durable: DiskImage = new DiskImage(), latent: Iterable<number> = []) {
     this.#durable = durable
-    this.#cached = durable.clone()
+    this.#landed = durable.clone()
+    this.#cached = this.#landed
+    for (const page of latent) this.#latent.set(page, { cached: false, rewritten: false })
   }
 
   get sizeBytes(): number {
@@ -52,74 +87,182 @@ export class SimulatedFile {
     return this.#cached.allocatedBytes
   }
 
-  read(offset: number, length: number): Uint8Array {
-    return this.#cached.read(offset, length)
+  /** All of it, as the page cache shows it. */
+  bytes(): Uint8Array {
+    return this.#cached.read(0, this.#cached.sizeBytes)
+  }
+
+  /** Some of its pages as the disk holds them, for those who come after it. */
+  pages(count: number): ReadonlyArray<Uint8Array> {
+    const pages: Array<Uint8Array> = []
+    for (const index of this.#durable.pages()) {
+      if (pages.length >= count) break
+      pages.push(this.#durable.page(index)!)
+    }
+    return pages
+  }
+
+  /** What the page cache shows. `as` Stale: what was there before the last write, of pages that the disk remembers. */
+  read(offset: number, length: number, as: ReadAs = "Fresh"): Uint8Array | Unreadable {
+    return this.#unreadable(offset, length, true) ?? this.#answer(this.#cached, offset, length, as)
   }
 
   /** What the disk answers, past the page cache: pending changes have reached its own cache, where they are read from. */
-  readDirect(offset: number, length: number): Uint8Array {
-    const answered = this.#answered ?? this.#durable.clone()
-    if (this.#answered === undefined) {
-      for (const change of this.#pending) apply(answered, change)
-      // The size is the file system's, which knows better than the disk.
-      answered.truncate(this.#cached.sizeBytes)
-      this.#answered = answered
-    }
-    return answered.read(offset, length)
+  readDirect(offset: number, length: number, as: ReadAs = "Fresh"): Uint8Array | Unreadable {
+    return this.#unreadable(offset, length, false) ?? this.#answer(this.#landed, offset, length, as)
   }
 
-  /** Owns `bytes` from here on. `landing` is where they go on the disk: not at all where it is "Lost". */
-  write(offset: number, bytes: Uint8Array, landing: number | "Lost" = offset): void {
-    this.#cached.write(offset, bytes)
-    this.#land(offset, bytes, landing)
+  #answer(image: DiskImage, offset: number, length: number, as: ReadAs): Uint8Array {
+    if (as === "Fresh" || this.#before.size === 0) return image.read(offset, length)
+    const stale = image.clone()
+    const [first, end] = pagesOf(offset, length)
+    for (let index = first; index < end; index += 1) if (this.#before.has(index)) stale.setPage(index, this.#before.get(index))
+    return stale.read(offset, length)
+  }
+
+  #unreadable(offset: number, length: number, cache: boolean): Unreadable | undefined {
+    if (this.#latent.size === 0 || offset >= this.sizeBytes) return undefined
+    const [first, end] = pagesOf(offset, Math.min(length, this.sizeBytes - offset))
+    for (let index = first; index < end; index += 1) {
+      const sector = this.#latent.get(index)
+      if (sector !== undefined && !sector.rewritten && !(cache && sector.cached)) return new Unreadable(index * pageBytes)
+    }
+    return undefined
+  }
+
+  /**
+   * Copies the bytes. `landing` is where they go on the disk: not at all where it is "Lost". `remember`: what was there
+   * before can be read once more by a stale read. Unreadable where a part of a page is written that cannot be read first.
+   */
+  write(offset: number, bytes: Uint8Array, landing: number | "Lost" = offset, remember = false): Unreadable | undefined {
+    const unreadable = this.#unreadableEnds(offset, bytes.length, true)
+    if (unreadable !== undefined) return unreadable
+    if (landing !== offset) this.#part()
+    if (this.#cached !== this.#landed) this.#cached.write(offset, bytes)
+    this.#land(offset, bytes, landing, remember)
+    return undefined
   }
 
   /** As write, but the page cache keeps nothing of it: what is read afterwards is what the disk has. */
-  writeDirect(offset: number, bytes: Uint8Array, landing: number | "Lost" = offset): void {
+  writeDirect(offset: number, bytes: Uint8Array, landing: number | "Lost" = offset, remember = false): Unreadable | undefined {
+    const unreadable = this.#unreadableEnds(offset, bytes.length, false)
+    if (unreadable !== undefined) return unreadable
     const sizeBytes = Math.max(this.#cached.sizeBytes, offset + bytes.length)
-    if (landing !== "Lost") this.#cached.write(landing, bytes)
-    this.#cached.truncate(sizeBytes)
-    this.#land(offset, bytes, landing)
+    if (this.#cached !== this.#landed) {
+      if (landing !== "Lost") this.#cached.write(landing, bytes)
+      this.#cached.truncate(sizeBytes)
+    }
+    this.#land(offset, bytes, landing, remember, sizeBytes)
+    return undefined
   }
 
-  #land(offset: number, bytes: Uint8Array, landing: number | "Lost"): void {
-    if (landing !== "Lost") this.#pending.push({ _tag: "Write", offset: landing, bytes })
+  #unreadableEnds(offset: number, length: number, cache: boolean): Unreadable | undefined {
+    if (this.#latent.size === 0 || length === 0) return undefined
+    const end = offset + length
+    const head = offset % pageBytes === 0 && (length >= pageBytes || end >= this.sizeBytes) ? undefined : this.#unreadable(offset, 1, cache)
+    return head ?? (end % pageBytes === 0 || end >= this.sizeBytes ? undefined : this.#unreadable(end - 1, 1, cache))
+  }
+
+  /** `sizeBytes`: the size that the file system believes in afterwards, where the write went elsewhere. */
+  #land(offset: number, bytes: Uint8Array, landing: number | "Lost", remember: boolean, sizeBytes = this.#cached.sizeBytes): void {
+    if (landing !== "Lost") this.#landAt(landing, bytes, remember)
     // Sizes are the file system's: it believes that the write came where it was meant to.
-    if (landing !== offset) this.#pending.push({ _tag: "Truncate", sizeBytes: this.#cached.sizeBytes })
-    this.#answered = undefined
+    if (landing !== offset) this.#setSize(sizeBytes)
+  }
+
+  #landAt(offset: number, bytes: Uint8Array, remember: boolean): void {
+    const [first, end] = pagesOf(offset, bytes.length)
+    if (remember) for (let index = first; index < end; index += 1) this.#before.set(index, this.#landed.page(index))
+    this.#landed.write(offset, bytes)
+    const after: Array<Uint8Array | undefined> = []
+    for (let index = first; index < end; index += 1) {
+      after.push(this.#landed.page(index))
+      const sector = this.#latent.get(index)
+      // A page that is written whole, or as far as the file goes, is put elsewhere on the disk.
+      if (sector !== undefined) this.#latent.set(index, { ...sector, rewritten: true })
+    }
+    this.#pending.push({ _tag: "Write", offset, length: bytes.length, after })
+  }
+
+  #setSize(sizeBytes: number): void {
+    this.#landed.truncate(sizeBytes)
+    this.#pending.push({ _tag: "Truncate", sizeBytes })
   }
 
   truncate(sizeBytes: number): void {
-    this.#cached.truncate(sizeBytes)
-    this.#pending.push({ _tag: "Truncate", sizeBytes })
-    this.#answered = undefined
+    if (this.#cached !== this.#landed) this.#cached.truncate(sizeBytes)
+    this.#setSize(sizeBytes)
   }
 
   sync(): void {
-    for (const change of this.#pending) apply(this.#durable, change)
+    if (this.#pending.some(({ _tag }) => _tag === "Truncate")) this.#durable = this.#landed.clone()
+    else {
+      for (const change of this.#pending) {
+        if (change._tag === "Truncate") continue
+        const [first, end] = pagesOf(change.offset, change.length)
+        for (let index = first; index < end; index += 1) this.#durable.setPage(index, this.#landed.page(index))
+      }
+      this.#durable.extend(this.#landed.sizeBytes)
+    }
     this.#pending = []
+    for (const [index, { rewritten }] of this.#latent) if (rewritten) this.#latent.delete(index)
   }
 
   /** A failed sync marks dirty pages clean without having written them: later syncs succeed and save nothing. */
   dropDirty(): void {
+    if (this.#pending.length === 0) return
+    this.#part()
     this.#pending = []
-    this.#answered = undefined
+    this.#landed = this.#durable.clone()
+    // The size is the file system's, which knows better than the disk.
+    this.#landed.truncate(this.#cached.sizeBytes)
   }
 
   /** Rot: changes what is on the disk, and what is cached where that is not "Kept", without a write. */
   corrupt(offset: number, change: (byte: number) => number, cache: "Alike" | "Kept"): void {
-    this.#answered = undefined
-    for (const image of cache === "Kept" ? [this.#durable] : [this.#durable, this.#cached]) {
+    if (cache === "Kept") this.#part()
+    for (const image of new Set(cache === "Kept" ? [this.#durable, this.#landed] : [this.#durable, this.#landed, this.#cached])) {
       const before = image.read(offset, 1)
       if (before.length === 1) image.write(offset, Uint8Array.of(change(before[0] as number)))
     }
+  }
+
+  /** The disk holds other bytes here: a write that was meant for elsewhere. The page cache goes on showing what it has. */
+  overwrite(offset: number, bytes: Uint8Array): void {
+    this.#part()
+    for (const image of [this.#durable, this.#landed]) image.write(offset, bytes.subarray(0, Math.max(0, image.sizeBytes - offset)))
+  }
+
+  /** From now on the disk answers what was in this page before its last write; false where it remembers nothing else. */
+  revert(offset: number): boolean {
+    const index = pageOf(offset)
+    if (!this.#before.has(index)) return false
+    this.#part()
+    for (const image of [this.#durable, this.#landed]) image.setPage(index, this.#before.get(index))
+    this.#before.delete(index)
+    return true
+  }
+
+  /** The page at `offset` cannot be read until it is written again; where `cached`, the page cache has it meanwhile. */
+  spoil(offset: number, cached: boolean): void {
+    this.#latent.set(pageOf(offset), { cached, rewritten: false })
+  }
+
+  /** Repairs what can be read again by itself: nothing is unreadable any more. */
+  unspoil(): void {
+    this.#latent.clear()
+  }
+
+  /** What the page cache shows and what the disk answers go their own ways. */
+  #part(): void {
+    if (this.#cached === this.#landed) this.#cached = this.#landed.clone()
   }
 
   /**
    * The file after a power cut. Metadata is journaled in order: the size is one that it had at some moment since the
    * last sync. Data is not: every sector holds any one of the versions that it had since then. Both are independent.
    */
-  afterPowerCut(random: Random): SimulatedFile {
+  afterPowerCut(random: Random, cut: PowerCut = plainPowerCut): SimulatedFile {
     const sectorBytes = random.pick([512, 4096])
     const fate = drawFate(random)
     const changes = this.#pending
@@ -127,32 +270,59 @@ export class SimulatedFile {
     const sectorsTotal = changes.reduce((sum, change) => sum + sectorsOf(change, sectorBytes), 0)
     const torn = random.below(sectorsTotal + 1)
     const disk = this.#durable.clone()
-    const rolling = this.#durable.clone()
-    let sizeBytes = rolling.sizeBytes
+    const lost = new Set<number>()
+    let sizeBytes = disk.sizeBytes
+    let rolling = sizeBytes
     let sector = 0
+    let kept = 0
     changes.forEach((change, index) => {
-      apply(rolling, change)
+      rolling = change._tag === "Truncate" ? change.sizeBytes : Math.max(rolling, change.offset + change.length)
       if (index < metadataKept) {
-        sizeBytes = rolling.sizeBytes
+        sizeBytes = rolling
         if (change._tag === "Truncate") disk.truncate(change.sizeBytes)
       }
-      if (change._tag !== "Write") return
+      if (change._tag === "Truncate") return
       const first = Math.floor(change.offset / sectorBytes) * sectorBytes
-      for (let at = first; at < change.offset + change.bytes.length; at += sectorBytes) {
-        const kept = fate === "Kept" || (fate === "Torn" && sector < torn) || (fate === "Mixed" && random.chance(0.5))
-        if (kept) disk.takeSector(rolling, at, sectorBytes)
+      for (let at = first; at < change.offset + change.length; at += sectorBytes) {
+        const keeps = fate === "Kept" || (fate === "Torn" && sector < torn) || (fate === "Mixed" && random.chance(0.5))
+        if (keeps) disk.takeSector(change.after[pageOf(at) - pageOf(change.offset)], at, sectorBytes)
+        if (keeps) lost.delete(at)
+        else lost.add(at)
+        kept += keeps ? 1 : 0
         sector += 1
       }
     })
+    this.#damage(disk, random, cut, sectorBytes, lost)
     disk.truncate(sizeBytes)
-    return new SimulatedFile(disk)
+    if (kept < sector) cut.saw(kept === 0 ? "UnsyncedLost" : "TornWrite")
+    return new SimulatedFile(disk, this.#latent.keys())
+  }
+
+  /** What else a power cut does to sectors that were being written. `lost`: those that keep what they had. */
+  #damage(disk: DiskImage, random: Random, cut: PowerCut, sectorBytes: number, lost: ReadonlySet<number>): void {
+    if (cut.oldContentsChance > 0 && cut.oldPages.length > 0) {
+      for (const at of lost) {
+        if (at < this.#durable.sizeBytes || !random.chance(cut.oldContentsChance)) continue
+        disk.takeSector(random.pick(cut.oldPages), at, sectorBytes)
+        cut.saw("OldContents")
+      }
+    }
+    if (cut.corruptChance === 0) return
+    for (const change of this.#pending) {
+      if (change._tag === "Truncate") continue
+      const first = Math.floor(change.offset / sectorBytes) * sectorBytes
+      for (let at = first; at < change.offset + change.length; at += sectorBytes) {
+        if (!random.chance(cut.corruptChance)) continue
+        const page = new Uint8Array(pageBytes)
+        page.set(random.bytes(sectorBytes), at % pageBytes)
+        disk.takeSector(page, at, sectorBytes)
+        cut.saw("InFlightCorrupt")
+      }
+    }
   }
 }
 
 const sectorsOf = (change: Pending, sectorBytes: number): number =>
-  change._tag === "Truncate" || change.bytes.length === 0
+  change._tag === "Truncate" || change.length === 0
     ? 0
-    : Math.floor((change.offset + change.bytes.length - 1) / sectorBytes) - Math.floor(change.offset / sectorBytes) + 1
-
-const apply = (image: DiskImage, change: Pending): void =>
-  change._tag === "Write" ? image.write(change.offset, change.bytes) : image.truncate(change.sizeBytes)
+    : Math.floor((change.offset + change.length - 1) / sectorBytes) - Math.floor(change.offset / sectorBytes) + 1

@@ -1,9 +1,15 @@
 /**
- * DiskImage: the bytes of one simulated file as immutable 4 KiB pages, so that copies of it are cheap.
- * Used by sim/DiskFile; bytes past the size are always zero.
+ * DiskImage: the bytes of one simulated file as 4 KiB pages that are never changed once they are there, so that images,
+ * and the writes that are not yet durable, share them. Used by sim/DiskFile; bytes past the size are always zero.
  */
-const pageBytes = 4096
+export const pageBytes = 4096
 const zeroPage = new Uint8Array(pageBytes)
+
+export const pageOf = (offset: number): number => Math.floor(offset / pageBytes)
+
+/** The pages that [offset, offset + length) touches: the first, and the one after the last. */
+export const pagesOf = (offset: number, length: number): readonly [first: number, end: number] =>
+  [pageOf(offset), length === 0 ? pageOf(offset) : pageOf(offset + length - 1) + 1]
 
 export class DiskImage {
   readonly #pages: Map<number, Uint8Array>
@@ -27,14 +33,30 @@ export class DiskImage {
     return new DiskImage(this.#pages, this.#sizeBytes)
   }
 
+  /** A page, to be looked at only; undefined where there is a hole. */
+  page(index: number): Uint8Array | undefined {
+    return this.#pages.get(index)
+  }
+
+  /** Puts a page of another image here; a hole where there is none. */
+  setPage(index: number, page: Uint8Array | undefined): void {
+    if (page === undefined) this.#pages.delete(index)
+    else this.#pages.set(index, page)
+  }
+
+  /** Indexes of its pages, holes left out. */
+  pages(): IterableIterator<number> {
+    return this.#pages.keys()
+  }
+
   /** A copy of `length` bytes at `offset`, fewer only at the end. */
   read(offset: number, length: number): Uint8Array {
     const result = new Uint8Array(Math.max(0, Math.min(length, this.#sizeBytes - offset)))
     for (let done = 0; done < result.length;) {
       const within = (offset + done) % pageBytes
       const count = Math.min(pageBytes - within, result.length - done)
-      const page = this.#pages.get(Math.floor((offset + done) / pageBytes))
-      if (page !== undefined) result.set(page.subarray(within, within + count), done)
+      const page = this.#pages.get(pageOf(offset + done))
+      if (page !== undefined) result.set(count === pageBytes ? page : page.subarray(within, within + count), done)
       done += count
     }
     return result
@@ -46,16 +68,15 @@ export class DiskImage {
     if (bytes.length > 0) this.#sizeBytes = Math.max(this.#sizeBytes, offset + bytes.length)
   }
 
-  /** Takes [offset, offset + length) from another image, whatever the sizes: data without its metadata. */
-  takeSector(from: DiskImage, offset: number, length: number): void {
-    const page = from.#pages.get(Math.floor(offset / pageBytes)) ?? zeroPage
+  /** Puts [offset, offset + length) of one page's bytes here, whatever the size: data without its metadata. */
+  takeSector(page: Uint8Array | undefined, offset: number, length: number): void {
     const within = offset % pageBytes
-    this.#put(offset, page.subarray(within, within + length))
+    this.#put(offset, (page ?? zeroPage).subarray(within, within + length))
   }
 
   truncate(sizeBytes: number): void {
     // Also without shrinking: sectors may have been taken that lie past the end.
-    const lastPage = Math.floor(sizeBytes / pageBytes)
+    const lastPage = pageOf(sizeBytes)
     for (const index of this.#pages.keys()) if (index > lastPage) this.#pages.delete(index)
     const tail = this.#pages.get(lastPage)
     if (tail !== undefined) {
@@ -66,12 +87,18 @@ export class DiskImage {
     this.#sizeBytes = sizeBytes
   }
 
+  /** The size alone: what lies past it must be holes already. */
+  extend(sizeBytes: number): void {
+    this.#sizeBytes = Math.max(this.#sizeBytes, sizeBytes)
+  }
+
   #put(offset: number, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
-      const index = Math.floor((offset + done) / pageBytes)
+      const index = pageOf(offset + done)
       const within = (offset + done) % pageBytes
       const count = Math.min(pageBytes - within, bytes.length - done)
-      const page = (this.#pages.get(index) ?? zeroPage).slice()
+      const before = count === pageBytes ? undefined : this.#pages.get(index)
+      const page = before === undefined ? new Uint8Array(pageBytes) : new Uint8Array(before)
       page.set(bytes.subarray(done, done + count), within)
       this.#pages.set(index, page)
       done += count

@@ -3,7 +3,7 @@
  * between the two that no folder sync has covered. Holds SimulatedFiles; used by sim/Disk.
  */
 import { folderOf } from "../src/base/paths.ts"
-import { drawKept, type SimulatedFile } from "./DiskFile.ts"
+import { drawKept, plainPowerCut, type PowerCut, type SimulatedFile } from "./DiskFile.ts"
 import type { Random } from "./Random.ts"
 
 /** A file, or "folder". */
@@ -14,14 +14,31 @@ type Change =
   | { readonly _tag: "Rename"; readonly from: string; readonly path: string; readonly entry: Entry }
   | { readonly _tag: "Remove"; readonly path: string; readonly entry: Entry }
 
+/** Pages that the disk still holds of files that are gone: some of each, the latest only. */
+const oldPagesOfFile = 4
+const oldPagesMax = 64
+
 export class DiskNames {
   readonly #durable: Map<string, Entry>
   readonly #visible: Map<string, Entry>
   #pending: Array<Change> = []
+  #oldPages: ReadonlyArray<Uint8Array>
 
-  constructor(entries: ReadonlyMap<string, Entry> = new Map()) {
+  constructor(entries: ReadonlyMap<string, Entry> = new Map(), oldPages: ReadonlyArray<Uint8Array> = []) {
     this.#durable = new Map(entries)
     this.#visible = new Map(entries)
+    this.#oldPages = oldPages
+  }
+
+  /** What free space holds: pages of files that are gone. */
+  get oldPages(): ReadonlyArray<Uint8Array> {
+    return this.#oldPages
+  }
+
+  get allocatedBytes(): number {
+    let sum = 0
+    for (const entry of this.#visible.values()) if (entry !== "folder") sum += entry.allocatedBytes
+    return sum
   }
 
   get(path: string): Entry | undefined {
@@ -30,9 +47,13 @@ export class DiskNames {
 
   /** Names in a folder, in byte order. */
   list(folder: string): ReadonlyArray<string> {
-    const names = [...this.#visible.keys()].filter((path) => folderOf(path) === folder)
+    const prefix = folder === "" ? "" : `${folder}/`
+    const names: Array<string> = []
+    for (const path of this.#visible.keys()) {
+      if (path.startsWith(prefix) && !path.includes("/", prefix.length)) names.push(path.slice(prefix.length))
+    }
     // Paths are ASCII: the order of UTF-16 units is that of bytes.
-    return names.map((path) => path.slice(folder === "" ? 0 : folder.length + 1)).sort()
+    return names.sort()
   }
 
   files(): ReadonlyArray<readonly [path: string, file: SimulatedFile]> {
@@ -44,10 +65,12 @@ export class DiskNames {
   }
 
   rename(from: string, path: string, entry: Entry): void {
+    this.#bury(this.#visible.get(path))
     this.#change({ _tag: "Rename", from, path, entry })
   }
 
   remove(path: string, entry: Entry): void {
+    this.#bury(entry)
     this.#change({ _tag: "Remove", path, entry })
   }
 
@@ -59,17 +82,23 @@ export class DiskNames {
   }
 
   /** The names after a power cut: each unsynced change lost or kept; what lost its folder is lost too. */
-  afterPowerCut(random: Random): Map<string, Entry> {
+  afterPowerCut(random: Random, cut: PowerCut = plainPowerCut): Map<string, Entry> {
     const names = new Map(this.#durable)
     const kept = drawKept(random, this.#pending.length)
     this.#pending.forEach((change, index) => {
       if (kept[index] === true) apply(names, change)
     })
+    if (kept.includes(false)) cut.saw("UnsyncedNameLost")
     const reachable = (path: string): boolean => {
       const folder = folderOf(path)
       return folder === "" || (names.get(folder) === "folder" && reachable(folder))
     }
     return new Map([...names].filter(([path]) => reachable(path)))
+  }
+
+  #bury(entry: Entry | undefined): void {
+    if (entry === undefined || entry === "folder") return
+    this.#oldPages = [...entry.pages(oldPagesOfFile), ...this.#oldPages].slice(0, oldPagesMax)
   }
 
   #change(change: Change): void {
