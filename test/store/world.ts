@@ -20,7 +20,7 @@ import { seededEntropy } from "../../sim/Entropy.ts"
 import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import { type Random, seededRandom } from "../../sim/Random.ts"
 import { SimulatedScheduler } from "../../sim/Scheduler.ts"
-import { Bodies } from "./bodies.ts"
+import { Bodies } from "../../sim/workload/Bodies.ts"
 import { Broken, claim, Oracle } from "./Oracle.ts"
 
 const storeId = "0102030405060708090a0b0c0d0e0f10" as StoreId

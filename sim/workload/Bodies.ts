@@ -1,16 +1,28 @@
 /**
  * Bodies: contents of objects, made from a few shared pieces so that chunks are met again, and remembered by the token
  * under which the reference model knows them. A token is 32 hex digits: it serves as MD5 where a client gives one.
+ * Marked bodies carry `plaintextMark` throughout: found at rest, it shows that something was not sealed.
  */
-import { concatBytes } from "../../src/base/bytes.ts"
+import { concatBytes, copyOf, fromHex, toBase64 } from "../../src/base/bytes.ts"
 import { hashOf } from "../../src/base/hash.ts"
-import { seededRandom, type Random } from "../../sim/Random.ts"
+import { md5Digest, md5Start, md5Update } from "../../src/base/md5.ts"
+import { type Random, seededRandom } from "../Random.ts"
 
 const pieceBytes = 8192
 const pieceCount = 8
 const tokenDigits = 32
 /** S3's least size of a part that is not the last. */
 const bigPartBytes = 5 * 1024 * 1024
+
+/** So drawn that no compressor can make it shorter, and no ciphertext has it by chance. */
+export const plaintextMark = seededRandom(77).bytes(16)
+const markEveryBytes = 400
+
+/** Over what is there, so that nothing else of a seed's draws moves. */
+const marked = (bytes: Uint8Array): Uint8Array => {
+  for (let at = 0; at + plaintextMark.length <= bytes.length; at += markEveryBytes) bytes.set(plaintextMark, at)
+  return bytes
+}
 
 const pieces = Array.from({ length: pieceCount }, (_, index) => seededRandom(1000 + index).bytes(pieceBytes))
 const bigPart = new Uint8Array(bigPartBytes).fill(7)
@@ -22,6 +34,11 @@ export interface Blob {
 
 export class Bodies {
   readonly #byToken = new Map<string, Uint8Array>()
+  readonly #isMarked: boolean
+
+  constructor(options: { readonly marked?: boolean } = {}) {
+    this.#isMarked = options.marked === true
+  }
 
   remember(bytes: Uint8Array): Blob {
     const token = hashOf(bytes).slice(0, tokenDigits)
@@ -32,10 +49,23 @@ export class Bodies {
   /** Empty to small (in the row), some chunks, or so many that they fill blocks and pages. */
   draw(random: Random): Blob {
     const kind = random.below(10)
-    if (kind < 3) return this.remember(random.bytes(random.below(200)))
-    if (kind < 4) return this.remember(pieces[0]!.subarray(0, 1 + random.below(50)))
-    if (kind < 8) return this.remember(mixed(random, 200 + random.below(20_000)))
-    return this.remember(mixed(random, 20_000 + random.below(60_000)))
+    if (kind < 3) return this.#make(random.bytes(random.below(200)))
+    if (kind < 4) return this.#make(copyOf(pieces[0]!.subarray(0, 1 + random.below(50))))
+    if (kind < 8) return this.#make(mixed(random, 200 + random.below(20_000)))
+    return this.#make(mixed(random, 20_000 + random.below(60_000)))
+  }
+
+  /** Exactly so many bytes, none of them like those of other sizes. */
+  ofSize(random: Random, sizeBytes: number): Blob {
+    return this.#make(mixed(random, sizeBytes))
+  }
+
+  #make(bytes: Uint8Array): Blob {
+    return this.remember(this.#isMarked ? marked(bytes) : bytes)
+  }
+
+  has(token: string): boolean {
+    return this.#byToken.has(token)
   }
 
   bigPart(): Blob {
@@ -65,3 +95,9 @@ const mixed = (random: Random, size: number): Uint8Array => {
   }
   return concatBytes(parts)
 }
+
+/** Hex, as in an ETag. */
+export const md5Of = (bytes: Uint8Array): string => md5Digest(md5Update(md5Start, bytes))
+
+/** As Content-MD5 has it. */
+export const contentMd5 = (md5: string): string => toBase64(fromHex(md5))
