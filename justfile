@@ -37,6 +37,10 @@ tla *ARGS:
 tla-nightly *ARGS:
     npm run tla -- --nightly {{ARGS}}
 
+# Simulated worlds: just sim --seed 7, just sim --minutes 10 --workers 2
+sim *ARGS:
+    npm run sim -- {{ARGS}}
+
 # What the documents promise, as commands
 claims *FILTER:
     npm run claims -- {{FILTER}}

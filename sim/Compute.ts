@@ -5,8 +5,10 @@
 import { Effect, Layer } from "effect"
 import { Compute, ComputeError, type ComputeService } from "../src/ports/Compute.ts"
 
-/** `fault` names why a run fails, or undefined. */
-export const simulatedCompute = (lanes = 2, fault?: (kernel: string) => string | undefined): ComputeService => ({
+/** `fault` names why a run fails, or undefined; `took` is how long one takes, a turn of the scheduler where nobody says. */
+export const simulatedCompute = (
+  lanes = 2, fault?: (kernel: string) => string | undefined, took: (kernel: string) => Effect.Effect<void> = () => Effect.yieldNow
+): ComputeService => ({
   lanes,
   run: (kernel, input) =>
     Effect.suspend(() => {
@@ -14,7 +16,7 @@ export const simulatedCompute = (lanes = 2, fault?: (kernel: string) => string |
         new ComputeError({ kernel: kernel.name, detail: error instanceof Error ? error.message : String(error) })
       const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: failed })
       return attempt(() => structuredClone(input, { transfer: [...kernel.transfersIn(input)] })).pipe(
-        Effect.tap(() => Effect.yieldNow),
+        Effect.tap(() => took(kernel.name)),
         Effect.flatMap((moved) =>
           attempt(() => {
             const reason = fault?.(kernel.name)

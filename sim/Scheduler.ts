@@ -12,28 +12,41 @@ export class SimulatedScheduler implements SchedulerInterface {
   readonly executionMode = "async"
   readonly #random: Random
   readonly #disorder: number
+  readonly #wake: () => void
   #ready: Array<() => void> = []
   #next = 0
   #off = false
 
-  /** With chance `disorder` the next task is any of those that wait, else the one that has waited longest. */
-  constructor(random: Random, disorder = 0.1) {
+  /** With chance `disorder` the next task is any of those that wait, else the one that has waited longest. `wake`: the first one came. */
+  constructor(random: Random, disorder = 0.1, wake: () => void = () => undefined) {
     this.#random = random
     this.#disorder = disorder
+    this.#wake = wake
+  }
+
+  get waiting(): number {
+    return this.#ready.length - this.#next
   }
 
   shouldYield: SchedulerInterface["shouldYield"] = (fiber) => fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield
 
   makeDispatcher(): Scheduler.SchedulerDispatcher {
     return {
-      scheduleTask: (task) => void (this.#off || this.#ready.push(task)),
+      scheduleTask: (task) => this.post(task),
       flush: () => { while (this.step()) { /* until nothing waits */ } }
     }
   }
 
+  /** A task that comes from outside the fibers: an answer that one of them waits for. */
+  post(task: () => void): void {
+    if (this.#off) return
+    this.#ready.push(task)
+    if (this.waiting === 1) this.#wake()
+  }
+
   /** Runs one task; false where none waits. */
   step(): boolean {
-    const waiting = this.#ready.length - this.#next
+    const { waiting } = this
     if (waiting === 0) return false
     if (waiting > 1 && this.#random.chance(this.#disorder)) {
       const other = this.#next + this.#random.below(waiting)

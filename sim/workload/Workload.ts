@@ -37,3 +37,9 @@ export interface Workload {
 
 /** A fresh one for each world: a workload keeps what it knows in itself. */
 export type MakeWorkload = () => Workload
+
+/** Some of them, at least one: what runs together is drawn by the seed. */
+export const drawWorkloads = (random: Random, all: ReadonlyArray<MakeWorkload>): ReadonlyArray<MakeWorkload> => {
+  const drawn = all.filter(() => random.chance(0.6))
+  return drawn.length === 0 ? [random.pick(all)] : drawn
+}

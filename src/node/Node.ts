@@ -13,6 +13,7 @@ import { makeAdminHandler, type NodeControl } from "../gateway/admin/AdminHandle
 import { RequestBook } from "../gateway/RequestBook.ts"
 import { requestIds } from "../gateway/RequestIds.ts"
 import { Gc } from "../gc.ts"
+import type { Crc64 } from "../gateway/s3/Checksums.ts"
 import { makeS3Handler } from "../gateway/s3/S3Handler.ts"
 import type { AsOf } from "../namespace/Model.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
@@ -76,6 +77,8 @@ export interface StartOptions {
   readonly openFilesMax?: number | undefined
   /** Small bounds and eyes for the simulator and tests. */
   readonly store?: Omit<StoreOptions, "store" | "keys" | "settings" | "rebuildIndex">
+  /** Made before the start, by who cannot wait for promises in it. */
+  readonly crc64?: Crc64
 }
 
 interface Phase {
@@ -154,13 +157,14 @@ const s3Options = Effect.fnUntraced(function* (settings: Settings): Effect.fn.Re
   return settings.tls === undefined ? plain : { ...plain, tls: yield* readTlsFiles(settings.tls) }
 })
 
-const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Credentials, rooms: Rooms) {
+const serveS3 = Effect.fnUntraced(function* (settings: Settings, credentials: Credentials, rooms: Rooms, crc64: Crc64 | undefined) {
   const http = yield* HttpListener
   const handler = yield* makeS3Handler({
     domain: settings.domain,
     md5EtagBytesMax: settings.md5EtagBytesMax,
     slowMs: settings.slowRequestMs,
     ttlDefaultSeconds: settings.ttlDefaultSeconds,
+    ...(crc64 === undefined ? {} : { crc64 }),
     credentials: (accessKey) =>
       accessKey === credentials.accessKey ? { secretKey: credentials.secretKey, principal: "root" } : undefined
   }).pipe(Effect.provide(rooms))
@@ -206,7 +210,7 @@ const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptio
   const built = yield* buildRooms(settings, identity, options)
   yield* Effect.provide(Effect.andThen(meterRooms(meters), checkRooms(board)), built)
   rooms = built
-  const listener = options.serveS3 ? yield* serveS3(settings, identity.credentials, built) : undefined
+  const listener = options.serveS3 ? yield* serveS3(settings, identity.credentials, built, options.crc64) : undefined
   phase.s3 = listener
   phase.current = "Ready"
   const node: RunningNode = {

@@ -20,9 +20,12 @@ const isCode = (path: string): boolean => /\.(ts|mts|mjs)$/.test(path) && !path.
 const isCore = (path: string): boolean =>
   isCode(path) && ["src", "spec", "sim"].includes(areaOf(path)) && !isAtTheEdge(path)
 
-/** Where time, chance and I/O live: adapters, the launcher, build scripts of kernels. */
+/** What runs worlds, and is not in one. */
+const AROUND_WORLDS = ["sim/main.ts", "sim/worker.ts", "sim/Swarm.ts", "sim/Ambient.ts"]
+
+/** Where time, chance and I/O live: adapters, the launcher, build scripts of kernels, what runs simulated worlds. */
 const isAtTheEdge = (path: string): boolean =>
-  path.startsWith("src/adapters/") || path === "src/cli/ouroboros.mjs" || path.endsWith("/build.mjs")
+  AROUND_WORLDS.includes(path) || path.startsWith("src/adapters/") || path === "src/cli/ouroboros.mjs" || path.endsWith("/build.mjs")
 
 const isMachineRoom = (room: string): boolean => isOneOf(MACHINE_ROOMS, room)
 const isWay = (room: string): boolean => isOneOf(WAYS, room)

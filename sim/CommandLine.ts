@@ -1,0 +1,66 @@
+/** CommandLine: what `npm run sim` was asked for. Pure: words in, an order or what is wrong with them out. */
+import type { ProfileName } from "./Profile.ts"
+
+export interface Order {
+  readonly first: number
+  /** Undefined: until the minutes have passed. */
+  readonly count: number | undefined
+  readonly minutes: number | undefined
+  readonly profile: ProfileName
+  readonly workers: number
+  readonly twice: boolean
+  /** All lines of the trace are printed. */
+  readonly trace: boolean
+  readonly only: ReadonlyArray<string> | undefined
+}
+
+export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minutes M [--from N]] [--profile short|full] [--workers W] [--twice]
+              [--workload NAME,...] [--trace]
+  --seed N      one world;  --seeds K --from N: K worlds from seed N on;  --minutes M: as many as there is time for
+  --profile     short (default): 240 operations, 3 crashes at least; full: 3,400 and 20
+  --workers W   threads (default 1)
+  --twice       every seed twice: both runs must be the same
+  --workload    only these; "canary" always fails
+  --trace       every line of the trace
+exit codes: 0 ok, 2 usage, 10 crash, 11 safety, 12 liveness, 13 nondeterminism`
+
+const wholes: Readonly<Record<string, readonly [least: number, most: number]>> = {
+  "--seed": [0, 2 ** 32 - 1], "--from": [0, 2 ** 32 - 1], "--seeds": [1, 10_000_000], "--minutes": [1, 100_000], "--workers": [1, 64]
+}
+
+/** A word is why nothing is run. */
+export const parseOrder = (words: ReadonlyArray<string>): Order | string => {
+  const numbers = new Map<string, number>()
+  let profile: ProfileName = "short"
+  let only: ReadonlyArray<string> | undefined
+  const flags = new Set<string>()
+  for (let at = 0; at < words.length; at += 1) {
+    const word = words[at]!
+    if (word === "--twice" || word === "--trace") {
+      flags.add(word)
+      continue
+    }
+    at += 1
+    const value = words[at]
+    if (value === undefined) return `${word} needs a value, or is unknown`
+    const bounds = wholes[word]
+    if (bounds !== undefined) {
+      const number = Number(value)
+      if (!/^\d+$/.test(value) || number < bounds[0] || number > bounds[1]) return `${word} is ${bounds[0]} to ${bounds[1]}, not "${value}"`
+      numbers.set(word, number)
+    } else if (word === "--profile") {
+      if (value !== "short" && value !== "full") return `--profile is short or full, not "${value}"`
+      profile = value
+    } else if (word === "--workload") only = value.split(",")
+    else return `${word} is unknown`
+  }
+  const asked = ["--seed", "--seeds", "--minutes"].filter((name) => numbers.has(name))
+  if (asked.length > 1) return `${asked.join(" and ")} together say different things`
+  if (numbers.has("--seed") && numbers.has("--from")) return "--seed and --from together say different things"
+  const minutes = numbers.get("--minutes")
+  return {
+    first: numbers.get("--seed") ?? numbers.get("--from") ?? 1,
+    count: minutes === undefined ? numbers.get("--seeds") ?? 1 : undefined, minutes, profile, workers: numbers.get("--workers") ?? 1,
+    twice: flags.has("--twice"), trace: flags.has("--trace"), only
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * NodeMachine: a machine that runs a node, life after life: disk and index outlive its processes, each of which starts
+ * what `serve` starts, on the twins of the ports. It sits between a World, which decides when it dies, and startNode.
+ */
+import { type Cause, Effect, Exit, Scope } from "effect"
+import { Meters } from "../src/base/Meters.ts"
+import type { Crc64 } from "../src/gateway/s3/Checksums.ts"
+import { type RunningNode, startNode } from "../src/node/Node.ts"
+import type { StoreOptions } from "../src/node/StoreLayer.ts"
+import { simulatedCompute } from "./Compute.ts"
+import { MemoryDisk } from "./Disk.ts"
+import { seededEntropy } from "./Entropy.ts"
+import { SimulatedHttp } from "./HttpListener.ts"
+import { MemoryKeyValue } from "./KeyValue.ts"
+import { Machine } from "./Machine.ts"
+import type { NodeTraits } from "./NodeTraits.ts"
+import { twinsLayer } from "./Ports.ts"
+import type { Random } from "./Random.ts"
+import type { Timeline } from "./Timeline.ts"
+
+/** What a node's owner hears of it. */
+export interface NodeEvents {
+  /** A process is about to begin, on the disk and the index that it will find. */
+  readonly begins: (node: NodeMachine) => void
+  readonly log: ConstructorParameters<typeof Machine>[3]
+  readonly applied: NonNullable<NonNullable<StoreOptions["namespace"]>["applied"]>
+  readonly ready: () => void
+  /** The process ended by itself: it could not start. */
+  readonly failed: (cause: Cause.Cause<unknown>) => void
+  readonly computeFault: (kernel: string) => string | undefined
+}
+
+export class NodeMachine {
+  readonly machine: Machine
+  readonly traits: NodeTraits
+  disk = new MemoryDisk()
+  index = new MemoryKeyValue()
+  /** Why the index's file cannot be opened at the next start, which begins an empty one. */
+  indexDamage: string | undefined
+  http: SimulatedHttp | undefined
+  /** Once it serves. */
+  running: RunningNode | undefined
+  lives = 0
+  readonly #random: Random
+  readonly #crc64: Crc64
+  readonly #events: NodeEvents
+  #scope: Scope.Closeable | undefined
+
+  constructor(timeline: Timeline, traits: NodeTraits, random: Random, crc64: Crc64, events: NodeEvents) {
+    this.traits = traits
+    this.#random = random
+    this.#crc64 = crc64
+    this.#events = events
+    this.machine = new Machine(timeline, traits.machine, random.fork(), events.log, traits.settings.logLevel)
+    this.machine.powerOff()
+  }
+
+  get isOn(): boolean {
+    return this.machine.isOn
+  }
+
+  /** A process begins. */
+  start(): void {
+    this.lives += 1
+    this.machine.powerOn()
+    this.#events.begins(this)
+    const { processor } = this.machine
+    const { traits } = this
+    const http = new SimulatedHttp(processor)
+    const random = this.#random.fork()
+    const took = ([least, more]: readonly [number, number]): number => least + random.below(more)
+    const scope = Scope.makeUnsafe()
+    const twins = twinsLayer({
+      disk: this.disk.service,
+      entropy: seededEntropy(this.#random.fork()),
+      http: http.service,
+      compute: simulatedCompute(traits.lanes, this.#events.computeFault, () => processor.delay(took(traits.kernelUs))),
+      index: { service: this.index.service, damage: this.indexDamage },
+      memory: () => ({ residentBytes: 0, limitBytes: 1 << 28 })
+    })
+    this.indexDamage = undefined
+    this.http = http
+    this.#scope = scope
+    const store = { ...traits.store, namespace: { applied: this.#events.applied } }
+    const started = startNode(traits.settings, { serveS3: true, store, crc64: this.#crc64 }, new Meters()).pipe(
+      Effect.provide(twins), Scope.provide(scope)
+    )
+    const { life } = processor
+    this.machine.fork(started).addObserver((exit) => {
+      if (!life.isOn) return
+      if (Exit.isFailure(exit)) return this.#events.failed(exit.cause)
+      this.running = exit.value
+      this.#events.ready()
+    })
+  }
+
+  /** What runs on the node's own machine, beside its rooms. */
+  run<A, E>(effect: Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
+    const { life } = this.machine.processor
+    this.machine.fork(effect).addObserver((exit) => {
+      if (life.isOn) done(exit)
+    })
+  }
+
+  /** As SIGTERM does; `done` once everything is closed and the process gone. */
+  stop(done: () => void): void {
+    const scope = this.#scope
+    if (scope === undefined) return done()
+    this.running?.stopping()
+    this.running = undefined
+    this.run(Scope.close(scope, Exit.void), (exit) => {
+      if (Exit.isFailure(exit)) this.#events.failed(exit.cause)
+      this.#end("stopped")
+      const { random } = this.machine
+      this.disk = this.disk.kill(random)
+      this.index = this.index.kill()
+      done()
+    })
+  }
+
+  /** SIGKILL: the page cache survives. */
+  kill(): void {
+    this.#end("killed")
+    this.disk = this.disk.kill(this.#random)
+    this.index = this.index.kill()
+  }
+
+  powerCut(): void {
+    this.#end("power cut")
+    this.disk = this.disk.crash(this.#random)
+    this.index = this.index.crash(this.#random)
+  }
+
+  #end(why: string): void {
+    this.machine.powerOff()
+    this.http?.cutAll(why)
+    this.http = undefined
+    this.running = undefined
+    this.#scope = undefined
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * NodeTraits: what a world's node is told to be, and the machine that it has: drawn from the seed, with bounds so small that
+ * blocks are sealed, segments are closed, checkpoints are merged and garbage is collected many times in a minute.
+ */
+import { Effect } from "effect"
+import { resolveSettings, type Settings } from "../src/node/Settings.ts"
+import type { StartOptions } from "../src/node/Node.ts"
+import type { MachineTraits } from "./Machine.ts"
+import type { Random } from "./Random.ts"
+
+export const accessKey = "simulated"
+export const secretKey = "a secret of simulated clients"
+export const s3Port = 9000
+export const adminPort = 9001
+
+const secondMs = 1000
+const dayMs = 24 * 3600 * secondMs
+/** 2026-01-01T00:00:00Z */
+const epochMs = 1_767_225_600_000
+
+export interface NodeTraits {
+  readonly settings: Settings
+  readonly store: NonNullable<StartOptions["store"]>
+  readonly machine: MachineTraits
+  /** Microseconds that a disk operation takes: least, and what is drawn on top. */
+  readonly diskUs: readonly [number, number]
+  /** The same of a kernel. */
+  readonly kernelUs: readonly [number, number]
+  readonly lanes: number
+}
+
+const plain = Effect.runSync(resolveSettings(
+  { data: "simulated", s3: `node:${s3Port}`, admin: `node:${adminPort}` },
+  { OUROBOROS_ACCESS_KEY: accessKey, OUROBOROS_SECRET_KEY: secretKey }, undefined
+))
+
+const drawSettings = (random: Random): Settings => ({
+  ...plain,
+  chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 },
+  checkpointRows: random.pick([20, 60, 200]),
+  retentionDays: random.pick([10 * secondMs, 60 * secondMs, 600 * secondMs, 30 * dayMs]) / dayMs,
+  settleBytes: 16_384,
+  settleAgeMs: random.pick([1000, 3000, 20_000]),
+  reserveFileBytes: random.pick([0, 65_536]),
+  scrubBytesPerSecond: random.pick([4096, 65_536, 1_048_576]),
+  scrubDays: random.pick([0, 60 * secondMs / dayMs, 1]),
+  md5EtagBytesMax: random.pick([0, 4096, plain.md5EtagBytesMax]),
+  logLevel: "Info",
+  limits: { ...plain.limits, ...(random.chance(0.3) ? { requestsMax: 4, requestsQueuedMax: random.pick([0, 4, 64]) } : {}), ...drawCaches(random) },
+  gc: {
+    ...plain.gc, intervalMs: random.pick([4000, 20_000]), graceMs: random.pick([0, 3000]),
+    staleUploadMs: random.pick([0, 60_000]), compactBytesPerSecond: random.pick([0, 65_536])
+  }
+})
+
+/** Often none, so that every read goes to the disk. */
+const drawCaches = (random: Random) =>
+  random.chance(0.5) ? { chunkCacheBytes: random.pick([0, 8192]), nodeCacheBytes: random.pick([0, 16_384]) } : { chunkCacheBytes: 1 << 20, nodeCacheBytes: 1 << 20 }
+
+const drawStore = (random: Random): NodeTraits["store"] => {
+  const segmentBytes = random.pick([32, 64, 256]) * 1024
+  return {
+    sizes: {
+      unitBytes: random.pick([4096, 8192, 32_768]), inlineBytesMax: 200, blockBytesTarget: 16_384, blockBytesMin: 6000,
+      pageEntriesMax: random.pick([8, 16, 64]), inlineEntriesMax: random.pick([4, 40])
+    },
+    wal: { idleMs: random.pick([200, 700, 5000]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } },
+    settle: { blockBytesTarget: 16_384, pollMs: random.pick([200, 1000]) },
+    checkpoints: { deltasMax: random.pick([1, 3]) },
+    scrub: { startMs: random.pick([1000, 10_000]) },
+    gc: { reserveBytes: 0 }
+  }
+}
+
+export const drawTraits = (random: Random): NodeTraits => ({
+  settings: drawSettings(random),
+  store: drawStore(random),
+  machine: {
+    clock: { offsetMs: random.chance(0.5) ? 0 : random.below(20_000) - 10_000, drift: random.chance(0.5) ? 0 : (random.below(2001) - 1000) / 1e6 },
+    disorder: random.pick([0, 0.1, 0.5]), taskUs: random.pick([1, 5, 20]), epochMs
+  },
+  diskUs: random.pick([[20, 50], [50, 300], [500, 5000]] as const),
+  kernelUs: random.pick([[5, 20], [20, 400]] as const),
+  lanes: random.pick([1, 2, 4])
+})

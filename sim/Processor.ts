@@ -1,0 +1,68 @@
+/**
+ * Processor: a machine's one thread of execution during one life: tasks of its fibers in turns, each of which takes simulated
+ * time, so that a busy machine is a late one. It sits between the SimulatedScheduler of a life and the Timeline; whatever
+ * comes to the machine from outside is posted here.
+ */
+import { Effect } from "effect"
+import type { Random } from "./Random.ts"
+import { SimulatedScheduler } from "./Scheduler.ts"
+import type { Life, Timeline } from "./Timeline.ts"
+
+/** Tasks of one turn: what comes during a turn waits for the next one. */
+const turnTasksMax = 32
+
+export class Processor {
+  readonly timeline: Timeline
+  readonly life: Life
+  readonly scheduler: SimulatedScheduler
+  readonly #taskUs: number
+  #busyUntilUs = 0
+  #isDue = false
+
+  /** `taskUs`: what one task takes. */
+  constructor(timeline: Timeline, life: Life, random: Random, disorder: number, taskUs: number) {
+    this.timeline = timeline
+    this.life = life
+    this.#taskUs = taskUs
+    this.scheduler = new SimulatedScheduler(random, disorder, () => this.#summon())
+  }
+
+  /** Runs it once the processor gets to it, or never: the power may be off by then. */
+  readonly post = (task: () => void): void => this.scheduler.post(task)
+
+  /** An answer from outside that takes so long: of a disk, a lane, a wire. */
+  delay(us: number): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const event = this.timeline.after(us, () => this.post(() => resume(Effect.void)), this.life)
+      return Effect.sync(() => this.timeline.cancel(event))
+    })
+  }
+
+  /** The machine stands still: a paused virtual machine, a processor that others use. */
+  pause(us: number): void {
+    this.#busyUntilUs = Math.max(this.#busyUntilUs, this.timeline.nowUs) + us
+  }
+
+  /** Nothing runs here any more. */
+  powerOff(): void {
+    this.life.end()
+    this.scheduler.powerOff()
+  }
+
+  #summon(): void {
+    if (this.#isDue) return
+    this.#isDue = true
+    this.timeline.at(this.#busyUntilUs, this.#turn, this.life)
+  }
+
+  readonly #turn = (): void => {
+    this.#isDue = false
+    const { nowUs } = this.timeline
+    if (this.#busyUntilUs > nowUs) return this.#summon()
+    let tasks = 0
+    for (const most = Math.min(this.scheduler.waiting, turnTasksMax); tasks < most && this.scheduler.step();) tasks += 1
+    // A pause that began meanwhile lasts.
+    this.#busyUntilUs = Math.max(nowUs, this.#busyUntilUs) + tasks * this.#taskUs
+    if (this.scheduler.waiting > 0) this.#summon()
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * World: one seed's story: a node on a simulated machine, workloads at work beside faults and crashes, then the healed end:
+ * faults off, the node ready within a bound, what the workloads insist on, and the whole store at rest.
+ *
+ * Everything happens in `run`, in one go: no promise, no timer, nothing that is not on the timeline.
+ */
+import { Cause, Effect, Exit, type Fiber } from "effect"
+import type { Crc64 } from "../src/gateway/s3/Checksums.ts"
+import { listenToProbes } from "../src/base/probes.ts"
+import type { Checker, MakeChecker } from "./checker/Checker.ts"
+import type { Outcome, Request } from "./Client.ts"
+import { makeClient } from "./ClientConnection.ts"
+import { CrashPlan, type Ending } from "./faults/CrashPlan.ts"
+import { WorldFaults } from "./faults/WorldFaults.ts"
+import { Machine } from "./Machine.ts"
+import { NodeMachine } from "./NodeMachine.ts"
+import { drawTraits } from "./NodeTraits.ts"
+import { type Profile, type ProfileName, profiles } from "./Profile.ts"
+import { type Random, seededRandom } from "./Random.ts"
+import { Supervisor } from "./Supervisor.ts"
+import { Timeline } from "./Timeline.ts"
+import { Trace } from "./Trace.ts"
+import { Violation } from "./Violation.ts"
+import type { MakeWorkload, Workload, WorkloadContext } from "./workload/Workload.ts"
+
+export interface WorldOptions {
+  readonly seed: number
+  readonly profile: ProfileName
+  readonly workloads: ReadonlyArray<MakeWorkload>
+  readonly checkers: ReadonlyArray<MakeChecker>
+  readonly crc64: Crc64
+  /** Keeps the whole trace, not only its end. */
+  readonly keepsTrace?: boolean
+}
+
+export interface WorldReport {
+  readonly seed: number
+  readonly profile: ProfileName
+  readonly workloads: ReadonlyArray<string>
+  /** 64 hex digits. */
+  readonly trace: string
+  readonly simulatedMs: number
+  readonly operations: number
+  readonly crashes: number
+  readonly lives: number
+  readonly events: number
+  readonly faults: ReadonlyMap<string, number>
+  readonly probes: ReadonlyMap<string, number>
+  readonly violation: Violation | undefined
+  /** The end of the trace. */
+  readonly story: ReadonlyArray<string>
+}
+
+/** Of simulated time, for each part of a world's life. */
+const minuteUs = 60_000_000
+const setupUsMax = 30 * minuteUs
+const workUsMax = 24 * 60 * minuteUs
+const readyUsMax = 5 * minuteUs
+const checkUsMax = 120 * minuteUs
+/** A world that has no end by then is stuck in a circle that takes no time. */
+const eventsMax = 50_000_000
+
+interface AtWork {
+  readonly workload: Workload
+  readonly context: WorkloadContext
+}
+
+class World {
+  readonly #options: WorldOptions
+  readonly #profile: Profile
+  readonly #random: Random
+  readonly #timeline = new Timeline()
+  readonly #trace: Trace
+  readonly #clients: Machine
+  readonly #node: NodeMachine
+  readonly #supervisor: Supervisor
+  readonly #faults: WorldFaults
+  readonly #checkers: ReadonlyArray<Checker>
+  readonly #workloads: ReadonlyArray<AtWork>
+  readonly #probes = new Map<string, number>()
+  #operations = 0
+  #violation: Violation | undefined
+  #isHarmed = false
+
+  constructor(options: WorldOptions) {
+    this.#options = options
+    this.#profile = profiles[options.profile]
+    this.#trace = new Trace(options.keepsTrace ?? false)
+    const random = seededRandom(options.seed)
+    this.#random = random
+    const traits = drawTraits(random.fork())
+    this.#checkers = options.checkers.map((make) => make())
+    this.#faults = new WorldFaults(random.fork(), this.#timeline)
+    this.#clients = new Machine(this.#timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 0, epochMs: traits.machine.epochMs },
+      random.fork(), () => undefined, "None")
+    this.#supervisor = new Supervisor(this.#timeline, random.fork(), {
+      note: (line) => this.#note(line),
+      startFailed: (cause) => this.#startFailed(cause),
+      crashed: (ending, wasReady) => this.#faults.saw(wasReady ? ending : `${ending}InRecovery`),
+      between: (ending) => this.#between(ending)
+    })
+    this.#node = new NodeMachine(this.#timeline, traits, random.fork(), options.crc64, {
+      begins: (node) => this.#faults.arm(node, (operation) => this.#supervisor.diskOperation(operation)),
+      log: (event) => this.#logged(String(event.message), event.logLevel, event.cause),
+      applied: (entry, answer) => this.#guarded(() => {
+        for (const checker of this.#checkers) checker.applied?.(entry, answer)
+      }),
+      ready: () => this.#supervisor.ready(),
+      failed: (cause) => this.#supervisor.failed(cause),
+      computeFault: () => this.#faults.computeFault()
+    })
+    this.#supervisor.mind(this.#node)
+    this.#workloads = this.#makeWorkloads()
+  }
+
+  run(): WorldReport {
+    listenToProbes((name) => this.#probe(name))
+    try {
+      this.#live()
+    } catch (error) {
+      this.#fail(error instanceof Violation ? error : new Violation("crash", error instanceof Error ? error.stack ?? error.message : String(error)))
+    } finally {
+      listenToProbes(undefined)
+    }
+    // A last draw: whoever drew once more or once less anywhere shows here.
+    this.#note(`ends ${this.#violation === undefined ? "well" : `by ${this.#violation.kind}`}, ${this.#random.uint32()}`)
+    const story = this.#options.keepsTrace === true ? this.#trace.lines : this.#trace.lines.slice(-linesOfStory)
+    return {
+      seed: this.#options.seed, profile: this.#options.profile, workloads: this.#workloads.map(({ workload }) => workload.name), trace: this.#trace.digest(), story,
+      simulatedMs: this.#timeline.nowMs, operations: this.#operations, crashes: this.#supervisor.crashes, lives: this.#node.lives,
+      events: this.#timeline.ran, faults: this.#faults.counts, probes: this.#probes, violation: this.#violation
+    }
+  }
+
+  /** Setup, start beside faults, heal, check. */
+  #live(): void {
+    const { crashesMin, operations } = this.#profile
+    this.#supervisor.start()
+    this.#until(this.#clients.fork(Effect.callback<void>((resume) => this.#supervisor.whenReady(() => resume(Effect.void)))), readyUsMax, "the first start")
+    this.#all("setup", setupUsMax, ({ workload, context }) => workload.setup(context))
+    this.#isHarmed = true
+    this.#faults.begin(this.#node)
+    this.#supervisor.harm(new CrashPlan(this.#random.fork(), operations, crashesMin))
+    this.#tend()
+    this.#all("start", workUsMax, ({ workload, context }) => workload.start(context))
+    while (this.#supervisor.crashes < crashesMin) {
+      this.#wait(1000 * (1 + this.#random.below(2000)))
+      this.#supervisor.crashNow()
+    }
+    this.#heal()
+    this.#all("check", checkUsMax, ({ workload, context }) => workload.check(context))
+    this.#atRest()
+    this.#stop()
+  }
+
+  #makeWorkloads(): ReadonlyArray<AtWork> {
+    const share = Math.ceil(this.#profile.operations / this.#options.workloads.length)
+    return this.#options.workloads.map((make) => {
+      const workload = make()
+      const random = this.#random.fork()
+      const client = makeClient({
+        machine: this.#clients, random: random.fork(), dateMs: () => this.#clients.clock.currentTimeMillisUnsafe(), http: () => this.#node.http,
+        delayUs: () => this.#faults.wireUs(), cuts: () => this.#faults.cuts(), sent: (request) => this.#sent(request), heard: (request, outcome) => this.#heard(request, outcome)
+      })
+      const context: WorkloadContext = {
+        random, client, profile: this.#profile.name, operations: share, nowMs: () => this.#clients.clock.currentTimeMillisUnsafe(), lives: () => this.#node.lives,
+        merciless: this.#faults.merciless, note: (line) => this.#note(line), probe: (name) => this.#probe(name)
+      }
+      return { workload, context }
+    })
+  }
+
+  #all(what: string, usMax: number, act: (one: AtWork) => Effect.Effect<void>): void {
+    this.#until(this.#clients.fork(Effect.forEach(this.#workloads, act, { concurrency: "unbounded", discard: true })), usMax, what)
+  }
+
+  /** Until the fiber has ended; a Violation that it died of is the world's. */
+  #until<A, E>(fiber: Fiber.Fiber<A, E>, usMax: number, what: string): A {
+    const endUs = this.#timeline.nowUs + usMax
+    for (;;) {
+      if (this.#violation !== undefined) throw this.#violation
+      const exit = fiber.pollUnsafe()
+      if (exit !== undefined) {
+        if (Exit.isSuccess(exit)) return exit.value
+        throw violationOf(exit.cause, "crash", what)
+      }
+      if (!this.#timeline.step()) throw new Violation("liveness", `${what}: nothing is going to happen any more`)
+      if (this.#timeline.nowUs > endUs) throw new Violation("liveness", `${what} has no end after ${usMax / minuteUs} minutes`)
+      if (this.#timeline.ran > eventsMax) throw new Violation("liveness", `${what}: no end after ${eventsMax} events`)
+    }
+  }
+
+  #wait(us: number): void {
+    const endUs = this.#timeline.nowUs + us
+    this.#until(this.#clients.fork(Effect.sleep(us / 1000)), us + minuteUs, `waiting until ${endUs}`)
+  }
+
+  /** Looks now and then whether the node says that it is well; one that does not for long is restarted. */
+  #tend(): void {
+    const client = makeClient({
+      machine: this.#clients, random: this.#random.fork(), dateMs: () => 0, http: () => this.#node.http,
+      delayUs: () => 100, cuts: () => false, sent: () => undefined, heard: () => undefined
+    })
+    const look = Effect.gen({ self: this }, function* () {
+      for (let ill = 0; this.#isHarmed;) {
+        yield* Effect.sleep(10_000)
+        const { lives } = this.#node
+        const outcome = yield* client.send({ method: "GET", path: "/health/ready", to: "admin" })
+        const isIll = this.#node.running !== undefined && lives === this.#node.lives && !(outcome._tag === "Answered" && outcome.status === 200)
+        ill = isIll ? ill + 1 : 0
+        if (ill < illLooksMax || !this.#isHarmed) continue
+        ill = 0
+        this.#note(`is not well: ${outcome._tag === "Answered" ? outcome.status : outcome.why}: restarted`)
+        this.#faults.saw("OperatorRestart")
+        this.#supervisor.restart(this.#random.pick(["Kill", "Stop"] as const), this.#random.below(2000))
+      }
+    })
+    this.#clients.fork(look).addObserver((exit) => {
+      if (Exit.isFailure(exit)) this.#fail(violationOf(exit.cause, "crash", "looking after the node"))
+    })
+  }
+
+  /** Faults stop; then the node must get well, with at most one restart by an operator. */
+  #heal(): void {
+    this.#note("heals")
+    this.#isHarmed = false
+    this.#supervisor.heal()
+    this.#faults.heal(this.#node)
+    if (!this.#node.isOn || !this.#isWell() || this.#random.chance(0.5)) this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
+    const endUs = this.#timeline.nowUs + readyUsMax
+    for (this.#wait(1_000_000); !this.#isWell(); this.#wait(1_000_000)) {
+      if (this.#timeline.nowUs > endUs) throw new Violation("liveness", `the node is not ready ${readyUsMax / minuteUs} minutes after faults have stopped`)
+    }
+  }
+
+  #isWell(): boolean {
+    if (this.#node.running === undefined) return false
+    const client = makeClient({
+      machine: this.#clients, random: this.#random.fork(), dateMs: () => 0, http: () => this.#node.http,
+      delayUs: () => 100, cuts: () => false, sent: () => undefined, heard: () => undefined
+    })
+    const outcome = this.#until(this.#clients.fork(client.send({ method: "GET", path: "/health/ready", to: "admin" })), checkUsMax, "the health check")
+    return outcome._tag === "Answered" && outcome.status === 200
+  }
+
+  #atRest(): void {
+    const { running } = this.#node
+    if (running === undefined) throw new Violation("liveness", "the node is gone once faults have stopped")
+    const { disk, index } = this.#node
+    for (const checker of this.#checkers) {
+      const { rooms } = running
+      const rest = {
+        rooms, disk, index, random: this.#random.fork(), merciless: this.#faults.merciless, note: (line: string) => this.#note(line), probe: (name: string) => this.#probe(name)
+      }
+      this.#until(this.#node.machine.fork(Effect.provide(checker.atRest(rest), rooms)), checkUsMax, `${checker.name} at rest`)
+    }
+  }
+
+  #stop(): void {
+    const stopped = Effect.callback<void>((resume) => this.#node.stop(() => resume(Effect.void)))
+    this.#until(this.#clients.fork(stopped), readyUsMax, "the clean stop")
+    this.#note("stopped")
+  }
+
+  #between(ending: Ending): void {
+    this.#note(`is off: ${ending}`)
+    this.#faults.between(this.#node, (line) => this.#note(line))
+  }
+
+  #sent({ method, path, query }: Request): void {
+    this.#operations += 1
+    this.#note(`> ${method} ${path}${query === undefined ? "" : ` ${JSON.stringify(query)}`}`)
+    this.#supervisor.requestSent()
+  }
+
+  #heard({ method, path }: Request, outcome: Outcome): void {
+    const what = outcome._tag === "Answered" ? `${outcome.status} ${outcome.headers.get("etag") ?? ""} ${outcome.headers.get("x-ouroboros-commit") ?? ""}` : outcome._tag
+    this.#note(`< ${method} ${path} ${what}`)
+    this.#faults.saw(`Outcome${outcome._tag === "Answered" ? outcome.status : outcome._tag}`)
+  }
+
+  #startFailed(cause: Cause.Cause<unknown>): void {
+    const why = violationOf(cause, "crash", "a start failed")
+    this.#note(why.message.split("\n")[0] ?? "")
+    if (Cause.hasDies(cause) || !this.#faults.explainFailures) this.#fail(why)
+  }
+
+  /** A defect that somebody has caught and logged is a defect. */
+  #logged(message: string, level: string, cause: Cause.Cause<unknown>): void {
+    if (Cause.hasDies(cause)) this.#fail(violationOf(cause, "crash", message))
+    if (level !== "Info" && level !== "Debug" && level !== "Trace") this.#note(`log ${level} ${message}`)
+  }
+
+  #guarded(act: () => void): void {
+    try {
+      act()
+    } catch (error) {
+      this.#fail(error instanceof Violation ? error : new Violation("crash", String(error)))
+    }
+  }
+
+  #probe(name: string): void {
+    this.#probes.set(name, (this.#probes.get(name) ?? 0) + 1)
+  }
+
+  #note(line: string): void {
+    this.#trace.note(`${this.#timeline.nowUs} ${line}`)
+  }
+
+  /** The first one counts. */
+  #fail(violation: Violation): void {
+    this.#violation ??= violation
+  }
+}
+
+const illLooksMax = 3
+const linesOfStory = 40
+
+/** What a fiber died of: the Violation that somebody threw, or a defect of the code. */
+const violationOf = (cause: Cause.Cause<unknown>, kind: "crash" | "safety", what: string): Violation => {
+  for (const reason of cause.reasons) if (Cause.isDieReason(reason) && reason.defect instanceof Violation) return reason.defect
+  return new Violation(kind, `${what}: ${Cause.pretty(cause)}`)
+}
+
+export const runWorld = (options: WorldOptions): WorldReport => new World(options).run()

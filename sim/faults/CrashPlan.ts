@@ -1,0 +1,69 @@
+/**
+ * CrashPlan: how each life of a node ends: when, and by what. Drawn from the seed; lives in a row may be short, so that
+ * recovery itself is cut off, again and again. Sits beside the FaultPlan of disk and index under a World.
+ */
+import type { DiskOperation } from "../Disk.ts"
+import type { Random } from "../Random.ts"
+
+export const endings = ["PowerCut", "Kill", "Stop"] as const
+export type Ending = (typeof endings)[number]
+
+/** What a life waits for before it ends. */
+export type Trigger =
+  /** So many more requests were sent. */
+  | { readonly _tag: "Requests"; readonly count: number }
+  /** So many of its disk operations were begun. */
+  | { readonly _tag: "DiskOperations"; readonly count: number }
+  /** So many of one kind, where names and bytes change hands. */
+  | { readonly _tag: "Turn"; readonly operation: DiskOperation; readonly count: number }
+  | { readonly _tag: "After"; readonly ms: number }
+
+export interface LifePlan {
+  readonly ending: Ending
+  readonly trigger: Trigger
+  /** From the trigger to the end. */
+  readonly graceUs: number
+  /** How long nobody starts it again. */
+  readonly downMs: number
+}
+
+const turns: ReadonlyArray<DiskOperation> = ["makeFolder", "rename", "remove", "syncFolder", "sync", "open"]
+
+export class CrashPlan {
+  readonly #random: Random
+  readonly #requestsPerLife: number
+  #loop = 0
+
+  /** `crashes`: how many there are to be while `operations` requests are sent. */
+  constructor(random: Random, operations: number, crashes: number) {
+    this.#random = random
+    this.#requestsPerLife = Math.max(4, Math.floor(operations / (crashes + 1)))
+  }
+
+  next(): LifePlan {
+    const random = this.#random
+    if (this.#loop === 0 && random.chance(0.1)) this.#loop = 1 + random.below(5)
+    const isLoop = this.#loop > 0
+    if (isLoop) this.#loop -= 1
+    return {
+      ending: random.pick(isLoop ? ["PowerCut", "PowerCut", "Kill"] as const : ["PowerCut", "PowerCut", "PowerCut", "Kill", "Kill", "Stop"] as const),
+      trigger: isLoop ? this.#soon() : this.#sometime(),
+      graceUs: random.chance(0.5) ? 0 : random.below(random.pick([100, 5000, 50_000])),
+      downMs: random.below(random.pick([10, 1000, 8000]))
+    }
+  }
+
+  /** In recovery, or just after it. */
+  #soon(): Trigger {
+    const random = this.#random
+    return random.chance(0.7) ? { _tag: "DiskOperations", count: 1 + random.below(60) } : { _tag: "After", ms: random.below(300) }
+  }
+
+  #sometime(): Trigger {
+    const random = this.#random
+    const draw = random.below(10)
+    if (draw < 6) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
+    if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([2, 6, 40])) }
+    return { _tag: "DiskOperations", count: 1 + random.below(random.pick([40, 400])) }
+  }
+}

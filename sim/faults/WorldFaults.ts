@@ -1,0 +1,127 @@
+/**
+ * WorldFaults: everything that goes wrong in one world besides crashes: disk and index, clocks, processor, kernels, wires;
+ * each with a probability that the seed draws, often zero. It sits between a World and the twins, and counts what it does.
+ */
+import type { DiskFault } from "../Disk.ts"
+import { MemoryKeyValue } from "../KeyValue.ts"
+import type { NodeMachine } from "../NodeMachine.ts"
+import type { Random } from "../Random.ts"
+import type { Timeline } from "../Timeline.ts"
+
+/** Mostly none: a world with a few kinds of faults reaches further than one with all of them. */
+const drawChance = (random: Random, values: ReadonlyArray<number>): number => (random.chance(0.6) ? 0 : random.pick(values))
+
+export class WorldFaults {
+  /** Nothing that was synced is lost. */
+  readonly merciless = false
+  readonly counts = new Map<string, number>()
+  readonly #random: Random
+  readonly #timeline: Timeline
+  readonly #disk: number
+  readonly #index: number
+  readonly #jumps: number
+  readonly #pauses: number
+  readonly #kernels: number
+  readonly #cuts: number
+  readonly #slowWire: number
+  #isOn = false
+  /** Starts may fail for what a fault left behind, for a while after it. */
+  #isTainted = false
+
+  constructor(random: Random, timeline: Timeline) {
+    this.#random = random
+    this.#timeline = timeline
+    this.#disk = drawChance(random, [0.002, 0.01, 0.05])
+    this.#index = drawChance(random, [0.05, 0.3])
+    this.#jumps = drawChance(random, [0.05, 0.3])
+    this.#pauses = drawChance(random, [0.05, 0.3])
+    this.#kernels = drawChance(random, [0.001, 0.02])
+    this.#cuts = drawChance(random, [0.01, 0.1])
+    this.#slowWire = drawChance(random, [0.01, 0.2])
+  }
+
+  get explainFailures(): boolean {
+    return this.#isTainted
+  }
+
+  saw(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
+  }
+
+  begin(node: NodeMachine): void {
+    this.#isOn = true
+    this.#isTainted = this.#disk > 0 || this.#kernels > 0
+    this.#weather(node)
+  }
+
+  /** From here on nothing fails; clocks are set right. */
+  heal(node: NodeMachine): void {
+    this.#isOn = false
+    this.#isTainted = false
+    node.traits.machine.clock.offsetMs = 0
+  }
+
+  /** A process begins on these twins. */
+  arm(node: NodeMachine, diskOperation: (operation: string) => void): void {
+    const random = this.#random.fork()
+    const [leastUs, moreUs] = node.traits.diskUs
+    node.disk.delayMs = () => (leastUs + random.below(moreUs)) / 1000
+    node.disk.fault = (operation): DiskFault | undefined => {
+      diskOperation(operation)
+      if (!this.#isOn || this.#disk === 0 || !random.chance(this.#disk)) return undefined
+      if (operation === "sync") return this.#seen(random.pick(["DroppedSync", "DroppedSync", "Io"] as const))
+      return this.#seen(random.pick(operation === "write" || operation === "open" ? ["Io", "NoSpace"] as const : ["Io"] as const))
+    }
+  }
+
+  #seen<A extends string>(what: A): A {
+    this.saw(what)
+    return what
+  }
+
+  /** While the machine is off. */
+  between(node: NodeMachine, note: (line: string) => void): void {
+    if (!this.#isOn || !this.#random.chance(this.#index)) return
+    node.index = new MemoryKeyValue()
+    if (this.#random.chance(0.5)) node.indexDamage = "simulated damage"
+    this.saw("IndexLost")
+    note("the index is lost")
+  }
+
+  computeFault(): string | undefined {
+    if (!this.#isOn || this.#kernels === 0 || !this.#random.chance(this.#kernels)) return undefined
+    this.saw("LaneDied")
+    return "the lane died"
+  }
+
+  /** Microseconds that a message takes. */
+  wireUs(): number {
+    if (this.#isOn && this.#slowWire > 0 && this.#random.chance(this.#slowWire)) {
+      this.saw("SlowWire")
+      return this.#random.below(3_000_000)
+    }
+    return 50 + this.#random.below(450)
+  }
+
+  cuts(): boolean {
+    if (!this.#isOn || this.#cuts === 0 || !this.#random.chance(this.#cuts)) return false
+    this.saw("ConnectionCut")
+    return true
+  }
+
+  /** Every few seconds clocks may jump and machines stand still. */
+  #weather(node: NodeMachine): void {
+    if (!this.#isOn) return
+    if (this.#random.chance(this.#jumps)) {
+      const ms = this.#random.pick([10, 1000, 60_000, 600_000])
+      const jumpMs = this.#random.below(2 * ms) - ms
+      node.traits.machine.clock.offsetMs += jumpMs
+      this.saw(jumpMs < 0 ? "ClockJumpsBack" : "ClockJumpsForward")
+    }
+    if (node.isOn && this.#random.chance(this.#pauses)) {
+      node.machine.processor.pause(this.#random.below(this.#random.pick([100_000, 3_000_000, 30_000_000])))
+      this.saw("Pause")
+    }
+    this.#timeline.after(1_000_000 * (1 + this.#random.below(9)), () => this.#weather(node))
+  }
+}

@@ -1,0 +1,98 @@
+/** main: `npm run sim`: worlds, what they went through, and a verdict. */
+import { writeSync } from "node:fs"
+import { probeNames } from "../src/base/probes.ts"
+import { type Order, parseOrder, usage } from "./CommandLine.ts"
+import { type Job, type Result, runSwarm } from "./Swarm.ts"
+import { hashOfTraces } from "./Trace.ts"
+import { exitCodes } from "./Violation.ts"
+
+/** So many failing seeds end a swarm. */
+const failuresMax = 10
+const seedsMax = 2 ** 32
+
+const say = (line: string): void => void writeSync(1, `${line}\n`)
+
+const addUp = (sum: Map<string, number>, counts: Readonly<Record<string, number>>): void => {
+  for (const [name, count] of Object.entries(counts)) sum.set(name, (sum.get(name) ?? 0) + count)
+}
+
+const counted = (sum: ReadonlyMap<string, number>): string => [...sum].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, count]) => `${name} ${count}`).join(", ") || "none"
+
+const replayOf = ({ only, profile }: Order, seed: number): string =>
+  `npm run sim -- --seed ${seed} --profile ${profile}${only === undefined ? "" : ` --workload ${only.join(",")}`}`
+
+const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+
+class Account {
+  readonly results: Array<Omit<Result, "story" | "faults" | "probes">> = []
+  readonly failures: Array<Result> = []
+  readonly #faults = new Map<string, number>()
+  readonly #worldsWith = new Map<string, number>()
+  readonly #probes = new Map<string, number>()
+  readonly #order: Order
+
+  constructor(order: Order) {
+    this.#order = order
+  }
+
+  add({ faults, probes, story, ...result }: Result): void {
+    this.results.push(result)
+    addUp(this.#faults, faults)
+    addUp(this.#worldsWith, Object.fromEntries(Object.keys(faults).map((name) => [name, 1])))
+    addUp(this.#probes, probes)
+    if (this.#order.trace) for (const line of story) say(line)
+    if (result.violation === undefined) return
+    this.failures.push({ ...result, faults, probes, story })
+    for (const line of story) say(`  ${line}`)
+    say(`seed ${result.seed}: ${result.violation.kind}: ${result.violation.what}`)
+    say(`again: ${replayOf(this.#order, result.seed)}`)
+  }
+
+  report(realMs: number): number {
+    const { failures, results } = this
+    const one = results.length === 1 ? results[0] : undefined
+    const simulatedMs = results.reduce((sum, result) => sum + result.simulatedMs, 0)
+    const workMs = results.reduce((sum, result) => sum + result.realMs, 0)
+    say(one === undefined
+      ? `seeds ${results[0]?.seed ?? "none"} to ${results.at(-1)?.seed ?? "none"}: ${results.length} worlds (${this.#order.profile}) in ${(realMs / 1000).toFixed(1)} s, ${Math.round((results.length / realMs) * 3_600_000)} an hour`
+      : `seed ${one.seed} (${this.#order.profile}): ${one.workloads.join(", ")}`)
+    say(`simulated ${Math.round(simulatedMs / 1000)} s, ${Math.round(simulatedMs / workMs)} times as fast as real time`)
+    say(`operations ${median(results.map(({ operations }) => operations))}, crashes ${median(results.map(({ crashes }) => crashes))}, lives ${median(results.map(({ lives }) => lives))}${one === undefined ? " (medians)" : ""}`)
+    say(`faults: ${counted(this.#faults)}`)
+    if (one === undefined) say(`share of worlds: ${[...this.#worldsWith].sort(([, a], [, b]) => b - a).map(([name, count]) => `${name} ${Math.round((100 * count) / results.length)}%`).join(", ")}`)
+    say(`probes hit: ${counted(this.#probes)}`)
+    const never = Object.keys(probeNames).filter((name) => !this.#probes.has(name))
+    if (one === undefined) say(`probes never hit: ${never.join(", ") || "none"}`)
+    for (const { seed, violation } of failures.slice(1)) say(`also: seed ${seed}: ${violation?.kind}: again: ${replayOf(this.#order, seed)}`)
+    say(`trace ${one === undefined ? hashOfTraces(results.map(({ trace }) => trace)) : one.trace}`)
+    const [first] = failures
+    if (first?.violation === undefined) {
+      say(one === undefined ? `ok: ${results.length} worlds` : "ok")
+      return exitCodes.ok
+    }
+    say(`${first.violation.kind}: ${failures.length} of ${results.length} failed; again: ${replayOf(this.#order, first.seed)}`)
+    return exitCodes[first.violation.kind]
+  }
+}
+
+const run = async (order: Order): Promise<number> => {
+  const startedMs = performance.now()
+  const account = new Account(order)
+  let seed = order.first
+  const isOver = (): boolean =>
+    account.failures.length >= failuresMax || seed >= seedsMax ||
+    (order.count === undefined ? performance.now() - startedMs > (order.minutes ?? 0) * 60_000 : seed >= order.first + order.count)
+  const next = (): Job | undefined => {
+    if (isOver()) return undefined
+    seed += 1
+    return { seed: seed - 1, profile: order.profile, twice: order.twice, keepsTrace: order.trace, ...(order.only === undefined ? {} : { only: order.only }) }
+  }
+  await runSwarm({ workers: Math.min(order.workers, order.count ?? order.workers), next, told: (result) => account.add(result) })
+  return account.report(performance.now() - startedMs)
+}
+
+const order = parseOrder(process.argv.slice(2))
+if (typeof order === "string") {
+  say(`${order}\n\n${usage}`)
+  process.exitCode = exitCodes.usage
+} else process.exitCode = await run(order)

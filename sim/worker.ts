@@ -1,0 +1,45 @@
+/** worker: a thread of a Swarm: a seed in, what became of its world out. */
+import { Effect } from "effect"
+import { parentPort } from "node:worker_threads"
+import { makeCrc64 } from "../src/gateway/s3/Checksums.ts"
+import { underTraps } from "./Ambient.ts"
+import { checkers, workloads } from "./Catalogue.ts"
+import { seededRandom } from "./Random.ts"
+import type { Job, Result } from "./Swarm.ts"
+import { Violation } from "./Violation.ts"
+import { runWorld, type WorldReport } from "./World.ts"
+import { canary } from "./workload/Canary.ts"
+import { drawWorkloads } from "./workload/Workload.ts"
+
+const crc64 = await Effect.runPromise(makeCrc64)
+
+const known = [...workloads, canary]
+
+const runOnce = ({ keepsTrace, only, profile, seed }: Job): WorldReport => {
+  const chosen = only === undefined
+    ? drawWorkloads(seededRandom(seed).fork(), workloads)
+    : known.filter((make) => only.includes(make().name.replaceAll(" ", "-")))
+  return underTraps(() => runWorld({ seed, profile, workloads: chosen, checkers, crc64, keepsTrace }))
+}
+
+const firstDifference = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): string => {
+  const at = a.findIndex((line, index) => line !== b[index])
+  return at < 0 ? `one has ${a.length} lines, the other ${b.length}` : `line ${at}: "${a[at]}" and "${b[at]}"`
+}
+
+const judge = (job: Job): Result => {
+  const startedMs = performance.now()
+  const report = runOnce(job)
+  const realMs = performance.now() - startedMs
+  let { violation } = report
+  if (job.twice) {
+    const again = runOnce(job)
+    if (again.trace !== report.trace) violation = new Violation("nondeterminism", `two runs differ: ${firstDifference(report.story, again.story)}`)
+  }
+  return {
+    ...report, realMs, faults: Object.fromEntries(report.faults), probes: Object.fromEntries(report.probes),
+    violation: violation === undefined ? undefined : { kind: violation.kind, what: violation.message }
+  }
+}
+
+parentPort?.on("message", (job: Job) => parentPort?.postMessage(judge(job)))
