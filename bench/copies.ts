@@ -23,6 +23,13 @@ typedArray.set = function(source, offset) {
   set.call(this, source, offset)
 }
 
+const copy = Buffer.prototype.copy
+Buffer.prototype.copy = function(...args: Parameters<typeof copy>) {
+  const copied = copy.apply(this, args)
+  count(copied)
+  return copied
+}
+
 const concat = Buffer.concat.bind(Buffer)
 Buffer.concat = (parts: ReadonlyArray<Uint8Array>, length?: number) => {
   for (const part of parts) count(part.length)

@@ -12,17 +12,16 @@
 import { Effect, Fiber } from "effect"
 import { type AllowancesService, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
-import { isShared, release } from "./base/bytes.ts"
+import { isShared } from "./base/bytes.ts"
 import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
   blockSizeBytesMin, blockSizeBytesTarget, commitHealsMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
-  manifestPageEntriesMax, sealedSlotExtraBytes, sealedSlotsKeptIdle, sealedSlotsKeptMax, smallBodyBytesMax,
-  unitBytes, unitSlotsKeptIdle, unitSlotsKeptMax, uploadBytesMax
+  manifestPageEntriesMax, smallBodyBytesMax, unitBytes, uploadBytesMax
 } from "./base/limits.ts"
 import type { Counter, Meters } from "./base/Meters.ts"
-import { PageSlots } from "./base/PageSlots.ts"
+import { memoryPageBytes } from "./base/wasm.ts"
 import type { BlockError, BlocksService } from "./block/BlockService.ts"
-import { hasRoom } from "./block/Block.ts"
+import { alignRegion, blockHeaderBytes, hasRoom, regionAlignmentBytes } from "./block/Block.ts"
 import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
 import type { FetchService } from "./fetch.ts"
 import type { IntentsService } from "./intents.ts"
@@ -31,11 +30,12 @@ import { type Committed, type NamespaceService, type Refused, Unavailable } from
 import type { PinsService } from "./pins.ts"
 import type { ComputeError, ComputeService, Kernel } from "./ports/Compute.ts"
 import type { EntropyService } from "./ports/Entropy.ts"
-import type { SealedChunk } from "./sealer/SealedChunk.ts"
+import { chunkOverheadBytes, type SealedChunk } from "./sealer/SealedChunk.ts"
 import { sealKernel } from "./sealer/SealKernel.ts"
 import type { Vault } from "./sealer/Vault.ts"
 import { type BodyMd5, cutAndNameKernel } from "./unitKernel.ts"
 import type { Unit } from "./units.ts"
+import { giveBack, holdSlots, letGo, type UploadSlots } from "./uploadSlots.ts"
 import type { WalError } from "./wal/WalError.ts"
 import type { WalInterface } from "./wal/WalService.ts"
 
@@ -57,7 +57,7 @@ export const ingestSizes = (chunker: ChunkerOptions): IngestSizes => ({
 })
 
 /** What the stages work with. */
-export interface IngestRooms {
+export interface IngestRooms extends UploadSlots {
   readonly sizes: IngestSizes
   readonly vault: Vault
   readonly compute: ComputeService
@@ -70,13 +70,6 @@ export interface IngestRooms {
   readonly intents: IntentsService
   /** Memory that bodies under way may hold. */
   readonly allowances: AllowancesService
-  /** Slots of units as they came, and of units as they were sealed: never the same memory. */
-  readonly units: PageSlots
-  readonly sealed: PageSlots
-  /** Uploads that may hold slots. */
-  readonly uploads: { count: number }
-  /** How many chunks of a slot of `sealed` are still on their way to the disk. */
-  readonly inSlots: WeakMap<ArrayBufferLike, number>
   readonly meters: IngestMeters
 }
 
@@ -102,14 +95,6 @@ export const ingestMeters = (meters: Meters): IngestMeters => {
   return made
 }
 
-/** Memory that all bodies of a store use in turn. */
-export const makeSlots = (sizes: IngestSizes): Pick<IngestRooms, "units" | "sealed" | "uploads" | "inSlots"> => ({
-  uploads: { count: 0 },
-  units: new PageSlots(sizes.unitBytes, unitSlotsKeptMax),
-  sealed: new PageSlots(sizes.unitBytes + sealedSlotExtraBytes, sealedSlotsKeptMax),
-  inSlots: new WeakMap()
-})
-
 /** A sealed chunk that has no place yet; `entry` is the first of the object's entries that names it. */
 export interface Fresh {
   readonly entry: number
@@ -133,7 +118,10 @@ export interface Upload {
   /** Chunks of the whole object, staged ones included, in order of the first mention. */
   readonly claimed: Set<ChunkId>
   rest: Array<Fresh>
-  restBytes: number
+  /** What the block of `rest` would be. */
+  gathered: Gathered
+  /** Lengths of the new chunks of each unit that is being sealed. */
+  readonly sealing: Array<ReadonlyArray<number>>
   /** The block being written: one at a time, while the next one gathers. */
   writing: Fiber.Fiber<void, Unavailable> | undefined
   arrivals: Array<Arrived>
@@ -161,25 +149,13 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
   yield* share.more(expected)
   yield* rooms.intents.open
   const upload: Upload = {
-    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], restBytes: 0, writing: undefined,
+    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], writing: undefined,
     arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: false
   }
   yield* Effect.addFinalizer(() => upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks))
   yield* holdSlots(rooms)
   return upload
 })
-
-/** After the last upload, memory for one is kept. */
-const holdSlots = (rooms: IngestRooms) =>
-  Effect.acquireRelease(
-    Effect.sync(() => void (rooms.uploads.count += 1)),
-    () => Effect.sync(() => {
-      rooms.uploads.count -= 1
-      if (rooms.uploads.count > 0) return
-      rooms.units.trim(unitSlotsKeptIdle)
-      rooms.sealed.trim(sealedSlotsKeptIdle)
-    })
-  )
 
 const removeBlocks = (rooms: IngestRooms, blocks: ReadonlyArray<BlockArrival>): Effect.Effect<void> =>
   Effect.forEach(blocks, ({ block }) => rooms.blocks.remove(block), { discard: true }).pipe(
@@ -247,58 +223,70 @@ export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): Rea
 
 // Seal.
 
-export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8Array, fresh: ReadonlyArray<FreshPiece>) {
+/** `at`: where the first of them will lie in its block's file, as far as can be told (placeOf). */
+export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8Array, fresh: ReadonlyArray<FreshPiece>, at = 0) {
   if (fresh.length === 0) {
     giveBack(rooms, bytes)
     return []
   }
   const pieces = fresh.map(({ offset, length, id }) => ({ offset, length, id }))
-  const target = isShared(bytes) ? rooms.sealed.take() : undefined
-  const input = { keys: rooms.vault.keys, bytes, pieces, ...(target === undefined ? {} : { target }) }
-  const output = yield* compute(rooms, sealKernel, input, bytes.length)
+  const slot = isShared(bytes) ? rooms.sealed.take() : undefined
+  // In memory as in the file, page for page: then the disk takes them as they lie.
+  const target = slot === undefined ? {} : { target: slot.subarray(at % memoryPageBytes), alignBytes: regionAlignmentBytes }
+  const output = yield* compute(rooms, sealKernel, { keys: rooms.vault.keys, bytes, pieces, ...target }, bytes.length)
   giveBack(rooms, isShared(bytes) ? bytes : output.bytes)
   // What comes back from a lane names the same memory by another object.
-  const inTarget = (there: Uint8Array): Uint8Array =>
-    target !== undefined && isShared(there) ? target.subarray(there.byteOffset, there.byteOffset + there.byteLength) : there
+  const inSlot = (there: Uint8Array): Uint8Array =>
+    slot !== undefined && isShared(there) ? slot.subarray(there.byteOffset, there.byteOffset + there.byteLength) : there
   const sealed = output.sealed.map((chunk, index): Fresh =>
-    ({ entry: fresh[index]!.entry, chunk: { ...chunk, bytes: inTarget(chunk.bytes) } }))
-  if (target !== undefined) rooms.inSlots.set(target.buffer, sealed.filter(({ chunk }) => chunk.bytes.buffer === target.buffer).length)
+    ({ entry: fresh[index]!.entry, chunk: { ...chunk, bytes: inSlot(chunk.bytes) } }))
+  if (slot !== undefined) rooms.inSlots.set(slot.buffer, sealed.filter(({ chunk }) => chunk.bytes.buffer === slot.buffer).length)
   return sealed
 })
 
-/** A unit whose bytes nobody needs any more. */
-const giveBack = (rooms: IngestRooms, bytes: Uint8Array): void => isShared(bytes) ? rooms.units.give(bytes) : release(bytes)
+// Collect: full blocks are written while the next units are on their way; they skip the journal.
 
-/** These chunks are on the disk. A slot goes back with the last of its chunks. */
-const letGo = (rooms: IngestRooms, chunks: ReadonlyArray<Fresh>): void => {
-  for (const { chunk: { bytes } } of chunks) {
-    const left = rooms.inSlots.get(bytes.buffer)
-    if (left === undefined) release(bytes)
-    else if (left > 1) rooms.inSlots.set(bytes.buffer, left - 1)
-    else {
-      rooms.inSlots.delete(bytes.buffer)
-      rooms.sealed.give(bytes)
-    }
-  }
+/** What gathers for the next block. */
+interface Gathered {
+  readonly bytes: number
+  readonly regions: number
+  /** Where the next chunk would lie in the block's file. */
+  readonly offset: number
 }
 
-// Collect: full blocks are written while the next units are on their way; they skip the journal.
+const nothingGathered: Gathered = { bytes: 0, regions: 0, offset: blockHeaderBytes }
+
+/** With one more chunk; alone, where the block before is full. */
+const gatheredWith = (sizes: IngestSizes, before: Gathered, sealedBytes: number): Gathered => {
+  const { bytes, offset, regions } = isFull(sizes, before, sealedBytes) ? nothingGathered : before
+  return { bytes: bytes + sealedBytes, regions: regions + 1, offset: alignRegion(offset + sealedBytes) }
+}
+
+const isFull = (sizes: IngestSizes, { bytes, regions }: Gathered, nextBytes: number): boolean =>
+  bytes >= sizes.blockBytesTarget || !hasRoom(bytes, regions, nextBytes)
+
+/** Where the next chunk will lie in its block, unless one of those that are being sealed before it turns out to be smaller. */
+export const placeOf = (rooms: IngestRooms, upload: Upload, next: number): number => {
+  let gathered = upload.gathered
+  for (const length of upload.sealing.flat()) gathered = gatheredWith(rooms.sizes, gathered, length + chunkOverheadBytes)
+  return isFull(rooms.sizes, gathered, next + chunkOverheadBytes) ? blockHeaderBytes : gathered.offset
+}
 
 export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, sealed: ReadonlyArray<Fresh>) {
   for (const fresh of sealed) {
-    const full = upload.restBytes >= rooms.sizes.blockBytesTarget
-    if (full || !hasRoom(upload.restBytes, upload.rest.length, fresh.chunk.bytes.length)) yield* startBlock(rooms, upload)
+    const sealedBytes = fresh.chunk.bytes.length
+    if (isFull(rooms.sizes, upload.gathered, sealedBytes)) yield* startBlock(rooms, upload)
     rooms.meters.newBytes.add(fresh.chunk.sizeBytes)
-    rooms.meters.sealedBytes.add(fresh.chunk.bytes.length)
+    rooms.meters.sealedBytes.add(sealedBytes)
     upload.rest.push(fresh)
-    upload.restBytes += fresh.chunk.bytes.length
+    upload.gathered = gatheredWith(rooms.sizes, upload.gathered, sealedBytes)
   }
-  if (upload.restBytes >= rooms.sizes.blockBytesTarget) yield* startBlock(rooms, upload)
+  if (upload.gathered.bytes >= rooms.sizes.blockBytesTarget) yield* startBlock(rooms, upload)
 })
 
 /** The last block of an upload, where what is left is worth one: written once, where the journal would be a second time. */
 export const finishBlocks = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
-  if (upload.rest.length > 0 && upload.restBytes >= rooms.sizes.blockBytesMin) yield* startBlock(rooms, upload)
+  if (upload.rest.length > 0 && upload.gathered.bytes >= rooms.sizes.blockBytesMin) yield* startBlock(rooms, upload)
   yield* blockWritten(upload)
 })
 
@@ -307,7 +295,7 @@ const startBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Uploa
   yield* blockWritten(upload)
   const full = upload.rest
   upload.rest = []
-  upload.restBytes = 0
+  upload.gathered = nothingGathered
   upload.writing = yield* Effect.forkScoped(writeBlock(rooms, upload, full))
 })
 
@@ -324,7 +312,7 @@ const writeBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Uploa
   const written = yield* Effect.mapError(rooms.blocks.write(block, chunks), blockFailed)
   upload.blocks.push(written.arrival)
   place(rooms, upload, full, written.places)
-  letGo(rooms, full)
+  letGo(rooms, full.map(({ chunk }) => chunk.bytes))
 })
 
 export const blockFailed = (error: BlockError): Unavailable =>
@@ -349,14 +337,14 @@ export const journal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: U
   yield* blockWritten(upload)
   const rest = upload.rest
   upload.rest = []
-  upload.restBytes = 0
+  upload.gathered = nothingGathered
   if (rest.length > 0) place(rooms, upload, rest, yield* append(rooms, upload, rest.map(({ chunk }) => chunk)))
   upload.journaled = rest
   upload.placed = upload.base + upload.entries.length
 })
 
 /** The commit that names the upload is synced, and with it what was journaled before. */
-export const committed = (rooms: IngestRooms, upload: Upload): void => letGo(rooms, upload.journaled)
+export const committed = (rooms: IngestRooms, upload: Upload): void => letGo(rooms, upload.journaled.map(({ chunk }) => chunk.bytes))
 
 /** Pins the journal until the scope closes, then appends: a commit must name the chunks before that. */
 export const append = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, chunks: ReadonlyArray<SealedChunk>) {

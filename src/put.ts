@@ -14,7 +14,7 @@ import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
 import {
   beginUpload, collect, committed, cutAndName, finishBlocks, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, journal,
-  lookUp, makeSlots, propose, seal, type Upload
+  lookUp, placeOf, propose, seal, type Upload
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
 import { type Committed, Namespace, type Refused, type Unavailable } from "./namespace/Namespace.ts"
@@ -29,6 +29,7 @@ import { vaultOf } from "./sealer/SealKernel.ts"
 import type { VaultKeys } from "./sealer/VaultKeys.ts"
 import { type BodyMd5, md5After } from "./unitKernel.ts"
 import { unitsOf } from "./units.ts"
+import { makeSlots } from "./uploadSlots.ts"
 import { Wal } from "./wal/WalService.ts"
 
 /** What is known of a body at its end. */
@@ -171,7 +172,9 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, r
       yield* collect(rooms, upload, yield* seal(rooms, named.bytes, fresh))
       break
     }
-    sealing.push(yield* Effect.forkChild(seal(rooms, named.bytes, fresh)))
+    const at = placeOf(rooms, upload, fresh[0]?.length ?? 0)
+    upload.sealing.push(fresh.map(({ length }) => length))
+    sealing.push(yield* Effect.forkChild(seal(rooms, named.bytes, fresh, at)))
     if (sealing.length >= unitsSealingMax || unit.final) yield* collectOldest(rooms, upload, sealing)
     yield* stageGathered(rooms, upload)
     if (unit.final) break
@@ -195,7 +198,9 @@ const summarize = (request: PutBody, md5: BodyMd5 | undefined): Effect.Effect<Bo
 const collectOldest = Effect.fnUntraced(function*(
   rooms: IngestRooms, upload: Upload, sealing: Array<Fiber.Fiber<ReadonlyArray<Fresh>, ComputeError>>
 ) {
-  yield* collect(rooms, upload, yield* Fiber.join(sealing.shift()!))
+  const sealed = yield* Fiber.join(sealing.shift()!)
+  upload.sealing.shift()
+  yield* collect(rooms, upload, sealed)
 })
 
 /** The same manifest under another name: its chunks are counted once more. */

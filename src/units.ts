@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { assert } from "./base/assert.ts"
-import { copyOf, isShared, release } from "./base/bytes.ts"
+import { copyInto, copyOf, isShared, release } from "./base/bytes.ts"
 import type { PageSlots } from "./base/PageSlots.ts"
 import type { Body, BodyError } from "./ports/Body.ts"
 
@@ -61,7 +61,7 @@ export const unitsOf = (slots: PageSlots, body: Body): Units => {
         break
       }
       const taken = Math.min(bytes.length, target.length - at)
-      target.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), at)
+      copyInto(target, at, taken === bytes.length ? bytes : bytes.subarray(0, taken))
       if (taken < bytes.length) left = bytes.subarray(taken)
       else release(bytes)
       at += taken

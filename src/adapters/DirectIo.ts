@@ -6,6 +6,7 @@
  * coherent: a direct read first writes back the dirty pages it meets, a direct write drops the cached ones.
  */
 import * as fs from "node:fs"
+import { copyInto } from "../base/bytes.ts"
 import { diskGatherPartsMax, directPieceBytes, directPiecesMax } from "../base/limits.ts"
 import { makePageMemory, memoryPageBytes, startsAtPage } from "../base/wasm.ts"
 
@@ -68,7 +69,7 @@ export const readDirect = (fd: number, pieces: PieceMemory, offset: number, byte
         if (error) return end(error, filled)
         const useful = piece.subarray(at - first, Math.min(count, at - first + bytes.length - filled))
         if (useful.length === 0) return end(null, filled)
-        bytes.set(useful, filled)
+        copyInto(bytes, filled, useful)
         next(filled + useful.length)
       })
     }
@@ -125,18 +126,22 @@ class Parts {
   }
 
   /** Whole pages at the front that lie as the kernel wants them: they need no copy. */
-  takeAligned(length: number): Array<Uint8Array> {
-    const taken: Array<Uint8Array> = []
-    let left = length
-    while (left > 0 && taken.length < diskGatherPartsMax) {
-      const part = this.#parts[this.#first]
-      const whole = part === undefined || !startsAtPage(part) ? 0 : Math.min(pageFloor(part.length), left)
-      if (whole === 0) break
-      taken.push(...this.take(whole))
-      left -= whole
-      if (part!.length !== whole) break
+  takeAligned(length: number): Uint8Array | undefined {
+    const part = this.#parts[this.#first]
+    const whole = part === undefined || !startsAtPage(part) ? 0 : Math.min(pageFloor(part.length), length)
+    return whole === 0 ? undefined : this.take(whole)[0]
+  }
+
+  /** How many bytes, whole pages, lie before pages that need no copy; `length` at most. */
+  untilAligned(length: number): number {
+    let at = 0
+    for (let index = this.#first; index < this.#parts.length && at < length; index += 1) {
+      const part = this.#parts[index]!
+      const skip = pageCeil(at) - at
+      if (part.length >= skip + memoryPageBytes && startsAtPage(part.subarray(skip))) return Math.min(at + skip, length)
+      at += part.length
     }
-    return taken
+    return length
   }
 }
 
@@ -156,6 +161,26 @@ export const writeAll = (fd: number, offset: number, parts: ReadonlyArray<Uint8A
     })
   }
   next(offset, left.take(Number.MAX_SAFE_INTEGER, diskGatherPartsMax))
+}
+
+/** Whole pages from the front of `left`, `length` bytes at most: as they lie where they can be, the others copied into `piece`. */
+const gather = (left: Parts, length: number, piece: Uint8Array): ReadonlyArray<Uint8Array> => {
+  const pages: Array<Uint8Array> = []
+  let at = 0
+  let used = 0
+  while (at < length && pages.length < diskGatherPartsMax) {
+    const aligned = left.takeAligned(length - at)
+    const copied = aligned === undefined ? Math.min(left.untilAligned(length - at), piece.length - used) : 0
+    if (aligned === undefined && copied === 0) break
+    const bytes = aligned ?? piece.subarray(used, used + copied)
+    for (const part of left.take(copied)) {
+      copyInto(piece, used, part)
+      used += part.length
+    }
+    pages.push(bytes)
+    at += bytes.length
+  }
+  return pages
 }
 
 /**
@@ -183,18 +208,11 @@ export const writeDirect = (
       const length = at < middle.from && middle.from < middle.to ? middle.from - at : end - at
       return writeAll(handle.fd, at, left.take(length), go(length))
     }
-    const aligned = left.takeAligned(middle.to - at)
-    if (aligned.length > 0) return direct(at, aligned, go(sizeOf(aligned)))
     pieces.borrow((piece) => {
-      const length = Math.min(piece.length, middle.to - at)
-      let filled = 0
-      for (const part of left.take(length)) {
-        piece.set(part, filled)
-        filled += part.length
-      }
-      direct(at, [piece.subarray(0, length)], (error) => {
+      const pages = gather(left, middle.to - at, piece)
+      direct(at, pages, (error) => {
         pieces.giveBack(piece)
-        go(length)(error)
+        go(sizeOf(pages))(error)
       })
     })
   }

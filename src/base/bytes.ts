@@ -83,6 +83,15 @@ export const copyOf = (bytes: Uint8Array): Uint8Array => {
   return own
 }
 
+/**
+ * Copies bytes to `at` of the target. `set` goes byte by byte where threads share either memory and both do not lie alike:
+ * a third of the speed. Between two shared memories there is nothing faster.
+ */
+export const copyInto = (target: Uint8Array, at: number, bytes: Uint8Array): void => {
+  assert(at >= 0 && at + bytes.length <= target.length, `no room at ${at} of ${target.length} for ${bytes.length} bytes`)
+  view(bytes).copy(target, at)
+}
+
 /** Whether threads share the memory: it is never transferred, and what a lane writes into it is here as well. */
 export const isShared = (bytes: Uint8Array): boolean => bytes.buffer instanceof SharedArrayBuffer
 

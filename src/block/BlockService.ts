@@ -191,12 +191,39 @@ const giveUp = (disk: DiskService, block: BlockId): Effect.Effect<void> =>
     Effect.catch((error) => Effect.logWarning(`block ${block} was given up, its file stays: ${error.message}`))
   )
 
-/** The chunks' bytes with the zeros between them: nothing is copied. */
-const padded = (chunks: ReadonlyArray<BlockChunk>): ReadonlyArray<Uint8Array> =>
-  chunks.flatMap((chunk) => {
-    const padding = alignRegion(chunk.sealed.length) - chunk.sealed.length
-    return padding === 0 ? [chunk.sealed] : [chunk.sealed, zeros.subarray(0, padding)]
-  })
+/**
+ * The chunks' bytes with the zeros between them: nothing is copied. Neighbours that lie in memory as they will in the
+ * file, zeros and all, are one part: the longer a part, the less of it is no whole page.
+ */
+const padded = (chunks: ReadonlyArray<BlockChunk>): ReadonlyArray<Uint8Array> => {
+  const parts: Array<Uint8Array> = []
+  for (const { sealed } of chunks) {
+    const before = parts.at(-1)
+    const joined = before === undefined ? undefined : joinedPart(before, sealed)
+    if (joined !== undefined) parts[parts.length - 1] = joined
+    else {
+      if (before !== undefined) pad(parts, before)
+      parts.push(sealed)
+    }
+  }
+  pad(parts, parts.at(-1)!)
+  return parts
+}
+
+/** A part starts where a region does, so its length tells what is missing behind it. */
+const paddingAfter = (part: Uint8Array): number => alignRegion(part.length) - part.length
+
+const pad = (parts: Array<Uint8Array>, last: Uint8Array): void => {
+  if (paddingAfter(last) > 0) parts.push(zeros.subarray(0, paddingAfter(last)))
+}
+
+const joinedPart = (before: Uint8Array, next: Uint8Array): Uint8Array | undefined => {
+  const end = before.byteOffset + before.length
+  const padding = paddingAfter(before)
+  if (before.buffer !== next.buffer || next.byteOffset !== end + padding) return undefined
+  const between = new Uint8Array(before.buffer, end, padding)
+  return between.every((byte) => byte === 0) ? new Uint8Array(before.buffer, before.byteOffset, next.byteOffset + next.length - before.byteOffset) : undefined
+}
 
 const zeros = new Uint8Array(regionAlignmentBytes)
 

@@ -7,6 +7,7 @@
  * warmed up in the skipped minimum, so that a cut point depends on the 64 bytes before it and on the chunk's start only.
  */
 import { assert } from "../base/assert.ts"
+import { copyInto } from "../base/bytes.ts"
 import { type WasmMemory, compileWasm } from "../base/wasm.ts"
 import { type ChunkerOptions, checkChunkerOptions, windowBytes } from "./ChunkerOptions.ts"
 import { gearTable, gearTableBytes } from "./Gear.ts"
@@ -58,7 +59,7 @@ export const makeChunker = (gearKey: Uint8Array, options: ChunkerOptions): Chunk
   const find = (bytes: Uint8Array, from: number, to: number, zeros: number): number => {
     for (let at = from; at < to; at += scanBytes) {
       const end = Math.min(to, at + scanBytes)
-      memory.set(bytes.subarray(at, end), gearTableBytes)
+      copyInto(memory, gearTableBytes, bytes.subarray(at, end))
       const found = kernel.find(gearTableBytes, gearTableBytes + end - at, zeros)
       if (found !== 0) return at + found - gearTableBytes
     }

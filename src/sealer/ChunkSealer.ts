@@ -4,7 +4,7 @@
  */
 import { createCipheriv, createDecipheriv } from "node:crypto"
 import { assert } from "../base/assert.ts"
-import { release } from "../base/bytes.ts"
+import { copyInto, release } from "../base/bytes.ts"
 import { hashOf, keyedHash } from "../base/hash.ts"
 import { type ChunkId, rawId } from "../base/ids.ts"
 import { MiB, chunkSizeBytesMax } from "../base/limits.ts"
@@ -33,7 +33,7 @@ export type MemoryFor = (sizeBytes: number) => Uint8Array
 const ownMemory: MemoryFor = (sizeBytes) => Buffer.allocUnsafeSlow(sizeBytes)
 
 /** What the cipher takes at a time: its output is still in the cache when it is copied. */
-const cipherBytes = MiB / 4
+const cipherBytes = MiB / 8
 
 /** `nameChunk` is the vault's: what is sealed and what was opened is checked against its name. */
 export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Array) => ChunkId): ChunkSealer => {
@@ -59,7 +59,7 @@ export const makeChunkSealer = (keys: VaultKeys, nameChunk: (plaintext: Uint8Arr
     bytes.set(nonce, chunkHeaderBytes)
     for (let at = 0; at < body.length; at += cipherBytes) {
       const encrypted = cipher.update(body.subarray(at, at + cipherBytes))
-      bytes.set(encrypted, chunkHeaderBytes + nonceBytes + at)
+      copyInto(bytes, chunkHeaderBytes + nonceBytes + at, encrypted)
       release(encrypted)
     }
     cipher.final()

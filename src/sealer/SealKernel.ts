@@ -36,8 +36,12 @@ export interface SealInput {
   readonly keys: VaultKeys
   readonly bytes: Uint8Array
   readonly pieces: ReadonlyArray<Piece>
-  /** Memory that threads share: the sealed chunks lie in it, one after another, as long as there is room. */
+  /**
+   * Memory that threads share: the sealed chunks lie in it, one after another, as long as there is room. Each starts at a
+   * multiple of `alignBytes` from its start, with zeros between them.
+   */
   readonly target?: Uint8Array
+  readonly alignBytes?: number
 }
 
 export interface SealOutput {
@@ -101,13 +105,15 @@ export const nameKernel: Kernel<NameInput, NameOutput> = {
 
 export const sealKernel: Kernel<SealInput, SealOutput> = {
   name: "sealer/seal",
-  run: ({ keys, bytes, pieces, target }) => {
+  run: ({ keys, bytes, pieces, target, alignBytes = 1 }) => {
     const vault = vaultOf(keys)
     let used = 0
     const memory = (sizeBytes: number): Uint8Array => {
-      if (target === undefined || used + sizeBytes > target.length) return Buffer.allocUnsafeSlow(sizeBytes)
-      used += sizeBytes
-      return target.subarray(used - sizeBytes, used)
+      const start = Math.ceil(used / alignBytes) * alignBytes
+      if (target === undefined || start + sizeBytes > target.length) return Buffer.allocUnsafeSlow(sizeBytes)
+      target.fill(0, used, start)
+      used = start + sizeBytes
+      return target.subarray(start, used)
     }
     const sealed = pieces.map(({ id, offset, length }) => vault.sealChunk(id, sliceOf(bytes, offset, length), undefined, memory))
     return { bytes, sealed }

@@ -3,11 +3,12 @@ import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { computeHereBytesMax } from "../../src/base/limits.ts"
 import { defaultChunkerOptions } from "../../src/chunker/ChunkerOptions.ts"
-import { type FreshPiece, type IngestRooms, ingestSizes, makeSlots, seal } from "../../src/ingest.ts"
+import { type FreshPiece, type IngestRooms, ingestSizes, seal } from "../../src/ingest.ts"
 import type { ComputeService } from "../../src/ports/Compute.ts"
 import { vaultOf } from "../../src/sealer/SealKernel.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { simulatedCompute } from "../../sim/Compute.ts"
+import { makeSlots } from "../../src/uploadSlots.ts"
 import { keys } from "./store.ts"
 
 /** More than is done where it is asked for. */
