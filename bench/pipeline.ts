@@ -61,7 +61,7 @@ export const measureBytes = (): ByteBudget => {
     copy: perByte(() => target.set(bytes)),
     cut: perByte(() => void cutKernel.run(cutInput)),
     name: perByte(() => void nameKernel.run({ keys, bytes, lengths })),
-    seal: perByte(() => void sealKernel.run({ keys, bytes, pieces, target })),
+    seal: perByte(() => void sealKernel.run({ keys, bytes, pieces, target: { memory: target, places: pieces.map(({ offset }, index) => offset + index * KiB), alignBytes: 8 } })),
     hash: perByte(() => void hashBytes(bytes)),
     md5: perByte(() => {
       const hash = createHash("md5")

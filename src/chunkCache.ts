@@ -42,6 +42,11 @@ export class Chunks {
     return bytes?.length === sizeBytes ? copyOf(bytes.subarray(from, to)) : undefined
   }
 
+  /** Whether this was read of late, as far as anybody remembers: true where nobody remembers anything. */
+  wasRead(id: ChunkId): boolean {
+    return this.#lru.bytesMax === 0 || this.#seen.has(id)
+  }
+
   /** Verified plaintext that was just read: taken, as a copy, where it was read before and there is room, or worse. */
   offer(id: ChunkId, bytes: Uint8Array): void {
     const sizeBytes = bytes.length + cacheEntryBytes

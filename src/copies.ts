@@ -184,7 +184,7 @@ export const makeCopyReader = (verifying: Verifying): CopyReader => {
 const readDoubts = Effect.fnUntraced(function*(verifying: Verifying, doubts: ReadonlyArray<Doubt>) {
   const inBlocks = doubts.filter(({ place }) => place._tag === "Block")
   const reads = inBlocks.map(({ place, row }) => ({ ...place as BlockPlace, sealedHash: row.sealedHash }))
-  const read = reads.length === 0 ? [] : yield* verifying.blocks.read(reads, "Blocks", "Disk")
+  const read = reads.length === 0 ? [] : yield* verifying.blocks.read(reads, { from: "Disk" })
   for (const [index, doubt] of inBlocks.entries()) {
     const sealed = read[index]!
     if (!(sealed instanceof Uint8Array)) judge(verifying, doubt, sealed.message)

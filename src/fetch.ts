@@ -6,12 +6,15 @@
  * not whole sends its chunk into the next round, with its row looked up again: it may have moved meanwhile (R12).
  */
 import { Context, Data, Effect, Layer } from "effect"
-import { copyOf } from "./base/bytes.ts"
+import { copyOf, isShared } from "./base/bytes.ts"
 import type { ChunkId } from "./base/ids.ts"
-import { blockReadRunBytesMax, computeHereBytesMax, damagedChunksMax, pooledBytesMax, resolveRoundsMax } from "./base/limits.ts"
+import {
+  blockReadRunBytesMax, blockReadSlotBytes, computeHereBytesMax, damagedChunksMax, pooledBytesMax, readDirectBytesMin, readSlotsKeptMax, resolveRoundsMax
+} from "./base/limits.ts"
+import { PageSlots } from "./base/PageSlots.ts"
 import { ChunkCache, type Chunks } from "./chunkCache.ts"
 import { Blocks } from "./block/BlockService.ts"
-import type { BlocksService } from "./block/BlockService.ts"
+import type { BlocksService, RegionReadOptions } from "./block/BlockService.ts"
 import type { ChunkRow, CopyPlace } from "./namespace/Model.ts"
 import { Namespace } from "./namespace/Namespace.ts"
 import type { NamespaceService } from "./namespace/Namespace.ts"
@@ -56,6 +59,8 @@ interface Rooms {
   readonly blocks: BlocksService
   readonly compute: ComputeService
   readonly cache: Chunks
+  /** Sealed bytes on their way from the disk to the lanes. */
+  readonly slots: PageSlots
   /** Oldest first; the oldest are forgotten. */
   readonly damaged: Set<ChunkId>
 }
@@ -65,7 +70,7 @@ export class Fetch extends Context.Service<Fetch, FetchService>()("ouroborosdb/F
     Layer.effect(Fetch, Effect.gen(function*() {
       const rooms: Rooms = {
         keys, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, compute: yield* Compute, cache: yield* ChunkCache,
-        damaged: new Set()
+        slots: new PageSlots(blockReadSlotBytes, readSlotsKeptMax), damaged: new Set()
       }
       return {
         chunks: (ids) => fetchChunks(rooms, ids),
@@ -157,10 +162,12 @@ const readRound = Effect.fnUntraced(function*(rooms: Rooms, attempts: ReadonlyAr
   const block = attempts.filter((attempt) => attempt.place._tag === "Block")
   const sealed = [
     ...yield* readJournal(rooms.wal, journal),
-    ...yield* readBlocks(rooms.blocks, block)
+    ...yield* readBlocks(rooms, block)
   ]
   const groups = groupsOf(sealed)
   yield* Effect.forEach(groups, (group) => openGroup(rooms, group), { concurrency: rooms.compute.lanes, discard: true })
+  // Not before all that lie in them are opened; those of a round that is broken off are nobody's.
+  for (const bytes of new Map(sealed.map(([, bytes]) => [bytes.buffer, bytes])).values()) if (isShared(bytes)) rooms.slots.give(bytes)
   for (const { wanted } of attempts) {
     if (wanted.failures.length > 0 && wanted.plaintext === undefined) {
       yield* Effect.logWarning(`chunk ${wanted.id}: ${wanted.failures.at(-1)!.detail}`)
@@ -207,14 +214,28 @@ const readJournal = Effect.fnUntraced(function*(wal: WalInterface, attempts: Rea
   return sealed
 })
 
-const readBlocks = Effect.fnUntraced(function*(blocks: BlocksService, attempts: ReadonlyArray<Attempt>) {
+/**
+ * What nobody read of late comes from the disk straight into memory that lanes share: through the page cache it costs a copy
+ * and, where that is full, somebody else's pages. What is read again goes through it, and stays there.
+ */
+const readBlocks = Effect.fnUntraced(function*({ blocks, cache, slots }: Rooms, attempts: ReadonlyArray<Attempt>) {
+  const isNew = attempts.map(({ wanted }) => !cache.wasRead(wanted.id))
+  const newBytes = attempts.reduce((sum, { place }, index) => sum + (isNew[index] === true ? place.lengthBytes : 0), 0)
+  const isLong = newBytes >= readDirectBytesMin
+  const direct = attempts.filter((_, index) => isLong && isNew[index] === true)
+  const buffered = attempts.filter((_, index) => !isLong || isNew[index] !== true)
+  return [...yield* readFrom(blocks, direct, { from: "Disk", slots }), ...yield* readFrom(blocks, buffered, {})]
+})
+
+const readFrom = Effect.fnUntraced(function*(blocks: BlocksService, attempts: ReadonlyArray<Attempt>, options: RegionReadOptions) {
+  const sealed: Array<Sealed> = []
+  if (attempts.length === 0) return sealed
   const reads = attempts.map(({ place, row }) => {
     const { block, offset, lengthBytes } = place as CopyPlace & { readonly _tag: "Block" }
     return { block, offset, lengthBytes, sealedHash: row.sealedHash }
   })
-  const sealed: Array<Sealed> = []
   // The opening kernel compares the hash, on its lane.
-  for (const [index, bytes] of (yield* blocks.read(reads, "Caller")).entries()) {
+  for (const [index, bytes] of (yield* blocks.read(reads, { ...options, verifiedBy: "Caller" })).entries()) {
     const attempt = attempts[index]!
     if (bytes instanceof Uint8Array) {
       sealed.push([attempt, bytes])
@@ -228,25 +249,33 @@ const readBlocks = Effect.fnUntraced(function*(blocks: BlocksService, attempts: 
 
 /**
  * What one hop to a lane opens: about half a run. Pieces that share a buffer, as neighbours read at once do, are in one
- * group, so that the buffer can move to the lane instead of being copied.
+ * group, so that the buffer can move to the lane instead of being copied; memory that lanes share need not move.
  */
 const groupsOf = (sealed: ReadonlyArray<Sealed>): ReadonlyArray<ReadonlyArray<Sealed>> => {
+  const units: Array<Array<Sealed>> = []
   const byBuffer = new Map<ArrayBufferLike, Array<Sealed>>()
   for (const one of sealed) {
     const { buffer } = one[1]
-    const sharing = byBuffer.get(buffer)
-    if (sharing === undefined) byBuffer.set(buffer, [one])
-    else sharing.push(one)
+    const sharing = isShared(one[1]) ? undefined : byBuffer.get(buffer)
+    if (sharing !== undefined) {
+      sharing.push(one)
+      continue
+    }
+    const unit = [one]
+    units.push(unit)
+    byBuffer.set(buffer, unit)
   }
   const groups: Array<Array<Sealed>> = []
   let groupBytes = Number.POSITIVE_INFINITY
-  for (const [buffer, sharing] of byBuffer) {
-    if (groupBytes + buffer.byteLength > blockReadRunBytesMax / 2) {
+  for (const unit of units) {
+    const [, bytes] = unit[0]!
+    const sizeBytes = isShared(bytes) ? bytes.length : bytes.buffer.byteLength
+    if (groupBytes + sizeBytes > blockReadRunBytesMax / 2) {
       groups.push([])
       groupBytes = 0
     }
-    groups.at(-1)!.push(...sharing)
-    groupBytes += buffer.byteLength
+    groups.at(-1)!.push(...unit)
+    groupBytes += sizeBytes
   }
   return groups
 }

@@ -223,16 +223,15 @@ export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): Rea
 
 // Seal.
 
-/** `at`: where the first of them will lie in its block's file, as far as can be told (placeOf). */
-export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8Array, fresh: ReadonlyArray<FreshPiece>, at = 0) {
+/** `at`: where each of them will lie in its block's file, as far as can be told (filePlaces). */
+export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8Array, fresh: ReadonlyArray<FreshPiece>, at: ReadonlyArray<number>) {
   if (fresh.length === 0) {
     giveBack(rooms, bytes)
     return []
   }
   const pieces = fresh.map(({ offset, length, id }) => ({ offset, length, id }))
   const slot = isShared(bytes) ? rooms.sealed.take() : undefined
-  // In memory as in the file, page for page: then the disk takes them as they lie.
-  const target = slot === undefined ? {} : { target: slot.subarray(at % memoryPageBytes), alignBytes: regionAlignmentBytes }
+  const target = slot === undefined ? {} : { target: { memory: slot, places: slotPlaces(fresh, at), alignBytes: regionAlignmentBytes } }
   const output = yield* compute(rooms, sealKernel, { keys: rooms.vault.keys, bytes, pieces, ...target }, bytes.length)
   giveBack(rooms, isShared(bytes) ? bytes : output.bytes)
   // What comes back from a lane names the same memory by another object.
@@ -250,26 +249,40 @@ export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8
 interface Gathered {
   readonly bytes: number
   readonly regions: number
-  /** Where the next chunk would lie in the block's file. */
-  readonly offset: number
+  /** Where the last one begins in the block's file, and where the next one would. */
+  readonly start: number
+  readonly end: number
 }
 
-const nothingGathered: Gathered = { bytes: 0, regions: 0, offset: blockHeaderBytes }
+const nothingGathered: Gathered = { bytes: 0, regions: 0, start: 0, end: blockHeaderBytes }
 
 /** With one more chunk; alone, where the block before is full. */
 const gatheredWith = (sizes: IngestSizes, before: Gathered, sealedBytes: number): Gathered => {
-  const { bytes, offset, regions } = isFull(sizes, before, sealedBytes) ? nothingGathered : before
-  return { bytes: bytes + sealedBytes, regions: regions + 1, offset: alignRegion(offset + sealedBytes) }
+  const { bytes, end, regions } = isFull(sizes, before, sealedBytes) ? nothingGathered : before
+  return { bytes: bytes + sealedBytes, regions: regions + 1, start: end, end: alignRegion(end + sealedBytes) }
 }
 
 const isFull = (sizes: IngestSizes, { bytes, regions }: Gathered, nextBytes: number): boolean =>
   bytes >= sizes.blockBytesTarget || !hasRoom(bytes, regions, nextBytes)
 
-/** Where the next chunk will lie in its block, unless one of those that are being sealed before it turns out to be smaller. */
-export const placeOf = (rooms: IngestRooms, upload: Upload, next: number): number => {
+/** Where new chunks will lie in their blocks, unless one of those that are being sealed turns out to be smaller. */
+export const filePlaces = (rooms: IngestRooms, upload: Upload, fresh: ReadonlyArray<FreshPiece>): ReadonlyArray<number> => {
   let gathered = upload.gathered
   for (const length of upload.sealing.flat()) gathered = gatheredWith(rooms.sizes, gathered, length + chunkOverheadBytes)
-  return isFull(rooms.sizes, gathered, next + chunkOverheadBytes) ? blockHeaderBytes : gathered.offset
+  return fresh.map(({ length }) => {
+    gathered = gatheredWith(rooms.sizes, gathered, length + chunkOverheadBytes)
+    return gathered.start
+  })
+}
+
+/** In memory as in the file, page for page: then the disk takes them as they lie. */
+const slotPlaces = (fresh: ReadonlyArray<FreshPiece>, at: ReadonlyArray<number>): ReadonlyArray<number> => {
+  let end = 0
+  return fresh.map(({ length }, index) => {
+    const start = end + (at[index]! + memoryPageBytes - (end % memoryPageBytes)) % memoryPageBytes
+    end = alignRegion(start + length + chunkOverheadBytes)
+    return start
+  })
 }
 
 export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, sealed: ReadonlyArray<Fresh>) {

@@ -13,8 +13,8 @@ import { contentOf, inlineContent } from "./content.ts"
 import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
 import {
-  beginUpload, collect, committed, cutAndName, finishBlocks, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, journal,
-  lookUp, placeOf, propose, seal, type Upload
+  beginUpload, collect, committed, cutAndName, filePlaces, finishBlocks, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, journal,
+  lookUp, propose, seal, type Upload
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
 import { type Committed, Namespace, type Refused, type Unavailable } from "./namespace/Namespace.ts"
@@ -169,12 +169,12 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, r
     units.carryOver(named.rest)
     if (unit.final && sealing.length === 0) {
       // The whole of a small body, or the end of one that is all known: nothing to overlap with.
-      yield* collect(rooms, upload, yield* seal(rooms, named.bytes, fresh))
+      yield* collect(rooms, upload, yield* seal(rooms, named.bytes, fresh, filePlaces(rooms, upload, fresh)))
       break
     }
-    const at = placeOf(rooms, upload, fresh[0]?.length ?? 0)
+    const places = filePlaces(rooms, upload, fresh)
     upload.sealing.push(fresh.map(({ length }) => length))
-    sealing.push(yield* Effect.forkChild(seal(rooms, named.bytes, fresh, at)))
+    sealing.push(yield* Effect.forkChild(seal(rooms, named.bytes, fresh, places)))
     if (sealing.length >= unitsSealingMax || unit.final) yield* collectOldest(rooms, upload, sealing)
     yield* stageGathered(rooms, upload)
     if (unit.final) break

@@ -30,13 +30,19 @@ export const blockRegionsMax = 65_536
 /** Regions of one block this near to each other are read in one go, up to the length of a run. */
 export const blockReadGapBytesMax = 64 * KiB
 export const blockReadRunBytesMax = 4 * MiB
-/** Memory of one read of a block that was just written, with a page to spare on either side; slots of it that are kept. */
-export const blockReadBackBytes = blockReadRunBytesMax + 64 * KiB
+/** Runs that one caller reads side by side. */
+export const blockReadRunsMax = 2
+/** Memory of one read past the page cache, with a page to spare on either side. */
+export const blockReadSlotBytes = blockReadRunBytesMax + 64 * KiB
+/** Slots of it that are kept: for blocks that were just written and are read back, and for GETs. */
 export const blockReadBackSlotsKept = 3
+export const readSlotsKeptMax = 8
+/** Chunks that nobody read of late come past the page cache from this length of a run on. */
+export const readDirectBytesMin = 256 * KiB
 /** Block files kept open between reads. */
 export const blockFilesOpenMax = 64
-/** Open past the page cache, for verification. */
-export const blockFilesAtRestMax = 4
+/** Open past the page cache, for verification and for long reads. */
+export const blockFilesAtRestMax = 32
 /** S3 requests under way; as many more wait for a place, for a short time, before they are refused (SlowDown). */
 export const requestsMax = 1024
 export const requestsQueuedMax = 512

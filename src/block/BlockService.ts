@@ -9,7 +9,7 @@ import { Context, Effect, Layer } from "effect"
 import { equalBytes, fromHex, release } from "../base/bytes.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
-import { blockFilesAtRestMax, blockFilesOpenMax, blockReadBackBytes, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, computeHereBytesMax } from "../base/limits.ts"
+import { blockFilesAtRestMax, blockFilesOpenMax, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, blockReadRunsMax, blockReadSlotBytes, computeHereBytesMax } from "../base/limits.ts"
 import { PageSlots } from "../base/PageSlots.ts"
 import { Compute, type ComputeService } from "../ports/Compute.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
@@ -49,6 +49,18 @@ export interface RegionRead {
   readonly sealedHash: Hash
 }
 
+export interface RegionReadOptions {
+  /**
+   * Each result is verified against its sealed hash here, by default, or by the caller (the kernel that opens chunks does
+   * it on its lane).
+   */
+  readonly verifiedBy?: "Blocks" | "Caller"
+  /** "Disk": past the page cache. */
+  readonly from?: "Cache" | "Disk"
+  /** Slots of blockReadSlotBytes: results from the disk lie in them where they fit, for the caller to give back. */
+  readonly slots?: PageSlots
+}
+
 export interface BlockWritten {
   /** What a commit says of the block. */
   readonly arrival: { readonly block: BlockId; readonly sizeBytes: number; readonly hash: Hash; readonly regions: number }
@@ -73,13 +85,9 @@ export interface BlocksService {
   readonly write: (block: BlockId, chunks: ReadonlyArray<BlockChunk>) => Effect.Effect<BlockWritten, BlockError>
   /**
    * Reads regions; neighbours share a read, and no block is loaded whole. One result for each place asked for, in that
-   * order: the sealed bytes, or why they cannot be had. Each is verified against its sealed hash here, or by the caller
-   * where it says so (the kernel that opens chunks does it on its lane). Results may be views of one buffer. "Disk": past
-   * the page cache.
+   * order: the sealed bytes, or why they cannot be had. Results may be views of one buffer.
    */
-  readonly read: (
-    places: ReadonlyArray<RegionRead>, verifiedBy?: "Blocks" | "Caller", from?: "Cache" | "Disk"
-  ) => Effect.Effect<ReadonlyArray<Uint8Array | BlockError>>
+  readonly read: (places: ReadonlyArray<RegionRead>, options?: RegionReadOptions) => Effect.Effect<ReadonlyArray<Uint8Array | BlockError>>
   /** Header, directory and footer of a block, verified. */
   readonly directory: (block: BlockId) => Effect.Effect<BlockDirectory, BlockError>
   /**
@@ -114,13 +122,13 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
   static readonly layer = (options: BlockOptions): Layer.Layer<Blocks, DiskError, Disk | Compute> =>
     Layer.effect(Blocks, Effect.gen(function*() {
       const disk = yield* Disk
-      const reader: ReadBack = { judge: onLanes(yield* Compute), slots: new PageSlots(blockReadBackBytes, blockReadBackSlotsKept) }
+      const reader: ReadBack = { judge: onLanes(yield* Compute), slots: new PageSlots(blockReadSlotBytes, blockReadBackSlotsKept) }
       const folders = yield* openFolders(disk)
       const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
       const atRest = yield* makeBlockFiles({ ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) }, pathOf, blockFilesAtRestMax)
       return {
         write: (block, chunks) => writeBlock(disk, options, folders, reader, block, chunks),
-        read: (places, verifiedBy = "Blocks", from = "Cache") => readRegions(from === "Cache" ? open : atRest, places, verifiedBy),
+        read: (places, options = {}) => readRegions(options.from === "Disk" ? atRest : open, places, options),
         directory: (block) => inBlock(block, open.use(block, (file) => readDirectory(file, options, block))),
         inspect: (block, judge) => inspectBlock(disk, options, block, judge),
         verify: (block) => Effect.map(inspectBlock(disk, options, block), ({ damages }) => damages),
@@ -329,7 +337,7 @@ const placeFault = (place: RegionRead): string | undefined => {
 }
 
 const readRegions = Effect.fnUntraced(function*(
-  open: BlockFiles, places: ReadonlyArray<RegionRead>, verifiedBy: "Blocks" | "Caller"
+  open: BlockFiles, places: ReadonlyArray<RegionRead>, { slots, verifiedBy = "Blocks" }: RegionReadOptions
 ) {
   const results = new Array<Uint8Array | BlockError>(places.length)
   const byBlock = new Map<BlockId, Array<number>>()
@@ -343,18 +351,26 @@ const readRegions = Effect.fnUntraced(function*(
     if (members === undefined) byBlock.set(place.block, [index])
     else members.push(index)
   }
-  for (const [block, members] of byBlock) {
-    const asked = members.map((index) => places[index]!)
-    for (const run of coalesce(asked, blockReadGapBytesMax, blockReadRunBytesMax)) {
-      const read = inBlock(block, open.use(block, (file) => file.read(run.offset, run.lengthBytes)))
-      const bytes = yield* Effect.catch(read, (error) => Effect.succeed(error))
-      for (const member of run.members) {
-        results[members[member]!] = bytes instanceof Uint8Array ? regionOf(asked[member]!, bytes, run.offset, verifiedBy) : bytes
-      }
-    }
-  }
+  const runs = [...byBlock].flatMap(([block, members]) =>
+    coalesce(members.map((index) => places[index]!), blockReadGapBytesMax, blockReadRunBytesMax).map((run) =>
+      ({ ...run, block, members: run.members.map((member) => members[member]!) })))
+  yield* Effect.forEach(runs, ({ block, lengthBytes, members, offset }) => {
+    const read = inBlock(block, open.use(block, (file) => readRun(file, offset, lengthBytes, slots)))
+    return Effect.map(Effect.catch(read, (error) => Effect.succeed(error)), (bytes) => {
+      for (const index of members) results[index] = bytes instanceof Uint8Array ? regionOf(places[index]!, bytes, offset, verifiedBy) : bytes
+    })
+  }, { concurrency: blockReadRunsMax, discard: true })
   return results
 })
+
+const readRun = (file: DiskFile, offset: number, lengthBytes: number, slots: PageSlots | undefined): Effect.Effect<Uint8Array, DiskError> => {
+  if (slots === undefined) return file.read(offset, lengthBytes)
+  const slot = slots.take()
+  return Effect.map(file.read(offset, lengthBytes, slot), (bytes) => {
+    if (bytes.buffer !== slot.buffer) slots.give(slot)
+    return bytes
+  })
+}
 
 const regionOf = (
   place: RegionRead, run: Uint8Array, runOffset: number, verifiedBy: "Blocks" | "Caller"

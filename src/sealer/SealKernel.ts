@@ -8,6 +8,7 @@ import { hashOf } from "../base/hash.ts"
 import type { ChunkId, Hash } from "../base/ids.ts"
 import type { Kernel } from "../ports/Compute.ts"
 import { SealError, type SealReason } from "./SealError.ts"
+import type { MemoryFor } from "./ChunkSealer.ts"
 import type { SealedChunk } from "./SealedChunk.ts"
 import { type Vault, openVault } from "./Vault.ts"
 import type { VaultKeys } from "./VaultKeys.ts"
@@ -36,17 +37,21 @@ export interface SealInput {
   readonly keys: VaultKeys
   readonly bytes: Uint8Array
   readonly pieces: ReadonlyArray<Piece>
-  /**
-   * Memory that threads share: the sealed chunks lie in it, one after another, as long as there is room. Each starts at a
-   * multiple of `alignBytes` from its start, with zeros between them.
-   */
-  readonly target?: Uint8Array
-  readonly alignBytes?: number
+  /** Memory that threads share: each piece's chunk lies in it at its place, where that has room for it even if it does not shrink. */
+  readonly target?: SealTarget
+}
+
+export interface SealTarget {
+  readonly memory: Uint8Array
+  /** In the order of the pieces. */
+  readonly places: ReadonlyArray<number>
+  /** From the end of each chunk to the next multiple of this there are zeros. */
+  readonly alignBytes: number
 }
 
 export interface SealOutput {
   readonly bytes: Uint8Array
-  /** In the order of the pieces; those that found no room in the target have buffers of their own. */
+  /** In the order of the pieces; those whose place has no room for them have buffers of their own. */
   readonly sealed: ReadonlyArray<SealedChunk>
 }
 
@@ -103,19 +108,21 @@ export const nameKernel: Kernel<NameInput, NameOutput> = {
   transfersOut: ({ bytes }) => ownBuffers([bytes])
 }
 
+const memoryAt = ({ alignBytes, memory, places }: SealTarget, index: number): MemoryFor => (sizeBytes) => {
+  const start = places[index]!
+  const end = start + sizeBytes
+  const padded = Math.ceil(end / alignBytes) * alignBytes
+  if (padded > (places[index + 1] ?? memory.length)) return Buffer.allocUnsafeSlow(sizeBytes)
+  memory.fill(0, end, padded)
+  return memory.subarray(start, end)
+}
+
 export const sealKernel: Kernel<SealInput, SealOutput> = {
   name: "sealer/seal",
-  run: ({ keys, bytes, pieces, target, alignBytes = 1 }) => {
+  run: ({ keys, bytes, pieces, target }) => {
     const vault = vaultOf(keys)
-    let used = 0
-    const memory = (sizeBytes: number): Uint8Array => {
-      const start = Math.ceil(used / alignBytes) * alignBytes
-      if (target === undefined || start + sizeBytes > target.length) return Buffer.allocUnsafeSlow(sizeBytes)
-      target.fill(0, used, start)
-      used = start + sizeBytes
-      return target.subarray(start, used)
-    }
-    const sealed = pieces.map(({ id, offset, length }) => vault.sealChunk(id, sliceOf(bytes, offset, length), undefined, memory))
+    const sealed = pieces.map(({ id, offset, length }, index) =>
+      vault.sealChunk(id, sliceOf(bytes, offset, length), undefined, target === undefined ? undefined : memoryAt(target, index)))
     return { bytes, sealed }
   },
   transfersIn: ({ bytes }) => ownBuffers([bytes]),

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
 import { hashOf } from "../../src/base/hash.ts"
 import type { BlockId, ChunkId, StoreId, VaultId } from "../../src/base/ids.ts"
-import type { BlockChunk } from "../../src/block/Block.ts"
+import { alignRegion, type BlockChunk } from "../../src/block/Block.ts"
 import { Blocks, type BlockWritten, type RegionRead } from "../../src/block/BlockService.ts"
 import * as Compute from "../../sim/Compute.ts"
 import { MemoryDisk } from "../../sim/Disk.ts"
@@ -49,6 +49,28 @@ describe("block service", () => {
       expect(yield* blocks.list).toEqual([])
       expect((yield* blocks.read(reads.slice(0, 1)))[0]).toMatchObject({ _tag: "BlockMissing" })
     }))
+  })
+
+  test("chunks that lie in memory as in the file, and others beside them, are the same block; what lies between them is not taken along", async () => {
+    const given = chunks([100, 4093, 8, 70_000, 13, 5000, 1])
+    const apart = new MemoryDisk()
+    await run(apart, write(given))
+    for (const between of [0, 0xff]) {
+      const memory = new Uint8Array(200_000).fill(between)
+      let at = 96
+      const together = given.map((chunk, index): BlockChunk => {
+        // The fourth lies elsewhere, the sixth is a word too far behind.
+        if (index === 3) return chunk
+        if (index === 5) at += 8
+        const sealed = memory.subarray(at, at + chunk.sealed.length)
+        sealed.set(chunk.sealed)
+        at = alignRegion(at + chunk.sealed.length)
+        return { ...chunk, sealed }
+      })
+      const disk = new MemoryDisk()
+      await run(disk, Effect.andThen(write(together), verify))
+      expect(toHex(disk.contents().get(path)!)).toBe(toHex(apart.contents().get(path)!))
+    }
   })
 
   test("a range of a block costs the bytes of its chunks, not of the block", async () => {

@@ -212,6 +212,26 @@ const directStories = (story: Story): void => {
       const buffered = yield* disk.open("a", "read")
       assert.deepStrictEqual(yield* buffered.read(0, 400_000), expected)
     }))
+  story("disk: direct writes of parts that lie in memory as in the file, of others, and of parts with a shift between them", (disk) =>
+    Effect.gen(function* () {
+      const pages = makePageMemory(131_072)
+      pages.set(counted(131_072))
+      const expected = new Uint8Array(400_000)
+      const file = yield* disk.open("a", "create", { direct: true })
+      const write = (offset: number, parts: ReadonlyArray<Uint8Array>) => {
+        expected.set(concatBytes(parts), offset)
+        return file.write(offset, parts)
+      }
+      yield* write(0, [counted(400_000, 7)])
+      const head = counted(96, 3)
+      // As a block: a head, then memory that begins where the file is; a second run that goes on in other memory.
+      yield* write(0, [head, pages.subarray(96, 60_000), counted(8), pages.subarray(60_008, 120_000)])
+      yield* write(150_000, [head, pages.subarray((150_096 % 4096), 70_000), pages.subarray(4096, 12_288), counted(5000), pages.subarray(1, 131_072)])
+      // Too small to hold a whole page, too many for one call.
+      yield* write(4096, Array.from({ length: 1100 }, (_, index) => pages.subarray(index * 64, index * 64 + 64)))
+      yield* file.sync
+      assert.deepStrictEqual(yield* file.read(0, 400_000), expected)
+    }))
   story("disk: reads land in the memory they are given, where they fit, and are right in any case", (disk) =>
     Effect.gen(function* () {
       yield* Effect.scoped(Effect.flatMap(disk.open("a", "create"), (file) => Effect.andThen(file.write(0, [counted(40_000)]), file.sync)))

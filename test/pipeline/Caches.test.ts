@@ -2,7 +2,7 @@
 import { Effect, type Scope } from "effect"
 import { describe, expect, test } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
-import { cacheEntryBytes } from "../../src/base/limits.ts"
+import { cacheEntryBytes, readDirectBytesMin } from "../../src/base/limits.ts"
 import type { ChunkId, Sequence } from "../../src/base/ids.ts"
 import { ChunkCache, Chunks } from "../../src/chunkCache.ts"
 import { Fetch } from "../../src/fetch.ts"
@@ -220,5 +220,42 @@ describe("caches", () => {
     const next = (share: 0 | 0.5 | 1, used: number) => nextShare(share, { residentBytes: used * 1000, limitBytes: 1000 })
     expect([next(1, 0.74), next(1, 0.75), next(1, 0.85), next(0.5, 0.9)]).toEqual([1, 0.5, 0, 0])
     expect([next(0.5, 0.74), next(0.5, 0.69), next(0, 0.84), next(0, 0.79), next(0, 0.1)]).toEqual([0.5, 1, 0, 0.5, 0.5])
+  })
+
+  test("what is read the first time of late comes past the page cache, into memory that is used again; the next time through it", async () => {
+    const machine = newMachine(6)
+    const { service } = machine.disk
+    let reads: Array<string> = []
+    const memories = new Set<ArrayBufferLike>()
+    const open: typeof service.open = (path, mode, options) => Effect.map(service.open(path, mode, options), (file) => ({
+      ...file,
+      read: (offset, length, memory) => {
+        if (path.startsWith("blocks/") && length > readDirectBytesMin) {
+          reads.push(options?.direct === true ? "past" : "through")
+          if (memory !== undefined) memories.add(memory.buffer)
+        }
+        return file.read(offset, length, memory)
+      }
+    }))
+    ;(machine.disk as { service: typeof service }).service = { ...service, open }
+    const body = seededRandom(8).bytes(4_000_000)
+    const chunks = { minBytes: 256 * 1024, averageBytes: 512 * 1024, maxBytes: 1024 * 1024 }
+    const { unitBytes: _, blockBytesTarget: __, ...sizes } = tiny.sizes!
+    await withStore(machine, Effect.gen(function*() {
+      yield* makeBucket
+      yield* put("k", body, 100_000)
+      const seen: Array<ReadonlyArray<string>> = []
+      const slots: Array<number> = []
+      for (let turn = 0; turn < 3; turn += 1) {
+        reads = []
+        memories.clear()
+        expect(Buffer.compare(yield* get("k"), body)).toBe(0)
+        seen.push([...new Set(reads)])
+        slots.push(memories.size)
+      }
+      // The third is out of the cache of chunks, where there is room in it.
+      expect(seen).toEqual([["past"], ["through"], []])
+      expect(slots[0]).toBeLessThanOrEqual(2)
+    }), { ...limits(64_000_000), settings: { chunks, limits: { chunkCacheBytes: 64_000_000 } as never }, sizes: { ...sizes, blockBytesMin: 1 } })
   })
 })

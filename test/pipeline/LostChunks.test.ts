@@ -8,7 +8,7 @@ import { Blocks } from "../../src/block/BlockService.ts"
 import { contentOf } from "../../src/content.ts"
 import { Fetch } from "../../src/fetch.ts"
 import { Allowances } from "../../src/allowance.ts"
-import { beginUpload, collect, cutAndName, ingestMeters, type IngestRooms, ingestSizes, journal, lookUp, propose, seal } from "../../src/ingest.ts"
+import { beginUpload, collect, cutAndName, filePlaces, ingestMeters, type IngestRooms, ingestSizes, journal, lookUp, propose, seal } from "../../src/ingest.ts"
 import { makeSlots } from "../../src/uploadSlots.ts"
 import { unitsOf } from "../../src/units.ts"
 import { Intents } from "../../src/intents.ts"
@@ -48,7 +48,8 @@ const putSlowly = (key: string, meanwhile: Effect.Effect<void, never, Wal>) =>
     const rooms = yield* ingestRooms
     const upload = yield* beginUpload(rooms, bytes.length)
     const named = yield* cutAndName(rooms, yield* unitsOf(rooms.units, bodyOf(bytes)).next)
-    yield* collect(rooms, upload, yield* seal(rooms, named.bytes, lookUp(rooms, upload, named)))
+    const fresh = lookUp(rooms, upload, named)
+    yield* collect(rooms, upload, yield* seal(rooms, named.bytes, fresh, filePlaces(rooms, upload, fresh)))
     yield* journal(rooms, upload)
     const content = contentOf(upload, yield* finishManifest(rooms, upload), noSummary())
     assert(content.arrivals.length > 0, "the journal alone has its chunks")

@@ -9,7 +9,9 @@ import { vaultOf } from "../../src/sealer/SealKernel.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { simulatedCompute } from "../../sim/Compute.ts"
 import { makeSlots } from "../../src/uploadSlots.ts"
-import { keys } from "./store.ts"
+import { memoryPageBytes } from "../../src/base/wasm.ts"
+import { get, makeBucket, put } from "./operations.ts"
+import { keys, type Machine, newMachine, tiny, withStore } from "./store.ts"
 
 /** More than is done where it is asked for. */
 const unitBytes = 2 * computeHereBytesMax
@@ -28,7 +30,7 @@ it.effect("slots: a sealed unit's slot is used again, and the chunk lies in a sl
   Effect.gen(function*() {
     const { rooms, unit, fresh } = sceneOf(simulatedCompute())
     const plaintext = Uint8Array.from(unit)
-    const [sealed] = yield* seal(rooms, unit, [fresh])
+    const [sealed] = yield* seal(rooms, unit, [fresh], [96])
     assert.strictEqual(rooms.units.take().buffer, unit.buffer)
     assert.isTrue(rooms.inSlots.has(sealed!.chunk.bytes.buffer))
     unit.fill(0)
@@ -39,9 +41,45 @@ it.effect("slots: a unit whose sealing was interrupted, or failed, is nobody's a
   Effect.gen(function*() {
     for (const compute of [{ lanes: 1, run: () => Effect.never }, simulatedCompute(1, () => "the lane died")]) {
       const { rooms, unit, fresh } = sceneOf(compute)
-      const fiber = yield* Effect.forkChild(Effect.exit(seal(rooms, unit, [fresh])))
+      const fiber = yield* Effect.forkChild(Effect.exit(seal(rooms, unit, [fresh], [96])))
       for (let turn = 0; turn < 10; turn += 1) yield* Effect.yieldNow
       yield* Fiber.interrupt(fiber)
       assert.notStrictEqual(rooms.units.take().buffer, unit.buffer)
     }
   }))
+
+/** Parts of writes past the page cache: where each goes in its file, and where it comes from. */
+const watchWrites = (machine: Machine): Array<{ readonly offset: number; readonly part: Uint8Array }> => {
+  const { service } = machine.disk
+  const written: Array<{ readonly offset: number; readonly part: Uint8Array }> = []
+  const open: typeof service.open = (path, mode, options) => Effect.map(service.open(path, mode, options), (file) => ({
+    ...file,
+    write: (offset, parts) => {
+      let at = offset
+      for (const part of options?.direct === true && path.startsWith("blocks/") ? parts : []) {
+        written.push({ offset: at, part })
+        at += part.length
+      }
+      return file.write(offset, parts)
+    }
+  }))
+  ;(machine.disk as { service: typeof service }).service = { ...service, open }
+  return written
+}
+
+it("slots: what does not shrink lies in memory as in its block's file, page for page, so that the disk takes it as it lies", async () => {
+  const machine = newMachine(4)
+  const written = watchWrites(machine)
+  const body = seededRandom(8).bytes(150_000)
+  await withStore(machine, Effect.gen(function*() {
+    yield* makeBucket
+    yield* put("k", body)
+    assert.deepStrictEqual(yield* get("k"), body)
+  }), { sizes: { ...tiny.sizes, blockBytesMin: 1 } })
+  const shared = written.filter(({ part }) => part.buffer instanceof SharedArrayBuffer)
+  for (const { offset, part } of shared) assert.strictEqual(part.byteOffset % memoryPageBytes, offset % memoryPageBytes, `a part at ${offset}`)
+  const sharedBytes = shared.reduce((sum, { part }) => sum + part.length, 0)
+  assert.isAbove(sharedBytes, body.length)
+  // Neighbours are one part: all of a unit's chunks.
+  assert.isAbove(sharedBytes / shared.length, 2 * tiny.settings!.chunks!.averageBytes)
+})
