@@ -19,10 +19,13 @@ export class AmbientReached extends Error {
 
 type Holder = Record<string, unknown>
 
-const trap = (what: string) =>
-  function reached(): never {
+const trap = (what: string) => {
+  const reached = (): never => {
     throw new AmbientReached(`${what} was reached while a world runs: only ports may`)
   }
+  // process.hrtime is a function that has another.
+  return Object.assign(reached, { bigint: reached })
+}
 
 /** Kernels of node:crypto that take nothing from outside need no trap. */
 const ofCrypto = ["randomBytes", "randomInt", "randomUUID", "randomFill", "randomFillSync", "generateKeyPair", "generateKeyPairSync", "generateKey", "generateKeySync"]
@@ -39,6 +42,7 @@ const places = (): ReadonlyArray<readonly [holder: Holder, what: string, names: 
   [globalThis.crypto as unknown as Holder, "crypto", ["getRandomValues", "randomUUID"]],
   [process as unknown as Holder, "process", ["hrtime", "nextTick"]],
   [crypto, "node:crypto", ofCrypto],
+  [fs.promises, "node:fs/promises", functionsOf(fs.promises)],
   ...[fs, net, tls, dgram, dns, http, https, childProcess].map((module, index) =>
     [module as unknown as Holder, `node:${["fs", "net", "tls", "dgram", "dns", "http", "https", "child_process"][index]}`, functionsOf(module)] as const)
 ]

@@ -29,7 +29,7 @@ const wholes: Readonly<Record<string, readonly [least: number, most: number]>> =
 }
 
 /** A word is why nothing is run. */
-export const parseOrder = (words: ReadonlyArray<string>): Order | string => {
+export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArray<string>): Order | string => {
   const numbers = new Map<string, number>()
   let profile: ProfileName = "short"
   let only: ReadonlyArray<string> | undefined
@@ -55,6 +55,8 @@ export const parseOrder = (words: ReadonlyArray<string>): Order | string => {
     else return `${word} is unknown`
   }
   const asked = ["--seed", "--seeds", "--minutes"].filter((name) => numbers.has(name))
+  const stranger = only?.find((name) => !workloads.includes(name))
+  if (stranger !== undefined) return `there is no workload "${stranger}", only ${workloads.join(", ")}`
   if (asked.length > 1) return `${asked.join(" and ")} together say different things`
   if (numbers.has("--seed") && numbers.has("--from")) return "--seed and --from together say different things"
   const minutes = numbers.get("--minutes")

@@ -53,9 +53,9 @@ const drawSettings = (random: Random): Settings => ({
   }
 })
 
-/** Often none, so that every read goes to the disk. */
+/** Without the first every read of an object goes to the disk; without the second every row is opened anew, which costs the most time. */
 const drawCaches = (random: Random) =>
-  random.chance(0.5) ? { chunkCacheBytes: random.pick([0, 8192]), nodeCacheBytes: random.pick([0, 16_384]) } : { chunkCacheBytes: 1 << 20, nodeCacheBytes: 1 << 20 }
+  ({ chunkCacheBytes: random.pick([0, 0, 8192, 1 << 20]), nodeCacheBytes: random.chance(0.1) ? 0 : random.pick([16_384, 1 << 20]) })
 
 const drawStore = (random: Random): NodeTraits["store"] => {
   const segmentBytes = random.pick([32, 64, 256]) * 1024
@@ -65,7 +65,7 @@ const drawStore = (random: Random): NodeTraits["store"] => {
       pageEntriesMax: random.pick([8, 16, 64]), inlineEntriesMax: random.pick([4, 40])
     },
     wal: { idleMs: random.pick([200, 700, 5000]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } },
-    settle: { blockBytesTarget: 16_384, pollMs: random.pick([200, 1000]) },
+    settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000]) },
     checkpoints: { deltasMax: random.pick([1, 3]) },
     scrub: { startMs: random.pick([1000, 10_000]) },
     gc: { reserveBytes: 0 }

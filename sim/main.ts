@@ -1,6 +1,7 @@
 /** main: `npm run sim`: worlds, what they went through, and a verdict. */
 import { writeSync } from "node:fs"
 import { probeNames } from "../src/base/probes.ts"
+import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
 import { type Job, type Result, runSwarm } from "./Swarm.ts"
 import { hashOfTraces } from "./Trace.ts"
@@ -91,7 +92,7 @@ const run = async (order: Order): Promise<number> => {
   return account.report(performance.now() - startedMs)
 }
 
-const order = parseOrder(process.argv.slice(2))
+const order = parseOrder(process.argv.slice(2), workloadNames)
 if (typeof order === "string") {
   say(`${order}\n\n${usage}`)
   process.exitCode = exitCodes.usage

@@ -3,22 +3,19 @@ import { Effect } from "effect"
 import { parentPort } from "node:worker_threads"
 import { makeCrc64 } from "../src/gateway/s3/Checksums.ts"
 import { underTraps } from "./Ambient.ts"
-import { checkers, workloads } from "./Catalogue.ts"
+import { checkers, namedWorkloads, nameOf, workloads } from "./Catalogue.ts"
 import { seededRandom } from "./Random.ts"
 import type { Job, Result } from "./Swarm.ts"
 import { Violation } from "./Violation.ts"
 import { runWorld, type WorldReport } from "./World.ts"
-import { canary } from "./workload/Canary.ts"
 import { drawWorkloads } from "./workload/Workload.ts"
 
 const crc64 = await Effect.runPromise(makeCrc64)
 
-const known = [...workloads, canary]
-
 const runOnce = ({ keepsTrace, only, profile, seed }: Job): WorldReport => {
   const chosen = only === undefined
     ? drawWorkloads(seededRandom(seed).fork(), workloads)
-    : known.filter((make) => only.includes(make().name.replaceAll(" ", "-")))
+    : namedWorkloads.filter((make) => only.includes(nameOf(make)))
   return underTraps(() => runWorld({ seed, profile, workloads: chosen, checkers, crc64, keepsTrace }))
 }
 
