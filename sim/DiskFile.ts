@@ -5,7 +5,8 @@
  * Three images: durable (what a power cut leaves), landed (what the disk answers: durable with everything pending) and
  * cached (what the page cache shows). Cached is landed, the same object, until a disk that lies parts them.
  */
-import { DiskImage, pageBytes, pageOf, pagesOf } from "./DiskImage.ts"
+import { equalBytes } from "../src/base/bytes.ts"
+import { DiskImage, pageBytes, pageOf, pagesOf, zeroPage } from "./DiskImage.ts"
 import type { Random } from "./Random.ts"
 
 type Pending =
@@ -68,12 +69,13 @@ export class SimulatedFile {
   #cached: DiskImage
   #pending: Array<Pending> = []
   /** Pages as they were before the last write to them, where the disk is to remember them. */
-  readonly #before = new Map<number, Uint8Array | undefined>()
+  readonly #before: Map<number, Uint8Array | undefined>
   /** Pages that the disk cannot read until they are written whole, and whether the page cache holds them. */
   readonly #latent = new Map<number, { readonly cached: boolean; readonly rewritten: boolean }>()
 
-  constructor(durable: DiskImage = new DiskImage(), latent: Iterable<number> = []) {
+  constructor(durable: DiskImage = new DiskImage(), latent: Iterable<number> = [], before: ReadonlyMap<number, Uint8Array | undefined> = new Map()) {
     this.#durable = durable
+    this.#before = new Map(before)
     this.#landed = durable.clone()
     this.#cached = this.#landed
     for (const page of latent) this.#latent.set(page, { cached: false, rewritten: false })
@@ -295,7 +297,14 @@ export class SimulatedFile {
     this.#damage(disk, random, cut, sectorBytes, lost)
     disk.truncate(sizeBytes)
     if (kept < sector) cut.saw(kept === 0 ? "UnsyncedLost" : "TornWrite")
-    return new SimulatedFile(disk, this.#latent.keys())
+    return new SimulatedFile(disk, this.#latent.keys(), this.#before)
+  }
+
+  /** Whether a write left a sector as the disk had it. */
+  #keeps(change: Pending & { readonly _tag: "Write" }, at: number, sectorBytes: number): boolean {
+    const within = at % pageBytes
+    const of = (page: Uint8Array | undefined): Uint8Array => (page ?? zeroPage).subarray(within, within + sectorBytes)
+    return at < this.#durable.sizeBytes && equalBytes(of(this.#durable.page(pageOf(at))), of(change.after[pageOf(at) - pageOf(change.offset)]))
   }
 
   /** What else a power cut does to sectors that were being written. `lost`: those that keep what they had. */
@@ -312,7 +321,8 @@ export class SimulatedFile {
       if (change._tag === "Truncate") continue
       const first = Math.floor(change.offset / sectorBytes) * sectorBytes
       for (let at = first; at < change.offset + change.length; at += sectorBytes) {
-        if (!random.chance(cut.corruptChance)) continue
+        // A sector that is overwritten with its own bytes keeps them: what the journal's recovery relies on, as SQLite does.
+        if (!random.chance(cut.corruptChance) || this.#keeps(change, at, sectorBytes)) continue
         const page = new Uint8Array(pageBytes)
         page.set(random.bytes(sectorBytes), at % pageBytes)
         disk.takeSector(page, at, sectorBytes)

@@ -3,7 +3,7 @@
  * and the writes that are not yet durable, share them. Used by sim/DiskFile; bytes past the size are always zero.
  */
 export const pageBytes = 4096
-const zeroPage = new Uint8Array(pageBytes)
+export const zeroPage = new Uint8Array(pageBytes)
 
 export const pageOf = (offset: number): number => Math.floor(offset / pageBytes)
 

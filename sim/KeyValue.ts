@@ -6,6 +6,7 @@ import BTreeModule from "sorted-btree"
 import { Effect, Layer } from "effect"
 import { type ByteString, fromByteString, toByteString } from "../src/base/bytes.ts"
 import { KeyValue, type KeyValueChange, KeyValueError, type KeyValueService, type RangeOptions } from "../src/ports/KeyValue.ts"
+import type { DiskFaultClass } from "./faults/FaultClass.ts"
 import type { Random } from "./Random.ts"
 
 /** A CommonJS package: its class is a property of what Node imports. */
@@ -23,6 +24,8 @@ export class MemoryKeyValue {
   readonly layer: Layer.Layer<KeyValue>
   /** Makes the next operations of this kind fail. */
   fault: ((operation: "commit" | "flushed" | "wipe") => boolean) | undefined
+  /** Told of each fault when it has had its effect. */
+  witness: ((fault: DiskFaultClass) => void) | undefined
   commits = 0
   flushes = 0
   #visible: Tables
@@ -41,14 +44,42 @@ export class MemoryKeyValue {
   crash(random: Random): MemoryKeyValue {
     this.#stopped = true
     const kept = random.below(this.#unflushed.length + 1)
+    if (kept < this.#unflushed.length) this.witness?.("IndexCut")
     for (const commit of this.#unflushed.slice(0, kept)) apply(this.#durable, commit)
-    return new MemoryKeyValue(this.#durable)
+    return this.#successor(this.#durable)
   }
 
   /** The index after SIGKILL: every commit is there. */
   kill(): MemoryKeyValue {
     this.#stopped = true
-    return new MemoryKeyValue(this.#visible)
+    return this.#successor(this.#visible)
+  }
+
+  /**
+   * Rot while nobody runs: one byte of each value, with this chance, becomes another. Its pages have no checksums (R8):
+   * every value must check itself. Returns how many did.
+   */
+  rot(random: Random, chance: number): number {
+    let count = 0
+    for (const [, rows] of [...this.#visible].sort(([a], [b]) => compare(a, b))) {
+      for (const [key, value] of rows.toArray()) {
+        if (value.length === 0 || !random.chance(chance)) continue
+        const rotten = new Uint8Array(value)
+        const at = random.below(rotten.length)
+        rotten[at] = rotten[at]! ^ (1 + random.below(255))
+        rows.set(key, rotten)
+        count += 1
+      }
+    }
+    this.#durable = cloneTables(this.#visible)
+    this.#unflushed = []
+    return count
+  }
+
+  #successor(tables: Tables): MemoryKeyValue {
+    const index = new MemoryKeyValue(tables)
+    index.witness = this.witness
+    return index
   }
 
   /** Everything visible, for comparisons: table, key, value. */
@@ -98,7 +129,9 @@ export class MemoryKeyValue {
   #perform(operation: "commit" | "flushed" | "wipe", act: () => string | undefined): Effect.Effect<void, KeyValueError> {
     const done = Effect.suspend(() => {
       if (this.#stopped) return Effect.interruptible(Effect.never)
-      const detail = this.fault?.(operation) === true ? "injected" : act()
+      const isFaulty = this.fault?.(operation) === true
+      if (isFaulty) this.witness?.("IndexFailed")
+      const detail = isFaulty ? "injected" : act()
       return detail === undefined ? Effect.void : Effect.fail(new KeyValueError({ operation, detail }))
     })
     return Effect.uninterruptible(Effect.andThen(Effect.yieldNow, done))

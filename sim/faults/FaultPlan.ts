@@ -1,0 +1,253 @@
+/**
+ * FaultPlan: what the seed has in store for a node's disk and index: for every class of fault a chance, often zero, the
+ * same for all lives of a world. It sits between a world and the twins of Disk and KeyValue: armed at the beginning of
+ * each life, asked between lives, ended by `heal`. Every fault is counted when it has had its effect.
+ */
+import { folderOf } from "../../src/base/paths.ts"
+import type { DiskFault, DiskOperation, Landing, MemoryDisk } from "../Disk.ts"
+import { plainPowerCut } from "../DiskFile.ts"
+import { MemoryKeyValue } from "../KeyValue.ts"
+import type { Random } from "../Random.ts"
+import { FaultAtlas, type Mercy } from "./FaultAtlas.ts"
+import { type DiskFaultClass, diskFaultClasses } from "./FaultClass.ts"
+
+/**
+ * How often a fault strikes where the seed has it at all: an operation of its kind, a sector in flight, or a night between
+ * two lives. One of them is drawn for each seed.
+ */
+const chances: Readonly<Record<DiskFaultClass, ReadonlyArray<number>>> = {
+  // These come with every power cut and every kill: crashes are not this plan's to draw.
+  UnsyncedLost: [1],
+  TornWrite: [1],
+  UnsyncedNameLost: [1],
+  ProcessKilled: [1],
+  IndexCut: [1],
+  InFlightCorrupt: [0.1, 0.5, 0.9],
+  OldContents: [0.2, 0.8],
+  SyncFailed: [0.005, 0.03],
+  SyncDropped: [0.005, 0.03],
+  ReadFailed: [0.002, 0.01, 0.05],
+  ReadFailsForLong: [0.0005, 0.005],
+  WriteFailed: [0.002, 0.01, 0.05],
+  WriteFailsForLong: [0.0005, 0.005],
+  DiskFull: [0.001, 0.01],
+  LatentSector: [0.3, 0.8],
+  BitRot: [0.3, 0.8],
+  StaleSector: [0.3, 0.8],
+  MisdirectedWrite: [0.005, 0.05],
+  LostWrite: [0.005, 0.05],
+  StaleRead: [0.002, 0.02],
+  SlowDisk: [0.01, 0.1, 0.5],
+  DirectRefused: [1],
+  IndexLost: [0.1, 0.4],
+  IndexGarbage: [0.1, 0.4],
+  IndexFailed: [0.002, 0.02]
+}
+
+const always: ReadonlySet<DiskFaultClass> = new Set(["UnsyncedLost", "TornWrite", "UnsyncedNameLost", "ProcessKilled", "IndexCut"])
+/** Of every class that is not always there, the share of seeds that have it. */
+const activeChance = 0.35
+/** A disk that errs at every turn lets nothing happen: some seeds have one kind of fault alone, or few. */
+const calmSeeds = 0.15
+
+const valueRotChance = 0.2
+const changes: ReadonlySet<DiskOperation> = new Set(["write", "truncate", "open", "rename", "remove", "makeFolder", "syncFolder"])
+
+export interface Night {
+  readonly index: MemoryKeyValue
+  /** What the opening of the index says of its file; undefined where it opens. */
+  readonly indexDamage: string | undefined
+}
+
+export class FaultPlan {
+  readonly atlas: FaultAtlas
+  /** Of each class, what the seed drew; 0 where it has none of it. */
+  readonly chances: ReadonlyMap<DiskFaultClass, number>
+  readonly counts = new Map<DiskFaultClass, number>()
+  readonly #random: Random
+  readonly #slowMsMax: number
+  #isOn = true
+  /** Files and folders that answer EIO, and up to which operation of the disk. */
+  readonly #failing = new Map<string, number>()
+  /** The operation at which a full disk has room again. */
+  #fullUntil = 0
+
+  constructor(random: Random, mercy: Mercy) {
+    this.#random = random
+    this.atlas = new FaultAtlas(mercy)
+    this.chances = drawChances(random)
+    this.#slowMsMax = random.pick([2, 20, 200, 2000])
+  }
+
+  get isOn(): boolean {
+    return this.#isOn
+  }
+
+  /** Whether a start, or a request, may fail because of what this plan does or has done. */
+  get explainsFailures(): boolean {
+    return this.#isOn && [...this.chances].some(([fault, chance]) => chance > 0 && !always.has(fault)) || this.atlas.harms.length > 0
+  }
+
+  /** A process begins on these twins. `asked` is told of each operation first. */
+  arm(disk: MemoryDisk, index: MemoryKeyValue, asked: (operation: DiskOperation, path: string) => void = () => undefined): void {
+    const random = this.#random.fork()
+    this.#failing.clear()
+    this.#fullUntil = 0
+    disk.capacityBytes = Number.MAX_SAFE_INTEGER
+    disk.witness = (fault) => this.saw(fault)
+    index.witness = (fault) => this.saw(fault)
+    disk.fault = (operation, path, number) => {
+      asked(operation, path)
+      return this.#isOn ? this.#faultOf(disk, random, operation, path, number) : undefined
+    }
+    disk.landing = (path, offset, length) => (this.#isOn ? this.#landingOf(disk, random, path, offset, length) : offset)
+    disk.delayMs = () => (this.#isOn && this.#strikes(random, "SlowDisk") ? 1 + random.below(this.#slowMsMax) : 0)
+    index.fault = () => this.#isOn && this.#strikes(random, "IndexFailed")
+    this.#setWeather(disk)
+  }
+
+  /** While the machine is off, before the twins are armed again: what rots, and what becomes of the index. */
+  between(disk: MemoryDisk, index: MemoryKeyValue): Night {
+    if (!this.#isOn) return { index, indexDamage: undefined }
+    disk.witness = (fault) => this.saw(fault)
+    const random = this.#random.fork()
+    const isHarmed = this.#harmAtRest(disk, random)
+    const isMerciful = this.atlas.mercy === "Merciful"
+    if (isHarmed && isMerciful || this.#strikes(random, "IndexLost")) {
+      this.saw("IndexLost")
+      return { index: new MemoryKeyValue(), indexDamage: random.chance(0.5) ? "simulated damage" : undefined }
+    }
+    if (this.#strikes(random, "IndexGarbage") && index.rot(random, valueRotChance) > 0) this.saw("IndexGarbage")
+    return { index, indexDamage: undefined }
+  }
+
+  /** Faults stop. What was lost for good stays lost; what was full, slow or unreachable is not any more. */
+  heal(disk: MemoryDisk, index: MemoryKeyValue): void {
+    this.#isOn = false
+    this.#failing.clear()
+    disk.capacityBytes = Number.MAX_SAFE_INTEGER
+    index.fault = undefined
+    this.#setWeather(disk)
+  }
+
+  saw(fault: DiskFaultClass): void {
+    this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1)
+  }
+
+  #chance(fault: DiskFaultClass): number {
+    return this.#isOn ? this.chances.get(fault) ?? 0 : 0
+  }
+
+  #strikes(random: Random, fault: DiskFaultClass): boolean {
+    const chance = this.#chance(fault)
+    return chance > 0 && random.chance(chance)
+  }
+
+  #setWeather(disk: MemoryDisk): void {
+    disk.remembers = this.#chance("StaleRead") > 0 || this.#chance("StaleSector") > 0
+    disk.directRefused = this.#chance("DirectRefused") > 0
+    disk.powerCut = this.#isOn ? { corruptChance: this.#chance("InFlightCorrupt"), oldContentsChance: this.#chance("OldContents") } : plainPowerCut
+  }
+
+  #faultOf(disk: MemoryDisk, random: Random, operation: DiskOperation, path: string, number: number): DiskFault | undefined {
+    if (this.#fullUntil > 0 && number >= this.#fullUntil) {
+      this.#fullUntil = 0
+      disk.capacityBytes = Number.MAX_SAFE_INTEGER
+    }
+    if (operation === "sync") return this.#syncFault(random)
+    if (operation === "read") return this.#readFault(random, path, number)
+    return changes.has(operation) ? this.#changeFault(disk, random, operation, path, number) : undefined
+  }
+
+  #syncFault(random: Random): DiskFault | undefined {
+    if (this.#strikes(random, "SyncDropped")) return this.#seen("SyncDropped", "DroppedSync")
+    return this.#strikes(random, "SyncFailed") ? this.#seen("SyncFailed", random.pick(["UnknownSync", "Io"] as const)) : undefined
+  }
+
+  #readFault(random: Random, path: string, number: number): DiskFault | undefined {
+    if (number < (this.#failing.get(path) ?? 0)) return this.#seen("ReadFailsForLong", "Io")
+    if (this.#strikes(random, "ReadFailsForLong")) this.#failing.set(path, number + random.below(random.pick([20, 200, 2000])))
+    if (this.#strikes(random, "ReadFailed")) return this.#seen("ReadFailed", "Io")
+    return this.#strikes(random, "StaleRead") && this.atlas.mayBeStale(path) ? this.#seen("StaleRead", "Stale") : undefined
+  }
+
+  #changeFault(disk: MemoryDisk, random: Random, operation: DiskOperation, path: string, number: number): DiskFault | undefined {
+    const folder = `${operation === "syncFolder" || operation === "makeFolder" ? path : folderOf(path)}/`
+    if (number < (this.#failing.get(folder) ?? 0)) return this.#seen("WriteFailsForLong", "Io")
+    if (this.#strikes(random, "WriteFailsForLong")) this.#failing.set(folder, number + random.below(random.pick([20, 200])))
+    if (this.#strikes(random, "WriteFailed")) return this.#seen("WriteFailed", "Io")
+    if (operation !== "write") return undefined
+    if (this.#strikes(random, "DiskFull")) {
+      disk.capacityBytes = disk.usedBytes + random.below(random.pick([1, 10_000, 1_000_000]))
+      this.#fullUntil = number + 1 + random.below(random.pick([5, 50, 500]))
+      this.saw("DiskFull")
+    }
+    return undefined
+  }
+
+  #landingOf(disk: MemoryDisk, random: Random, path: string, offset: number, length: number): Landing {
+    const isLost = this.#strikes(random, "LostWrite")
+    const isAstray = this.#strikes(random, "MisdirectedWrite")
+    if (!isLost && !isAstray || !this.atlas.mayGoAstray(path, disk.directRefused)) return offset
+    const landing = isLost ? "Lost" : this.#elsewhere(disk, random, path, length)
+    this.#harm(isLost ? "LostWrite" : "MisdirectedWrite", path, offset)
+    return landing
+  }
+
+  /** In its own file, or for the merciless as well over another one. */
+  #elsewhere(disk: MemoryDisk, random: Random, path: string, length: number): Landing {
+    const sizes = disk.sizes()
+    const others = this.atlas.mercy === "Merciful" ? [] : this.atlas.harmable(sizes.keys()).filter((other) => sizes.get(other)! > length)
+    if (others.length > 0 && random.chance(0.5)) {
+      const other = random.pick(others)
+      const at = sectorBelow(random, sizes.get(other)! - length)
+      this.#harm("MisdirectedWrite", other, at)
+      return { path: other, offset: at }
+    }
+    return sectorBelow(random, sizes.get(path) ?? 0)
+  }
+
+  /** True where something was harmed. */
+  #harmAtRest(disk: MemoryDisk, random: Random): boolean {
+    let isHarmed = false
+    for (const fault of ["BitRot", "LatentSector", "StaleSector"] as const) {
+      if (!this.#strikes(random, fault)) continue
+      const sizes = disk.sizes()
+      const paths = this.atlas.harmable(sizes.keys()).filter((path) => sizes.get(path)! > 0)
+      if (paths.length === 0) continue
+      const path = random.pick(paths)
+      const offset = random.below(sizes.get(path)!)
+      if (fault === "BitRot") disk.corrupt(path, offset, (byte) => byte ^ (1 << random.below(8)))
+      else if (fault === "LatentSector") disk.spoil(path, offset)
+      else if (!disk.revert(path, offset)) continue
+      this.#harm(fault, path, offset)
+      // A latent sector has had its effect when it is read.
+      if (fault !== "LatentSector") this.saw(fault)
+      isHarmed = true
+    }
+    return isHarmed
+  }
+
+  /** Writes of the merciful go astray where they are found out: no harm that stays. */
+  #harm(fault: DiskFaultClass, path: string, offset: number): void {
+    const isWrite = fault === "LostWrite" || fault === "MisdirectedWrite"
+    if (isWrite) this.saw(fault)
+    if (!isWrite || this.atlas.mercy === "Merciless") this.atlas.harmed({ fault, path, offset })
+  }
+
+  #seen<A>(fault: DiskFaultClass, answer: A): A {
+    this.saw(fault)
+    return answer
+  }
+}
+
+const sectorBelow = (random: Random, bytes: number): number => random.below(Math.floor(Math.max(0, bytes) / 512) + 1) * 512
+
+const drawChances = (random: Random): ReadonlyMap<DiskFaultClass, number> => {
+  const isCalm = random.chance(calmSeeds)
+  return new Map(diskFaultClasses.map((fault) => {
+    const chance = random.pick(chances[fault])
+    const isActive = random.chance(isCalm ? activeChance / 8 : activeChance)
+    return [fault, always.has(fault) || isActive ? chance : 0]
+  }))
+}
