@@ -5,7 +5,7 @@
 import * as http from "node:http"
 import * as https from "node:https"
 import type { AddressInfo, Socket } from "node:net"
-import { Cause, Effect, Layer, type Context, type Scope } from "effect"
+import { Cause, Effect, Exit, Layer, type Context, type Scope } from "effect"
 import {
   headerBytesMax, httpBufferBytes, httpCloseMsMax, httpConnectionsMax, httpHeadersCheckMs, httpHeadersCountMax, httpHeadersMsMax, httpIdleMsMax, httpJoinedBytesMax,
   httpPipelinedMax, httpStallMsMax, retryAfterSeconds
@@ -132,15 +132,7 @@ const serve = (desk: Desk, context: Context.Context<never>): void => {
     const early = tooMuch(desk, request)
     const reply = early === undefined ? desk.handler(toRequest(request, body, desk.secure, passage)) : Effect.succeed(early)
     const transfer: Transfer = { request, response, body, passage, closes: early !== undefined }
-    // What the request holds is given back before anybody waits for the end of a body that is not wanted.
-    const sent = Effect.scoped(Effect.flatMap(reply, (given) => send(desk, transfer, given)))
-    const fiber = fork(Effect.flatMap(sent, (isOver) => isOver ? Effect.void : readOff(desk, transfer)))
-    response.on("close", () => {
-      if (!response.writableFinished) fiber.interruptUnsafe()
-      if (!server.listening) server.closeIdleConnections()
-      connections.done(socket)
-    })
-    fiber.addObserver((exit) => {
+    const ended = (exit: Exit.Exit<void>): void => {
       if (exit._tag === "Failure" && !Cause.hasInterruptsOnly(exit.cause)) {
         // Handlers turn their own defects into answers: this one came with the answer on its way.
         passage.isBroken = true
@@ -152,7 +144,19 @@ const serve = (desk: Desk, context: Context.Context<never>): void => {
       // What began is cut; what did not begin says that it failed.
       if (response.headersSent || socket.destroyed) socket.destroy()
       else response.writeHead(500, ["content-length", "0", "connection", "close"]).end()
+    }
+    // What the request holds is given back before anybody waits for the end of a body that is not wanted.
+    const sent = isThere(reply)
+      ? sendNow(desk, transfer, reply.value)
+      : Effect.scoped(Effect.flatMap(reply, (given) => send(desk, transfer, given)))
+    const fiber = sent === isOver ? undefined : fork(Effect.flatMap(sent, (isOver) => isOver ? Effect.void : readOff(desk, transfer)))
+    response.on("close", () => {
+      if (!response.writableFinished) fiber?.interruptUnsafe()
+      if (!server.listening) server.closeIdleConnections()
+      connections.done(socket)
     })
+    if (fiber === undefined) ended(Exit.void)
+    else fiber.addObserver(ended)
   }
   const inTurn = (expectsContinue: boolean) => (request: http.IncomingMessage, response: http.ServerResponse): void => {
     // Without a listener, an aborted upload would be an uncaught error; `body` reports it to who pulls.
@@ -222,7 +226,8 @@ interface Transfer {
 const send = (desk: Desk, transfer: Transfer, reply: HttpResponse): Effect.Effect<boolean> => {
   const { body, passage, request, response } = transfer
   const { stallMsMax } = desk.limits
-  const headers = reply.headers.flat()
+  const headers: Array<string> = []
+  for (const [name, value] of reply.headers) headers.push(name, value)
   const closes = transfer.closes || body.unasked() || restIsLarge(body) || !desk.server.listening
   if (closes) headers.push("connection", "close")
   const content = reply.body
@@ -255,6 +260,17 @@ const send = (desk: Desk, transfer: Transfer, reply: HttpResponse): Effect.Effec
 }
 
 const isOver = Effect.succeed(true)
+
+const isThere = (reply: ReturnType<Handler>): reply is Exit.Success<HttpResponse> => Exit.isExit(reply) && Exit.isSuccess(reply)
+
+/** An answer that is there already needs no fiber, unless there is more to it than to hand it over. */
+const sendNow = (desk: Desk, transfer: Transfer, reply: HttpResponse): Effect.Effect<boolean> => {
+  try {
+    return send(desk, transfer, reply)
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
 
 /** Node ends the connection with the response; a client that still sends would be reset before it has read. */
 const readOff = (desk: Desk, { body, request, response }: Transfer): Effect.Effect<void> =>

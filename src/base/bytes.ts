@@ -33,6 +33,9 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 export const toUtf8 = (text: string): Uint8Array => encoder.encode(text)
 
+/** Of toUtf8, without making it. */
+export const utf8Length = (text: string): number => Buffer.byteLength(text, "utf8")
+
 /** Decodes UTF-8; undefined where the bytes are not valid. */
 export const fromUtf8 = (bytes: Uint8Array): string | undefined => {
   try {

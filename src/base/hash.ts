@@ -30,6 +30,16 @@ export const keyedHash = (key: Uint8Array): ((...parts: ReadonlyArray<Uint8Array
   }
 }
 
+/** The same in hex: the text that names things comes without a buffer in between, whose memory the collector must look after. */
+export const keyedHashHex = (key: Uint8Array): ((bytes: Uint8Array) => string) => {
+  assert(key.length === 32, `a BLAKE3 key has 32 bytes, not ${key.length}`)
+  const hasher = Blake3Hasher.newKeyed(asBuffer(key))
+  return (bytes) => {
+    hasher.reset()
+    return hasher.update(bytes).digest("hex")
+  }
+}
+
 /** BLAKE3's key derivation mode: `context` is a constant of the program, unique to one use. 32 bytes. */
 export const deriveKey = (context: string, material: Uint8Array): Uint8Array =>
   Blake3Hasher.deriveKey(context, material)

@@ -57,14 +57,16 @@ export const uint = (max: number = Number.MAX_SAFE_INTEGER): Codec<number> => ({
       : fail(at, `not an integer in 0..${max}`)
 })
 
+const uint64End = 1n << 64n
+
 /** An unsigned 64-bit integer. */
 export const uint64: Codec<bigint> = {
   write: (value) => {
-    assert(value >= 0n && value < 1n << 64n, `not an unsigned 64-bit integer: ${value}`)
+    assert(value >= 0n && value < uint64End, `not an unsigned 64-bit integer: ${value}`)
     return value
   },
   read: (node, at) => {
-    if (typeof node === "bigint" && node >= 0n && node < 1n << 64n) return node
+    if (typeof node === "bigint" && node >= 0n && node < uint64End) return node
     return typeof node === "number" && Number.isSafeInteger(node) && node >= 0 ? BigInt(node) : fail(at, "not an unsigned 64-bit integer")
   }
 }
@@ -82,6 +84,12 @@ export const raw = (max: number): Codec<Uint8Array> => ({
   },
   // A copy: what is decoded may outlive what it was decoded from.
   read: (node, at) => (node instanceof Uint8Array && node.length <= max ? copyOf(node) : fail(at, `not a byte string of at most ${max}`))
+})
+
+/** The same, read as a view of what is decoded: for bytes of rows, which nobody changes or gives back. */
+export const rawView = (max: number): Codec<Uint8Array> => ({
+  write: raw(max).write,
+  read: (node, at) => (node instanceof Uint8Array && node.length <= max ? node : fail(at, `not a byte string of at most ${max}`))
 })
 
 /** Text of at most `max` bytes of UTF-8. A lone surrogate has no UTF-8 and is refused. */
@@ -157,19 +165,32 @@ type FieldsOf<A> = {
   readonly [K in keyof A]-?: Codec<A[K]> | (Partial<Pick<A, K>> extends Pick<A, K> ? Codec<A[K] | undefined> : never)
 }
 
+/** Where each field is, for messages: the same as the last time, in most cases, and not made again. */
+const rememberedPlaces = (names: ReadonlyArray<string>): ((at: string) => ReadonlyArray<string>) => {
+  let last: string | undefined
+  let places: ReadonlyArray<string> = []
+  return (at) => {
+    if (at === last) return places
+    last = at
+    return (places = names.map((name) => `${at}.${name}`))
+  }
+}
+
 /** An object, as the list of its fields in the order in which they are given here; an optional one may be null. */
 export const struct = <A extends object>(fields: FieldsOf<A>): Codec<A> => {
   const names = Object.keys(fields)
   const codecs = names.map((name) => fields[name as keyof A] as Codec<unknown>)
+  const placesOf = rememberedPlaces(names)
   return {
     write: (value) => codecs.map((codec, index) => codec.write(value[names[index] as keyof A])),
     read: (node, at) => {
       if (!Array.isArray(node) || node.length !== names.length) return fail(at, `not ${names.length} fields`)
       const value: Record<string, unknown> = {}
-      names.forEach((name, index) => {
-        const field = (codecs[index] as Codec<unknown>).read(node[index], `${at}.${name}`)
-        if (field !== undefined) value[name] = field
-      })
+      const places = placesOf(at)
+      for (let index = 0; index < names.length; index += 1) {
+        const field = codecs[index]!.read(node[index], places[index]!)
+        if (field !== undefined) value[names[index]!] = field
+      }
       return value as A
     }
   }

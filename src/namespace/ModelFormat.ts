@@ -8,7 +8,7 @@ import {
   blockRegionsMax, chunkSizeBytesMax, commitArrivalsMax, commitBlocksMax, headerBytesMax, inlineBytesMax, keyBytesMax,
   manifestLevelsMax, manifestPageEntriesMax, objectBytesMax, partNumberMax
 } from "../base/limits.ts"
-import { type Codec, FormatError, type Node, flag, hex, list, optional, raw, struct, text, textRecord, uint, union, word } from "./Canonical.ts"
+import { type Codec, FormatError, type Node, flag, hex, list, optional, raw, rawView, struct, text, textRecord, uint, union, word } from "./Canonical.ts"
 import type {
   Attributes, BlockArrival, Checksum, ChunkArrival, CompletedPart, Content, Copy, CopyPlace, Manifest, ManifestEntry,
   ObjectPart, WriteCondition
@@ -76,11 +76,14 @@ export const blockArrivals = list(blockArrival, commitBlocksMax)
 export const manifestEntry = struct<ManifestEntry>({ chunk: chunkId, sizeBytes: objectSize })
 export const manifestEntries = list(manifestEntry, manifestPageEntriesMax)
 export const manifestLevel = uint(manifestLevelsMax)
-export const manifest = union<Manifest>({
-  Inline: [0, struct({ bytes: raw(inlineBytesMax) })],
+const manifestWith = (bytes: Codec<Uint8Array>): Codec<Manifest> => union<Manifest>({
+  Inline: [0, struct({ bytes })],
   Chunks: [1, struct({ entries: manifestEntries })],
   Pages: [2, struct({ level: manifestLevel, entries: manifestEntries })]
 })
+export const manifest = manifestWith(raw(inlineBytesMax))
+/** Of a vertex in its row: inline bytes are a view of the row's. */
+export const manifestOfRow = manifestWith(rawView(inlineBytesMax))
 
 const pairs = textRecord(256, headerBytesMax)
 export const attributes = struct<Attributes>({ headers: pairs, userMetadata: pairs })

@@ -55,6 +55,13 @@ export interface Moment {
   readonly ms: number
 }
 
+/** An object as the newest commit has it. */
+export interface Current {
+  readonly sequence: Sequence
+  readonly bucket: Model.BucketInfo
+  readonly version: Model.ObjectVersion
+}
+
 type Read<A> = Effect.Effect<A, Refused | AsOfRefused>
 
 export interface NamespaceService {
@@ -81,6 +88,11 @@ export interface NamespaceService {
    * `atMs` of these three: the point of time at which a version must not have expired; absent, now for the newest
    * commit, and for an earlier one the time of that. Current version, or the one named. Refused NoSuchKey | NoSuchVersion; a delete marker is returned, flagged. */
   readonly object: (bucket: string, key: string, versionId: string | undefined, at: Sequence, atMs?: number) => Read<Model.ObjectVersion>
+  /**
+   * The current version of a key at the newest commit, and its bucket, without an Effect: what most reads want. It is of
+   * one moment, so whoever waits for something in between looks again. Undefined where there is none: `object` says why.
+   */
+  readonly current: (bucket: string, key: string, nowMs: number) => Current | undefined
   readonly listObjects: (bucket: string, query: Model.ListQuery, at: Sequence, atMs?: number) => Read<Model.ObjectPage>
   readonly listVersions: (bucket: string, query: Model.VersionQuery, at: Sequence, atMs?: number) => Read<Model.VersionPage>
   /** Every version of a key (or of all keys) with those S3 no longer lists: what `log` shows, newest first by key. */

@@ -69,6 +69,8 @@ interface Look {
   /** The point of time of the newest commit's view: now, and never before the commit. */
   readonly headMs: (nowMs: number) => number
   readonly timeOf: (at: Sequence) => number
+  /** The newest commit's view of a bucket; undefined where it has none. */
+  readonly newest: (bucket: string, atMs: number) => View | undefined
 }
 
 /**
@@ -114,7 +116,7 @@ const makeLook = (reading: Reading): Look => {
       const view = at === head() && !history ? newest(bucket, ms) : viewAt(reader, tenant, bucket, at, head(), ms, history)
       return view === undefined ? refused("NoSuchBucket", bucket, at) : read(view)
     })
-  return { head, unreadable, refusedAsOf, inBucket, headMs, timeOf }
+  return { head, unreadable, refusedAsOf, inBucket, headMs, timeOf, newest }
 }
 
 const refused = (refusal: Refusal, bucket: string, at: Sequence, key?: string): Effect.Effect<never, Refused> =>
@@ -143,9 +145,9 @@ const timeText = (ms: number): string => (Math.abs(ms) <= 8.64e15 ? DateTime.for
 
 const readsOfBuckets = (
   options: Reading, look: Look
-): Pick<Reads, "bucket" | "object" | "children" | "listObjects" | "listVersions" | "history" | "diff" | "lineage"> => {
+): Pick<Reads, "bucket" | "object" | "current" | "children" | "listObjects" | "listVersions" | "history" | "diff" | "lineage"> => {
   const { reader } = options.state
-  const { inBucket } = look
+  const { head, headMs, inBucket, newest } = look
   return {
     lineage: (bucket, at) => inBucket(bucket, at, undefined, (view) => Effect.succeed(lineageEvents(reader, view))),
     diff: (from, to, query) => Effect.clockWith((clock) => diff(options, look, from, to, query, clock.currentTimeMillisUnsafe())),
@@ -157,6 +159,13 @@ const readsOfBuckets = (
         const latest = versionId === undefined ? found : newestOf(reader, view, key)
         return Effect.succeed(verified(options, key, found, latest?.sequence === found.sequence && latest.ordinal === found.ordinal))
       }),
+    current: (bucket, key, nowMs) => {
+      // The newest commit is never before the horizon.
+      const view = newest(bucket, headMs(nowMs))
+      const found = view === undefined ? undefined : currentOf(reader, view, key)
+      if (view === undefined || found === undefined) return undefined
+      return { sequence: head(), bucket: bucketInfo(view), version: verified(options, key, found, true) }
+    },
     listObjects: (bucket, query, at, atMs) => inBucket(bucket, at, atMs, (view) => Effect.succeed(listObjects(reader, view, query))),
     listVersions: (bucket, query, at, atMs) => inBucket(bucket, at, atMs, (view) => Effect.succeed(listVersions(reader, view, query, false))),
     children: (bucket, parent, at) => inBucket(bucket, at, undefined, (view) => Effect.succeed(childrenOf(reader, view, parent))),

@@ -47,7 +47,7 @@ export const afterPrefix = (prefix: RowKey): RowKey => {
   return prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1)
 }
 
-const scratch = new Uint8Array(8)
+const scratch = Buffer.alloc(8)
 export const ascending = (value: number): ByteString => {
   putU64(scratch, 0, value)
   return toByteString(scratch)
@@ -74,7 +74,16 @@ export const descendingAt = (bytes: ByteString, offset: number): number => {
   return value
 }
 
-const id = (hex: string): ByteString => toByteString(fromHex(hex))
+let lastHex = ""
+let lastId: ByteString = ""
+
+/** Most rows that are asked for one after the other are of one bucket: the last answer is remembered. */
+const id = (hex: string): ByteString => {
+  if (hex === lastHex) return lastId
+  lastId = toByteString(fromHex(hex))
+  lastHex = hex
+  return lastId
+}
 
 export const horizonKey: RowKey = table.horizon
 export const totalsKey: RowKey = table.totals

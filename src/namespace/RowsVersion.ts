@@ -65,15 +65,29 @@ export const decodeVersionRow = (bytes: Uint8Array): VersionRow => {
   const afterHides = headerBytes + count * hideBytes
   const start = afterHides + (expires ? expiresBytes : 0)
   if (bytes.length <= start) throw new FormatError(`version row: ${bytes.length} bytes, more than ${start} expected`)
-  return {
-    nullVersion: (flags & 1) !== 0,
-    deleteMarker: (flags & 2) !== 0,
-    get hash() {
-      return toHex(bytes.subarray(2, 34)) as VertexHash
-    },
-    hides: count === 0 ? noHides : hidesOf(bytes, count),
-    expiresMs: expires ? expiresOf(bytes, afterHides) : undefined,
-    vertex: bytes.subarray(start)
+  return new DecodedRow(bytes, flags, count === 0 ? noHides : hidesOf(bytes, count), expires ? expiresOf(bytes, afterHides) : undefined, start)
+}
+
+/** Of a class: a getter in a literal is a call into the engine for every row. */
+class DecodedRow implements VersionRow {
+  readonly nullVersion: boolean
+  readonly deleteMarker: boolean
+  readonly hides: ReadonlyArray<Hide>
+  readonly expiresMs: number | undefined
+  readonly vertex: Uint8Array
+  readonly #bytes: Uint8Array
+
+  constructor(bytes: Uint8Array, flags: number, hides: ReadonlyArray<Hide>, expiresMs: number | undefined, start: number) {
+    this.nullVersion = (flags & 1) !== 0
+    this.deleteMarker = (flags & 2) !== 0
+    this.hides = hides
+    this.expiresMs = expiresMs
+    this.vertex = bytes.subarray(start)
+    this.#bytes = bytes
+  }
+
+  get hash(): VertexHash {
+    return toHex(this.#bytes.subarray(2, 34)) as VertexHash
   }
 }
 

@@ -9,10 +9,10 @@ import { objectBytesMax } from "../base/limits.ts"
 import type { BucketId, Sequence, TenantId, VaultId, VertexHash } from "../base/ids.ts"
 import type { HybridTime } from "../base/time.ts"
 import { CborReader } from "./Cbor.ts"
-import { decodeTrusted, decodeWith, encodeWith, flag, FormatError, optional, struct, uint, uint64, word } from "./Canonical.ts"
+import { type Codec, decodeTrusted, decodeWith, encodeWith, flag, FormatError, optional, struct, uint, uint64, word } from "./Canonical.ts"
 import type { Attributes, Checksum, Manifest, ObjectPart } from "./Model.ts"
 import {
-  attributes, bucketId, checksum, etag, manifest, objectKey, objectParts, sequence, tenantId, vaultId, vertexHash
+  attributes, bucketId, checksum, etag, manifest, manifestOfRow, objectKey, objectParts, sequence, tenantId, vaultId, vertexHash
 } from "./ModelFormat.ts"
 
 export interface Vertex {
@@ -44,11 +44,13 @@ const ordinal = uint(ordinalMax)
 const kind = word<Vertex["kind"]>(["Object", "DeleteMarker"])
 const size = uint(objectBytesMax)
 
-const codec = struct<Vertex>({
+const codecWith = (manifestCodec: Codec<Manifest>) => struct<Vertex>({
   format: uint(vertexFormat), tenant: tenantId, vault: vaultId, bucket: bucketId, sequence, ordinal,
   time: uint64, kind, sizeBytes: size, etag, etagIsMd5: flag,
-  key: objectKey, parent: optional(vertexHash), attributes, checksum: optional(checksum), parts: optional(objectParts), manifest
+  key: objectKey, parent: optional(vertexHash), attributes, checksum: optional(checksum), parts: optional(objectParts), manifest: manifestCodec
 })
+const codec = codecWith(manifest)
+const codecOfRow = codecWith(manifestOfRow)
 
 /** Canonical bytes: what the vertex hash covers. */
 export const encodeVertex = (vertex: Vertex): Uint8Array => {
@@ -59,8 +61,8 @@ export const encodeVertex = (vertex: Vertex): Uint8Array => {
 /** Throws FormatError unless the bytes are exactly those of a vertex. */
 export const decodeVertex = (bytes: Uint8Array): Vertex => checked(decodeWith(codec, bytes, "vertex"))
 
-/** For bytes of a row: the tree's seal, or the vertex hash, vouches for their form. */
-export const decodeVertexTrusted = (bytes: Uint8Array): Vertex => checked(decodeTrusted(codec, bytes, "vertex"))
+/** For bytes of a row: the tree's seal, or the vertex hash, vouches for their form. Inline bytes are a view of them. */
+export const decodeVertexTrusted = (bytes: Uint8Array): Vertex => checked(decodeTrusted(codecOfRow, bytes, "vertex"))
 
 const checked = (vertex: Vertex): Vertex => {
   if (vertex.format !== vertexFormat) throw new FormatError(`vertex: unknown format ${vertex.format}`)

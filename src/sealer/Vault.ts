@@ -3,8 +3,7 @@
  * plaintext (chunks, vertices, records) and everything that keeps bytes. Pure and synchronous.
  */
 import { assert } from "../base/assert.ts"
-import { toHex } from "../base/bytes.ts"
-import { keyedHash } from "../base/hash.ts"
+import { keyedHashHex } from "../base/hash.ts"
 import type { ChunkId, VertexHash } from "../base/ids.ts"
 import { sealContextsMax } from "../base/limits.ts"
 import { type MemoryFor, makeChunkSealer } from "./ChunkSealer.ts"
@@ -37,11 +36,11 @@ export interface Vault {
 
 /** Derives what the vault needs, once: 0.2 ms. */
 export const openVault = (keys: VaultKeys): Vault => {
-  const name = keyedHash(vaultKey(keys, "chunk id"))
-  const nameVertex = keyedHash(vaultKey(keys, "vertex hash"))
+  const name = keyedHashHex(vaultKey(keys, "chunk id"))
+  const nameVertex = keyedHashHex(vaultKey(keys, "vertex hash"))
   const values = new Map<string, ValueSealer>()
 
-  const nameChunk = (plaintext: Uint8Array): ChunkId => toHex(name(plaintext)) as ChunkId
+  const nameChunk = (plaintext: Uint8Array): ChunkId => name(plaintext) as ChunkId
 
   const chunks = makeChunkSealer(keys, nameChunk)
 
@@ -58,7 +57,7 @@ export const openVault = (keys: VaultKeys): Vault => {
     keys,
     gearKey: vaultKey(keys, "gear"),
     nameChunk,
-    vertexHash: (bytes) => toHex(nameVertex(bytes)) as VertexHash,
+    vertexHash: (bytes) => nameVertex(bytes) as VertexHash,
     sealChunk: chunks.seal,
     openChunk: chunks.open,
     sealValue: (context, associated, plaintext) => valuesOf(context).seal(associated, plaintext),

@@ -3,7 +3,7 @@ import { Effect, Exit, Scope } from "effect"
 import { describe, expect, it } from "vitest"
 import type { S3Handler } from "../../src/gateway/s3/S3Handler.ts"
 import type { HttpRequest } from "../../src/ports/HttpListener.ts"
-import { codeOf, makeScene } from "./scene.ts"
+import { codeOf, makeScene, startMs } from "./scene.ts"
 import { sign } from "./sign.ts"
 
 /** A request that stays under way until its scope closes, as one does whose answer is being sent. */
@@ -13,7 +13,7 @@ const begin = async (handler: S3Handler, request: HttpRequest) => {
   return { status: response.status, end: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
 }
 
-const listBuckets = () => sign({ nowMs: Date.now() }).request
+const listBuckets = () => sign({ nowMs: startMs }).request
 
 describe("admission", () => {
   it("admission: one too many is told SlowDown and when to come back, unread and unauthenticated, and is served afterwards", async () => {

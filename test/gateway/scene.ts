@@ -50,7 +50,7 @@ export const makeScene = async (options: Partial<S3Options> = {}, sizes: Partial
     md5EtagBytesMax: 1024,
     credentials: (key) => key === accessKey ? { secretKey, principal: "root" } : undefined,
     ...options
-  }).pipe(Effect.provide(memoryStore(sizes))))
+  }).pipe(Effect.provide(memoryStore(sizes)), Effect.provideService(Clock.Clock, clock)))
   const send = async (request: HttpRequest): Promise<Answer> => {
     const [response, bytes] = await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
       const answer = yield* Effect.provideService(handler(request), Clock.Clock, clock)

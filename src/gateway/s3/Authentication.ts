@@ -42,9 +42,13 @@ interface DerivedKey {
 export interface Authenticator {
   readonly credentials: Credentials
   readonly keys: Map<string, DerivedKey>
+  /** What Authorization headers said before their signatures, of requests that were authentic: a client says it again and again. */
+  readonly scopes: Map<string, SignedScope>
 }
 
-export const makeAuthenticator = (credentials: Credentials): Authenticator => ({ credentials, keys: new Map() })
+type SignedScope = Pick<Claim, "accessKey" | "date" | "region" | "scope" | "signedHeaders">
+
+export const makeAuthenticator = (credentials: Credentials): Authenticator => ({ credentials, keys: new Map(), scopes: new Map() })
 
 interface Claim {
   readonly accessKey: string
@@ -73,7 +77,21 @@ const readScope = (credential: string): Pick<Claim, "accessKey" | "date" | "regi
   return { accessKey, date, region, scope: `${date}/${region}/s3/aws4_request` }
 }
 
-const claimOfHeader = (request: S3Request, authorization: string): Claim | S3Error => {
+const signatureDigits = 64
+
+/** All of an Authorization header but the digits of a signature at its end. */
+const beforeSignature = (authorization: string): string => authorization.slice(0, -signatureDigits)
+
+/** Authentic requests only: nobody else may fill the memory. */
+const rememberScope = ({ scopes }: Authenticator, authorization: string, claim: Claim): void => {
+  const before = beforeSignature(authorization)
+  if (!before.endsWith("Signature=") || before.length + claim.signature.length !== authorization.length || scopes.has(before)) return
+  if (scopes.size >= signingKeysMax) scopes.clear()
+  const { accessKey, date, region, scope, signedHeaders } = claim
+  scopes.set(before, { accessKey, date, region, scope, signedHeaders })
+}
+
+const readAuthorization = (authorization: string): SignedScope & { readonly signature: string } | S3Error => {
   if (!authorization.startsWith(`${algorithm} `)) return s3Error("InvalidRequest", unsupported)
   const fields = new Map<string, string>()
   for (const part of authorization.slice(algorithm.length + 1).split(",")) {
@@ -90,6 +108,14 @@ const claimOfHeader = (request: S3Request, authorization: string): Claim | S3Err
   if (signed === undefined || value === undefined || !SIGNATURE.test(value)) {
     return s3Error("AuthorizationHeaderMalformed", "The authorization header is malformed; it must have Credential, SignedHeaders and Signature.")
   }
+  return { ...scope, signedHeaders: signed.split(";"), signature: value }
+}
+
+const claimOfHeader = (authenticator: Authenticator, request: S3Request, authorization: string): Claim | S3Error => {
+  const signature = authorization.slice(-signatureDigits)
+  const known = SIGNATURE.test(signature) ? authenticator.scopes.get(beforeSignature(authorization)) : undefined
+  const said = known === undefined ? readAuthorization(authorization) : { ...known, signature }
+  if (said instanceof S3Error) return said
   const dateHeader = request.headers.get("x-amz-date")
   const amzMs = dateHeader === undefined ? undefined : parseAmzDate(dateHeader)
   const signedMs = amzMs ?? parseHttpDate(dateHeader ?? request.headers.get("date") ?? "")
@@ -97,7 +123,7 @@ const claimOfHeader = (request: S3Request, authorization: string): Claim | S3Err
   const payloadHash = request.headers.get("x-amz-content-sha256")
   if (payloadHash === undefined) return s3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
   return {
-    ...scope, signedHeaders: signed.split(";"), signature: value, signedMs,
+    ...said, signedMs,
     amzDate: amzMs === undefined || dateHeader === undefined ? formatAmzDate(signedMs) : dateHeader, payloadHash, presigned: false
   }
 }
@@ -197,13 +223,13 @@ const payloadOf = (claim: Claim, key: Uint8Array): Payload | S3Error => {
   }
 }
 
-const readClaim = (request: S3Request, nowMs: number): Claim | S3Error => {
+const readClaim = (authenticator: Authenticator, request: S3Request, nowMs: number): Claim | S3Error => {
   const authorization = request.headers.get("authorization")
   const presigned = request.query.has("X-Amz-Signature") || request.query.has("X-Amz-Algorithm")
   if (authorization !== undefined && presigned) {
     return s3Error("InvalidArgument", "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter or the Authorization header should be specified")
   }
-  if (authorization !== undefined) return claimOfHeader(request, authorization)
+  if (authorization !== undefined) return claimOfHeader(authenticator, request, authorization)
   if (presigned) return claimOfQuery(request, nowMs)
   if (request.query.has("AWSAccessKeyId") && request.query.has("Signature")) return s3Error("InvalidRequest", unsupported)
   return s3Error("AccessDenied", "Anonymous access is not allowed: sign the request with AWS4-HMAC-SHA256.")
@@ -211,7 +237,7 @@ const readClaim = (request: S3Request, nowMs: number): Claim | S3Error => {
 
 /** The identity behind a request whose signature holds at `nowMs`, or the error that a client gets. */
 export const authenticate = (authenticator: Authenticator, request: S3Request, nowMs: number): Identity | S3Error => {
-  const claim = readClaim(request, nowMs)
+  const claim = readClaim(authenticator, request, nowMs)
   if (claim instanceof S3Error) return claim
   if (!claim.presigned && Math.abs(nowMs - claim.signedMs) > clockSkewMsMax) {
     return new S3Error({
@@ -234,5 +260,7 @@ export const authenticate = (authenticator: Authenticator, request: S3Request, n
   if (failed !== undefined) return failed
   const payload = payloadOf(claim, derived.key)
   if (payload instanceof S3Error) return payload
+  const authorization = request.headers.get("authorization")
+  if (authorization !== undefined) rememberScope(authenticator, authorization, claim)
   return { accessKey: claim.accessKey, principal: credential.principal, presigned: claim.presigned, payload }
 }

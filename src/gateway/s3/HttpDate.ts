@@ -86,9 +86,15 @@ export const formatAmzDate = (ms: number): string => {
 }
 
 const AMZ_DATE = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
+let lastAmzText = ""
+let lastAmzMs: number | undefined
+
+/** The last answer is remembered: clients send many requests in a second. */
 export const parseAmzDate = (text: string): number | undefined => {
+  if (text === lastAmzText) return lastAmzMs
   const match = AMZ_DATE.exec(text)
-  return match === null
+  lastAmzText = text
+  return lastAmzMs = match === null
     ? undefined
     : millisOfCivil(Number(match[1]), Number(match[2]), Number(match[3]), Number(match[4]), Number(match[5]), Number(match[6]))
 }

@@ -1,22 +1,24 @@
 /** ObjectRead: GET and HEAD of an object. It sits between the router and namespace (the version), get (its bytes). */
 import { Effect, type Scope } from "effect"
 import { millisOf } from "../../base/time.ts"
-import type { ObjectVersion } from "../../namespace/Model.ts"
+import type { BucketInfo, ObjectVersion } from "../../namespace/Model.ts"
 import { type ByteRange, contentRange, parseRange } from "./ByteRange.ts"
 import { checksumHeaders } from "./Checksums.ts"
 import { judgeRead, parseEtags } from "./Conditions.ts"
 import { formatHttpDate, parseHttpDate } from "./HttpDate.ts"
 import { expiryHeaders, readOverrides, writeAttributes } from "./ObjectAttributes.ts"
-import { type Call, type Header, momentOf, type Operation, type Reply, type Rooms, versionIdOf } from "./Operation.ts"
+import { type Call, type Header, momentOf, type Operation, type OperationNow, type Reply, type Rooms, versionIdOf } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import { partNumberMax } from "../../base/limits.ts"
 
 /** x-amz-version-id, where the bucket's versioning was ever switched on: "null" says nothing before that. */
 export const versionHeaders = (rooms: Rooms, bucket: string, version: ObjectVersion, at: number): Effect.Effect<Array<Header>, OperationError> => {
   if (version.versionId !== "null") return Effect.succeed([["x-amz-version-id", version.versionId]])
-  return Effect.map(rooms.namespace.bucket(bucket, at), (info): Array<Header> =>
-    info.versioning === "Unversioned" ? [] : [["x-amz-version-id", "null"]])
+  return Effect.map(rooms.namespace.bucket(bucket, at), ({ versioning }) => versionHeader(version, versioning))
 }
+
+const versionHeader = ({ versionId }: ObjectVersion, versioning: BucketInfo["versioning"]): Array<Header> =>
+  versionId === "null" && versioning === "Unversioned" ? [] : [["x-amz-version-id", versionId]]
 
 /** A delete marker as the current version is 404, by its version id 405; both say what they are. */
 const markerError = (call: Call, version: ObjectVersion, named: boolean, at: number): S3Error => {
@@ -109,23 +111,39 @@ export const findVersion = (rooms: Rooms, call: Call, at: number, atMs?: number)
     version.deleteMarker ? Effect.fail(markerError(call, version, versionId !== undefined, at)) : Effect.succeed(version))
 }
 
-/** The answer to a read of a version. Its body is opened last, once nothing is left that could refuse. */
-const answer = (rooms: Rooms, call: Call, found: Found, withBody: boolean, nowMs: number): Effect.Effect<Reply, OperationError, Scope.Scope> => {
+/** An answer whose body is still to be opened. */
+interface Opening {
+  readonly status: number
+  readonly headers: Array<Header>
+  readonly range: ByteRange
+}
+
+/** The answer to a read of a version, whole where its bytes are at hand. */
+const judge = (rooms: Rooms, call: Call, found: Found, withBody: boolean, nowMs: number): Reply | Opening | S3Error => {
   const { at, named, version } = found
   const headers = describe(version, named)
   const verdict = judgeRead(call.request, version, nowMs)
-  if (verdict === "NotModified") return Effect.succeed({ status: 304, headers, body: undefined, commit: at })
-  if (verdict instanceof S3Error) return Effect.fail(verdict)
+  if (verdict === "NotModified") return { status: 304, headers, body: undefined, commit: at }
+  if (verdict instanceof S3Error) return verdict
   const overrides = readOverrides(call.request)
-  if (overrides instanceof S3Error) return Effect.fail(overrides)
+  if (overrides instanceof S3Error) return overrides
   const selection = select(call, version, at)
-  if (selection instanceof S3Error) return Effect.fail(selection)
-  const { end, start } = selection.range
+  if (selection instanceof S3Error) return selection
+  const { range, status } = selection
+  const { end, start } = range
   headers.push(["content-length", String(end - start)], ...selection.headers, ...writeAttributes(version.attributes, overrides), ...checksumsOf(call, version, selection))
-  const replied = (body: Reply["body"]): Reply => ({ status: selection.status, headers, body, commit: at })
-  if (!withBody || end === start) return Effect.succeed(replied(undefined))
-  const bytes = rooms.get.inline(version, start, end)
-  return bytes === undefined ? Effect.map(rooms.get.open(version, start, end), replied) : Effect.succeed(replied(bytes))
+  if (!withBody || end === start) return { status, headers, body: undefined, commit: at }
+  const body = rooms.get.inline(version, start, end)
+  return body === undefined ? { status, headers, range } : { status, headers, body, commit: at }
+}
+
+/** Its body is opened last, once nothing is left that could refuse. */
+const answer = (rooms: Rooms, call: Call, found: Found, withBody: boolean, nowMs: number): Effect.Effect<Reply, OperationError, Scope.Scope> => {
+  const judged = judge(rooms, call, found, withBody, nowMs)
+  if (judged instanceof S3Error) return Effect.fail(judged)
+  if (!("range" in judged)) return Effect.succeed(judged)
+  const { headers, range: { end, start }, status } = judged
+  return Effect.map(rooms.get.open(found.version, start, end), (body): Reply => ({ status, headers, body, commit: found.at }))
 }
 
 interface Found {
@@ -133,6 +151,22 @@ interface Found {
   readonly version: ObjectVersion
   readonly named: ReadonlyArray<Header>
 }
+
+/**
+ * The answer where all of it is in memory: nothing is waited for between look-up and bytes, so nothing can go meanwhile
+ * and no hold is needed. Undefined: the operation itself answers, or says what is wrong.
+ */
+const readNow = (rooms: Rooms, call: Call, withBody: boolean, nowMs: number): Reply | undefined => {
+  if (call.asOf !== undefined || call.request.query.has("versionId")) return undefined
+  const current = rooms.namespace.current(call.bucket, call.key, nowMs)
+  if (current === undefined || current.version.deleteMarker) return undefined
+  const { bucket, sequence: at, version } = current
+  const judged = judge(rooms, call, { at, version, named: versionHeader(version, bucket.versioning) }, withBody, nowMs)
+  return judged instanceof S3Error || "range" in judged ? undefined : judged
+}
+
+export const getObjectNow: OperationNow = (rooms, call, nowMs) => readNow(rooms, call, true, nowMs)
+export const headObjectNow: OperationNow = (rooms, call, nowMs) => readNow(rooms, call, false, nowMs)
 
 const find = Effect.fnUntraced(function*(rooms: Rooms, call: Call): Effect.fn.Return<Found, OperationError> {
   const { sequence: at, ms } = yield* momentOf(rooms, call)

@@ -54,6 +54,9 @@ export interface Reply {
 /** The scope is the request's: it ends when the response is sent, or the client gone. */
 export type Operation = (rooms: Rooms, call: Call) => Effect.Effect<Reply, OperationError, Scope.Scope>
 
+/** What an operation answers where it has nothing to wait for: no fiber, no scope. Undefined: ask the operation. */
+export type OperationNow = (rooms: Rooms, call: Call, nowMs: number) => Reply | undefined
+
 export const reply = (status: number, commit: number, headers: ReadonlyArray<Header> = []): Reply => ({ status, headers, body: undefined, commit })
 
 export const xmlReply = (commit: number, body: Uint8Array, headers: ReadonlyArray<Header> = []): Reply => ({

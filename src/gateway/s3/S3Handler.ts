@@ -3,7 +3,7 @@
  * S3 operations: it tells the request apart, authenticates, routes, authorizes, runs, and turns every error, expected or
  * not, into S3's XML. It never fails.
  */
-import { Cause, Effect, LogLevel, Option, References, type Scope } from "effect"
+import { Cause, Clock, Effect, LogLevel, Option, References, type Scope } from "effect"
 import { Allowances } from "../../allowance.ts"
 import { toBase64 } from "../../base/bytes.ts"
 import { objectBytesMax, slowRequestMsDefault } from "../../base/limits.ts"
@@ -22,8 +22,8 @@ import { authenticate, type Credentials, makeAuthenticator } from "./Authenticat
 import { type Crc64, makeCrc64 } from "./Checksums.ts"
 import type { Call, Header, Reply, Rooms } from "./Operation.ts"
 import { messageOf, type OperationError, S3Error, s3Error, statusOf, toS3Error } from "./S3Error.ts"
-import { readRequest, type S3Request } from "./S3Request.ts"
-import { route } from "./S3Router.ts"
+import { readRequest } from "./S3Request.ts"
+import { type Route, route } from "./S3Router.ts"
 import { errorDocument } from "./XmlOut.ts"
 
 /** May this principal do this? `action` is the name of S3's operation; bucket and key are "" where it has none. */
@@ -60,6 +60,7 @@ interface Desk {
   readonly book: RequestBook
   readonly nextId: () => string
   readonly hostId: string
+  readonly clock: Clock.Clock
 }
 
 const commonHeaders = (desk: Desk, requestId: string, commit: number): Array<Header> =>
@@ -91,27 +92,34 @@ const refuse = (desk: Desk, exchange: Exchange, http: HttpRequest, error: S3Erro
   return { status, headers, body }
 }
 
-/** The operation's effect, or the error that keeps it from running. */
-const prepare = (desk: Desk, exchange: Exchange, request: S3Request, nowMs: number): Effect.Effect<Reply, OperationError, Scope.Scope> => {
+/** A request that may be carried out. */
+interface Order {
+  readonly route: Route
+  readonly call: Call
+}
+
+/** Told apart, authenticated, routed, authorized; or the error that keeps it from being carried out. */
+const orderOf = (desk: Desk, exchange: Exchange, http: HttpRequest, nowMs: number): Order | S3Error => {
+  const request = readRequest(http, desk.domains)
+  if (request instanceof S3Error) return request
   const identity = authenticate(desk.authenticator, request, nowMs)
-  if (identity instanceof S3Error) return Effect.fail(identity)
+  if (identity instanceof S3Error) return identity
   const routed = route(request)
-  if (routed instanceof S3Error) return Effect.fail(routed)
+  if (routed instanceof S3Error) return routed
   exchange.named(routed.name)
   const bucket = request.bucket ?? ""
   const key = request.key ?? ""
-  if (!desk.authorize(identity.principal, routed.name, bucket, key)) return Effect.fail(s3Error("AccessDenied"))
+  if (!desk.authorize(identity.principal, routed.name, bucket, key)) return s3Error("AccessDenied")
   const text = request.headers.get(asOfHeader)
   if (text !== undefined && routed.writes) {
-    return Effect.fail(new S3Error({
+    return new S3Error({
       code: "InvalidArgument", detail: `${routed.name} writes, and the past cannot be written: send it without ${asOfHeader}.`,
       extra: [["ArgumentName", asOfHeader], ["ArgumentValue", text]]
-    }))
+    })
   }
   const asOf = text === undefined ? undefined : parseAsOf(text)
-  if (asOf instanceof S3Error) return Effect.fail(asOf)
-  const call: Call = { request, identity, bucket, key, asOf }
-  return routed.run(desk.rooms, call)
+  if (asOf instanceof S3Error) return asOf
+  return { route: routed, call: { request, identity, bucket, key, asOf } }
 }
 
 const explain = (desk: Desk, exchange: Exchange, http: HttpRequest, cause: Cause.Cause<OperationError>): Effect.Effect<HttpResponse> => {
@@ -132,20 +140,41 @@ const explain = (desk: Desk, exchange: Exchange, http: HttpRequest, cause: Cause
     : Effect.as(Effect.logWarning(`${http.method} answered ${status}: ${found.value.message}`), response)
 }
 
-const handle = (desk: Desk) => (http: HttpRequest): Effect.Effect<HttpResponse, never, Scope.Scope> =>
-  Effect.clockWith((clock) => {
-    const exchange = desk.book.open(http, desk.nextId(), clock)
-    const work = admit(desk.rooms.allowances.requests, Effect.suspend(() => {
-      const request = readRequest(http, desk.domains)
-      return request instanceof S3Error ? Effect.fail(request) : prepare(desk, exchange, request, clock.currentTimeMillisUnsafe())
-    }))
-    const answered = Effect.matchCauseEffect(work, {
-      onSuccess: (reply) => Effect.succeed(finish(desk, exchange, reply)),
-      onFailure: (cause) => explain(desk, exchange, http, cause)
-    })
-    // Every line that is written while this request is served says which one it is.
-    return Effect.provideService(answered, References.CurrentLogAnnotations, exchange.annotations)
+const answered = (desk: Desk, exchange: Exchange, http: HttpRequest, work: Effect.Effect<Reply, OperationError, Scope.Scope>): ReturnType<S3Handler> => {
+  const answer = Effect.matchCauseEffect(work, {
+    onSuccess: (reply) => Effect.succeed(finish(desk, exchange, reply)),
+    onFailure: (cause) => explain(desk, exchange, http, cause)
   })
+  // Every line that is written while this request is served says which one it is.
+  return Effect.provideService(answer, References.CurrentLogAnnotations, exchange.annotations)
+}
+
+/**
+ * What needs nothing to be waited for is answered at once, as an Exit: a fiber, a scope and what they are given cost a
+ * small GET more than the rest of it. It holds its place among the requests under way as long as the call lasts.
+ */
+const handle = (desk: Desk): S3Handler => (http) => {
+  const { clock, rooms } = desk
+  const { requests } = rooms.allowances
+  const exchange = desk.book.open(http, desk.nextId(), clock)
+  let order: Order | S3Error | undefined
+  if (requests.tryTake(1)) {
+    try {
+      const nowMs = clock.currentTimeMillisUnsafe()
+      order = orderOf(desk, exchange, http, nowMs)
+      const reply = order instanceof S3Error ? undefined : order.route.runNow?.(rooms, order.call, nowMs)
+      if (reply !== undefined) return Effect.succeed(finish(desk, exchange, reply))
+    } catch (defect) {
+      return answered(desk, exchange, http, Effect.die(defect))
+    } finally {
+      requests.giveBack(1)
+    }
+  }
+  return answered(desk, exchange, http, admit(requests, Effect.suspend(() => {
+    const given = order ?? orderOf(desk, exchange, http, clock.currentTimeMillisUnsafe())
+    return given instanceof S3Error ? Effect.fail(given) : given.route.run(rooms, given.call)
+  })))
+}
 
 /** The handler over the store's services. Making it starts the CRC64 engine, once. */
 export const makeS3Handler = (options: S3Options): Effect.Effect<S3Handler, never, Namespace | Put | Get | Entropy | Allowances> =>
@@ -174,6 +203,7 @@ export const makeS3Handler = (options: S3Options): Effect.Effect<S3Handler, neve
         logsAll: !LogLevel.isGreaterThan(yield* References.MinimumLogLevel, "Debug")
       }),
       nextId: requestIds(entropy),
+      clock: yield* Clock.Clock,
       hostId: toBase64(entropy.bytes(24))
     })
   })

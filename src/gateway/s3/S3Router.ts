@@ -2,7 +2,7 @@
  * S3Router: which operation a request asks for. It sits between a request that is told apart and the operations.
  * Unknown query parameters mean nothing; those that name a part of S3 that is not built are 501, never another answer.
  */
-import { toUtf8 } from "../../base/bytes.ts"
+import { utf8Length } from "../../base/bytes.ts"
 import { keyBytesMax } from "../../base/limits.ts"
 import * as Buckets from "./Buckets.ts"
 import * as Listing from "./Listing.ts"
@@ -11,7 +11,7 @@ import * as ObjectCopy from "./ObjectCopy.ts"
 import * as ObjectFacts from "./ObjectFacts.ts"
 import * as ObjectRead from "./ObjectRead.ts"
 import * as ObjectWrite from "./ObjectWrite.ts"
-import type { Operation } from "./Operation.ts"
+import type { Operation, OperationNow } from "./Operation.ts"
 import { S3Error, s3Error } from "./S3Error.ts"
 import type { S3Request } from "./S3Request.ts"
 import * as UploadListing from "./UploadListing.ts"
@@ -22,10 +22,12 @@ export interface Route {
   /** Writes refuse the AS OF header. */
   readonly writes: boolean
   readonly run: Operation
+  /** Asked before `run`. */
+  readonly runNow: OperationNow | undefined
 }
 
-const read = (name: string, run: Operation): Route => ({ name, writes: false, run })
-const write = (name: string, run: Operation): Route => ({ name, writes: true, run })
+const read = (name: string, run: Operation, runNow?: OperationNow): Route => ({ name, writes: false, run, runNow })
+const write = (name: string, run: Operation): Route => ({ name, writes: true, run, runNow: undefined })
 
 /** Sub-resources that no operation serves, on buckets, objects or both. */
 const UNBUILT = new Set([
@@ -56,8 +58,8 @@ const BUCKET: Readonly<Record<string, Route>> = {
 const BUCKET_SUBRESOURCES = ["versions", "uploads", "location", "versioning", "acl", "delete"]
 
 const OBJECT: Readonly<Record<string, Route>> = {
-  "GET": read("GetObject", ObjectRead.getObject),
-  "HEAD": read("HeadObject", ObjectRead.headObject),
+  "GET": read("GetObject", ObjectRead.getObject, ObjectRead.getObjectNow),
+  "HEAD": read("HeadObject", ObjectRead.headObject, ObjectRead.headObjectNow),
   "PUT": write("PutObject", ObjectWrite.putObject),
   "PUT+copy": write("CopyObject", ObjectCopy.copyObject),
   "DELETE": write("DeleteObject", ObjectWrite.deleteObject),
@@ -99,7 +101,7 @@ const routeBucket = (request: S3Request): Route | S3Error => {
 
 const routeObject = (request: S3Request): Route | S3Error => {
   if (!Buckets.isBucketName(request.bucket ?? "")) return new S3Error({ code: "InvalidBucketName", extra: [["BucketName", request.bucket ?? ""]] })
-  const sizeBytes = toUtf8(request.key ?? "").length
+  const sizeBytes = utf8Length(request.key ?? "")
   if (sizeBytes > keyBytesMax) {
     return new S3Error({ code: "KeyTooLongError", extra: [["Size", String(sizeBytes)], ["MaxSizeAllowed", String(keyBytesMax)]] })
   }

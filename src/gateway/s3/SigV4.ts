@@ -18,8 +18,12 @@ export const hmac = (key: string | Uint8Array, text: string): Buffer => createHm
 
 const escapeMore = (character: string): string => `%${character.charCodeAt(0).toString(16).toUpperCase()}`
 
+const plainText = /^[\w.~-]*$/
+const plainPath = /^[\w.~/-]*$/
+
 /** UTF-8 percent-encoding of everything but A-Z a-z 0-9 - . _ ~; "/" stays where asked. */
 export const uriEncode = (text: string, keepSlash = false): string => {
+  if ((keepSlash ? plainPath : plainText).test(text)) return text
   const encoded = encodeURIComponent(text).replace(/[!'()*]/g, escapeMore)
   return keepSlash ? encoded.replaceAll("%2F", "/") : encoded
 }
@@ -51,7 +55,8 @@ export interface Canonical {
 export const canonicalRequest = (canonical: Canonical): string => {
   let headers = ""
   for (const name of canonical.signedHeaders) {
-    headers += `${name}:${(canonical.headers.get(name) ?? "").trim().replace(/ {2,}/g, " ")}\n`
+    const value = (canonical.headers.get(name) ?? "").trim()
+    headers += `${name}:${value.includes("  ") ? value.replace(/ {2,}/g, " ") : value}\n`
   }
   return `${canonical.method}\n${canonical.path}\n${canonical.query}\n${headers}\n${canonical.signedHeaders.join(";")}\n${canonical.payloadHash}`
 }
@@ -83,7 +88,8 @@ export const signerOf = (key: Uint8Array): ((text: string) => string) => {
     const message = Buffer.allocUnsafe(blockBytes + text.length)
     inner.copy(message)
     message.write(text, blockBytes, "latin1")
-    outer.set(hash("sha256", message, "buffer"), blockBytes)
+    // By way of text: a buffer for each digest costs more than the hash.
+    outer.write(hash("sha256", message, "hex"), blockBytes, "hex")
     return hash("sha256", outer, "hex")
   }
 }
