@@ -14,6 +14,7 @@ import {
   requestsQueuedMax, requestsWaitMsMax, smallBodyBytesInFlightMax
 } from "./base/limits.ts"
 import type { Meters } from "./base/Meters.ts"
+import { probe } from "./base/probes.ts"
 import { Metrics } from "./ports/Metrics.ts"
 
 /** There is too much to do at the moment; the same may well succeed a little later. */
@@ -134,6 +135,7 @@ export class Allowance {
   #refuse(why: string): Effect.Effect<never, Overloaded> {
     return Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
       this.#refused += 1
+      probe("gateway.overloaded")
       const { total, what } = this.bounds
       const error = new Overloaded({ what, detail: `all of ${total} in use, ${why}` })
       if (nowMs - this.#loggedMs < overloadLogMs) return Effect.fail(error)

@@ -9,6 +9,7 @@
 import { Effect } from "effect"
 import { type BlockId, idOf } from "./base/ids.ts"
 import { commitMovesMax, compactBytesPerRoundMax, compactDamagedMax, gcBlocksPerRoundMax } from "./base/limits.ts"
+import { probe } from "./base/probes.ts"
 import { type BlockChunk, blockFooterBytes, blockHeaderBytes, hasRoom, regionEntryBytes } from "./block/Block.ts"
 import type { BlocksService } from "./block/BlockService.ts"
 import type { FreeRooms } from "./free.ts"
@@ -108,6 +109,7 @@ const dropBlock = Effect.fnUntraced(function*({ blocks, namespace }: CompactRoom
   const { bytes, items } = yield* collectAll(namespace, { _tag: "DropBlock", block })
   if (items === 0) return
   compacting.blocksDropped += 1
+  probe("compact.blockDropped")
   compacting.bytesDropped += bytes
   compacting.damaged.delete(block)
   yield* Effect.catch(blocks.remove(block), (error: DiskError) =>
@@ -154,6 +156,7 @@ const compactBatch = Effect.fnUntraced(function*(rooms: CompactRooms, compacting
       yield* Effect.catchTag(rooms.namespace.propose(change), "Refused", neverRefused)
     }
     compacting.blocksCompacted += batch.length
+    probe(batch.length > 1 ? "compact.blocksMerged" : "compact.blockRewritten")
     compacting.bytesRewritten += bytes
   }
   for (const { block } of batch) yield* dropBlock(rooms, compacting, block)
@@ -175,6 +178,7 @@ const readLive = Effect.fnUntraced(function*({ blocks, namespace }: CompactRooms
       moving.push({ chunk: { id: chunk, sizeBytes: row.sizeBytes, sealedHash: row.sealedHash, sealed }, from })
       continue
     }
+    probe("compact.damagedChunkStays")
     yield* Effect.logError(`compaction leaves chunk ${chunk} in block ${block}: ${sealed.message}`)
     if (!compacting.damaged.has(block) && compacting.damaged.size >= compactDamagedMax) compacting.damaged.clear()
     compacting.damaged.set(block, liveBytes)

@@ -6,6 +6,7 @@
  */
 import { Clock, Context, Effect, Layer } from "effect"
 import { expirePerCommitMax, expiryPollMs } from "./base/limits.ts"
+import { probe } from "./base/probes.ts"
 import { Namespace, type NamespaceService } from "./namespace/Namespace.ts"
 import { watched } from "./ports/Health.ts"
 import { Retention, type RetentionService } from "./retention.ts"
@@ -59,6 +60,7 @@ const expire = Effect.fnUntraced(function*(namespace: NamespaceService, retentio
       return
     }
     progress.lastError = undefined
+    probe("expiry.versionsHidden")
     const { answer } = outcome.success
     if (answer._tag !== "Dropped" || !answer.remaining) return
   }

@@ -12,6 +12,7 @@ import {
   blockReadRunBytesMax, blockReadSlotBytes, computeHereBytesMax, damagedChunksMax, pooledBytesMax, readDirectBytesMin, readSlotsKeptMax, resolveRoundsMax
 } from "./base/limits.ts"
 import { PageSlots } from "./base/PageSlots.ts"
+import { probe } from "./base/probes.ts"
 import { ChunkCache, type Chunks } from "./chunkCache.ts"
 import { Blocks } from "./block/BlockService.ts"
 import type { BlocksService, RegionReadOptions } from "./block/BlockService.ts"
@@ -118,6 +119,7 @@ const fetchChunks = Effect.fnUntraced(function*(rooms: Rooms, ids: ReadonlyArray
   for (let round = 0; round < resolveRoundsMax; round++) {
     const open = [...wanted.values()].filter((one) => one.plaintext === undefined)
     if (open.length === 0) return inOrder(ids, wanted)
+    if (round > 0) probe("fetch.soughtAgain")
     yield* readRound(rooms, yield* attemptsOf(rooms, open))
   }
   return yield* giveUp([...wanted.values()].find((one) => one.plaintext === undefined)!)
@@ -173,6 +175,7 @@ const readRound = Effect.fnUntraced(function*(rooms: Rooms, attempts: ReadonlyAr
       yield* Effect.logWarning(`chunk ${wanted.id}: ${wanted.failures.at(-1)!.detail}`)
     }
     if (wanted.failures.some((failure) => failure.reason === "Damaged")) {
+      probe("fetch.damagedCopy")
       remember(rooms.damaged, wanted.id)
       rooms.cache.remove(wanted.id)
     }

@@ -6,6 +6,7 @@
 import { Clock, Effect } from "effect"
 import type { ChunkId, Sequence, VaultId } from "./base/ids.ts"
 import { chunksPerFreeMax, chunksPerReindexMax, dropPartsPerCommitMax, gcUploadsPerRoundMax } from "./base/limits.ts"
+import { probe } from "./base/probes.ts"
 import type { IntentsService } from "./intents.ts"
 import { chunksAfter, condemnedUntil, isIndexed, staleUploads } from "./namespace/QueryGarbage.ts"
 import { collectAll, type PurgeRooms } from "./purge.ts"
@@ -54,7 +55,11 @@ export const free = Effect.fnUntraced(function*(rooms: FreeRooms, freeing: Freei
   while (left > 0) {
     const until: Sequence = yield* freeableUntil(rooms, graceMs)
     const chunks = condemnedUntil(rooms.reader, rooms.vault, until, Math.min(left, chunksPerFreeMax))
-    if (chunks.length === 0) return
+    if (chunks.length === 0) {
+      if (rooms.intents.count() > 0 && until < rooms.namespace.head().sequence) probe("gc.waitsForIntent")
+      return
+    }
+    probe("gc.chunksFreed")
     const freed = yield* collectAll(rooms.namespace, { _tag: "FreeChunks", chunks })
     freeing.chunks += freed.items
     freeing.bytes += freed.bytes
@@ -73,6 +78,7 @@ export const abortStale = Effect.fnUntraced(function*({ namespace, reader }: Fre
     )
     if (!aborted) continue
     freeing.uploads += 1
+    probe("gc.staleUploadAborted")
     yield* Effect.logInfo(`an upload to ${bucket} that nobody went on with was aborted: ${upload}`)
   }
 })

@@ -9,6 +9,7 @@
  */
 import { Cause, Context, Effect, Layer, Semaphore } from "effect"
 import type { Sequence, VaultId } from "./base/ids.ts"
+import { probe } from "./base/probes.ts"
 import {
   blockSizeBytesTarget, chunksPerFreeMax, compactBelowDefault, compactBytesPerSecondDefault, gcChunksPerRoundMax, gcGraceMsDefault, gcIntervalMsDefault,
   gcRowsPerRoundMax, settleBackoffMsMax, staleUploadMsDefault, walReserveBytes
@@ -152,6 +153,7 @@ const loop = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, turn:
     }
     if (Cause.hasInterruptsOnly(exit.cause)) return yield* exit
     progress.lastError = Cause.pretty(exit.cause).split("\n", 1)[0]
+    probe("gc.failed")
     pauseMs = Math.max(intervalMs, Math.min(2 * pauseMs, settleBackoffMsMax))
     yield* Effect.logWarning(`collection failed, again in ${pauseMs} ms: ${progress.lastError}`)
   }

@@ -20,6 +20,7 @@ import {
 } from "./base/limits.ts"
 import type { Counter, Meters } from "./base/Meters.ts"
 import { memoryPageBytes } from "./base/wasm.ts"
+import { probe } from "./base/probes.ts"
 import type { BlockError, BlocksService } from "./block/BlockService.ts"
 import { alignRegion, blockHeaderBytes, hasRoom, regionAlignmentBytes } from "./block/Block.ts"
 import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
@@ -337,6 +338,7 @@ const place = (rooms: IngestRooms, upload: Upload, full: ReadonlyArray<Fresh>, p
   for (const [index, { entry, chunk }] of full.entries()) {
     const at = places[index]!
     const arrival: ChunkArrival = { id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, place: at }
+    if (rooms.fetch.isDamaged(chunk.id)) probe("ingest.damagedChunkHealed")
     if (rooms.fetch.isDamaged(chunk.id)) upload.healed.push(arrival)
     upload.arrivals.push({ entry, arrival })
     assert(upload.placed <= entry, "chunks are placed in the order of the object")

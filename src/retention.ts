@@ -7,6 +7,7 @@
  */
 import { Clock, Context, Effect, Layer } from "effect"
 import { clockDriftMsMax, retentionMsDefault, retentionPollMs, retentionPollMsMin } from "./base/limits.ts"
+import { probe } from "./base/probes.ts"
 import { Namespace, type NamespaceService } from "./namespace/Namespace.ts"
 import { watched } from "./ports/Health.ts"
 
@@ -74,6 +75,7 @@ const suspends = Effect.fnUntraced(function*(progress: Progress) {
     return undefined
   }
   const why = `the wall clock has moved by ${drift} ms against the monotonic clock since the start; history is kept until a restart with the right time`
+  probe("retention.suspended")
   if (progress.suspended === undefined) yield* Effect.logWarning(`retention is suspended: ${why}`)
   progress.suspended = why
   return why
@@ -85,6 +87,7 @@ const raise = Effect.fnUntraced(function*(namespace: NamespaceService, progress:
   const oldestReadable = namespace.sequenceAt(wallMs - retentionMs)
   // Where nothing but housework came since, no commit that could be let go shows anything else: an idle store is quiet.
   if (oldestReadable <= namespace.oldestReadable() || namespace.oldestReadable() >= namespace.lastChange()) return
+  probe("retention.horizonRaised")
   yield* namespace.propose({ _tag: "RaiseHorizon", oldestReadable }).pipe(
     Effect.tap(() => Effect.sync(() => { progress.lastError = undefined })),
     Effect.catch((error) => {

@@ -8,6 +8,7 @@ import {
   scrubPlaceMs, scrubRetryMs, scrubStartMs, verifyRowsBetweenYields
 } from "./base/limits.ts"
 import type { Counter } from "./base/Meters.ts"
+import { probe } from "./base/probes.ts"
 import { Blocks, type BlocksService } from "./block/BlockService.ts"
 import { checkpointFinding, examineBlock, type Finding, journalFinding } from "./damage.ts"
 import { Fetch, type FetchService } from "./fetch.ts"
@@ -167,6 +168,7 @@ const scrubDue = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) {
   const nowMs = yield* Clock.currentTimeMillis
   const place = progress.place!
   // A clock that went back: time begins again now.
+  if (place.startedMs > nowMs) probe("scrub.clockWentBack")
   if (place.startedMs > nowMs) progress.place = { ...place, startedMs: nowMs }
   const isDue = place.finishedMs !== undefined && (place.pass === 0 || nowMs - place.startedMs >= rooms.passMs)
   if (isDue) yield* beginPass(rooms, progress)
@@ -198,6 +200,7 @@ const runPass = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) {
   yield* scrubJournal(rooms, progress)
   const finishedMs = yield* Clock.currentTimeMillis
   progress.place = { ...progress.place!, finishedMs }
+  probe("scrub.passEnded")
   progress.isDirty = true
   progress.bytesPerSecond = 0
   if (progress.standing.size > 0) yield* Effect.logError(`scrub: pass ${progress.place.pass} over the store ended with ${progress.standing.size} findings`)
@@ -297,6 +300,7 @@ const stand = Effect.fnUntraced(function*(progress: Progress, finding: Finding, 
     progress.findingsMore += 1
     return
   }
+  probe("scrub.finding")
   const sinceMs = known?.sinceMs ?? (yield* Clock.currentTimeMillis)
   const { kind, what, where } = finding
   progress.standing.set(where, { kind, where, what, sinceMs, chunks, ...(block === undefined ? {} : { block }) })

@@ -10,6 +10,7 @@ import { hasRoom } from "./block/Block.ts"
 import { Blocks, type BlocksService, type BlockWritten } from "./block/BlockService.ts"
 import { equalBytes, fromHex } from "./base/bytes.ts"
 import { hashBytes } from "./base/hash.ts"
+import { probe } from "./base/probes.ts"
 import { Intents, type IntentsService } from "./intents.ts"
 import type { ChunkRow, CopyPlace } from "./namespace/Model.ts"
 import { Namespace, type NamespaceService, type Refused, Unavailable } from "./namespace/Namespace.ts"
@@ -133,6 +134,7 @@ const loop = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, turn:
     if (Cause.hasInterruptsOnly(exit.cause)) return yield* exit
     progress.lastError = Cause.pretty(exit.cause).split("\n", 1)[0]
     yield* enter(rooms, progress, "Idle")
+    probe("settle.failed")
     pauseMs = Math.min(2 * pauseMs, settleBackoffMsMax)
     yield* Effect.logWarning(`settling failed, again in ${pauseMs} ms: ${progress.lastError}`)
   }
@@ -219,6 +221,7 @@ const sealOldest = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress,
   // Named by several commits, the block must not be dropped between them.
   yield* Effect.scoped(Effect.andThen(rooms.intents.open, nameBlock(rooms, whole, written)))
   progress.blocksSealed += 1
+  probe(until === undefined ? "settle.fullBlock" : "settle.agedBlock")
   return true
 })
 
@@ -246,6 +249,7 @@ const readWhole = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, 
       whole.push({ ...one, sealed })
       continue
     }
+    probe("settle.damagedChunkPassed")
     const why = sealed instanceof Uint8Array ? "its bytes have not the hash of its row" : yield* whyDamaged(sealed)
     if (progress.skipped.size >= settleSkippedMax) {
       return yield* new Unavailable({ reason: "LostChunks", detail: `more than ${settleSkippedMax} chunks of the journal are damaged` })
@@ -286,7 +290,10 @@ const keepFromOf = ({ wal, namespace, pins }: Rooms): WalPlace => {
   const places: Array<WalPlace> = [wal.head()]
   if (journaled?._tag === "Journal") places.push(journaled)
   const pinned = pins.oldest()
-  if (pinned !== undefined) places.push(pinned)
+  if (pinned !== undefined) {
+    probe("settle.journalPinned")
+    places.push(pinned)
+  }
   const keepFrom = places.reduce((least, place) => comparePlaces(place, least) < 0 ? place : least)
   assert(places.every((place) => comparePlaces(keepFrom, place) <= 0), "the journal is kept from the lowest place")
   return keepFrom
@@ -316,6 +323,7 @@ const removeUnnamed = Effect.fnUntraced(function*(rooms: Rooms) {
   yield* Effect.gen(function*() {
     const blocks = yield* unnamed
     if (blocks.length === 0) return
+    probe(rooms.wal.status().tornTail === undefined ? "settle.unnamedBlocksRemoved" : "settle.unnamedBlocksKept")
     if (rooms.wal.status().tornTail !== undefined) {
       yield* Effect.logInfo(`${blocks.length} blocks that no commit names stay until a start without a torn tail`)
       return

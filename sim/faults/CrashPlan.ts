@@ -27,7 +27,8 @@ export interface LifePlan {
   readonly downMs: number
 }
 
-const turns: ReadonlyArray<DiskOperation> = ["makeFolder", "rename", "remove", "syncFolder", "sync", "open"]
+/** Most crashes come between a write and the end of its sync. */
+const turns: ReadonlyArray<DiskOperation> = ["sync", "sync", "sync", "write", "syncFolder", "rename", "remove", "open", "makeFolder"]
 
 export class CrashPlan {
   readonly #random: Random
@@ -62,8 +63,8 @@ export class CrashPlan {
   #sometime(): Trigger {
     const random = this.#random
     const draw = random.below(10)
-    if (draw < 6) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
-    if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([2, 6, 40])) }
+    if (draw < 5) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
+    if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([2, 10, 80])) }
     return { _tag: "DiskOperations", count: 1 + random.below(random.pick([40, 400])) }
   }
 }

@@ -11,6 +11,7 @@ import { hashBytes } from "../base/hash.ts"
 import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
 import { blockFilesAtRestMax, blockFilesOpenMax, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, blockReadRunsMax, blockReadSlotBytes, computeHereBytesMax } from "../base/limits.ts"
 import { PageSlots } from "../base/PageSlots.ts"
+import { probe } from "../base/probes.ts"
 import { Compute, type ComputeService } from "../ports/Compute.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
 import type { DiskFile, DiskService } from "../ports/Disk.ts"
@@ -195,7 +196,7 @@ const writeBlock = (
   })
 
 const giveUp = (disk: DiskService, block: BlockId): Effect.Effect<void> =>
-  removeBlock(disk, block).pipe(
+  Effect.andThen(Effect.sync(() => probe("block.writeGivenUp")), removeBlock(disk, block)).pipe(
     Effect.catch((error) => Effect.logWarning(`block ${block} was given up, its file stays: ${error.message}`))
   )
 

@@ -6,6 +6,7 @@
  * empty state is the base before the first.
  */
 import { checkpointBaseBytesMin, checkpointDeltasMax } from "../base/limits.ts"
+import { probe } from "../base/probes.ts"
 import type { CheckpointKind } from "./CheckpointFormat.ts"
 
 interface File {
@@ -50,6 +51,7 @@ export class CheckpointChain {
     const base = this.#bases()[0]
     const deltas = this.#files.filter((file) => file.kind === "delta" && file.generation > (base?.generation ?? 0))
     const bytes = deltas.reduce((sum, file) => sum + file.sizeBytes, 0)
+    if (deltas.length >= this.#deltasMax) probe("checkpoint.baseAfterDeltas")
     return this.#isDoubtful || deltas.length >= this.#deltasMax ||
       bytes > Math.max(base?.sizeBytes ?? 0, checkpointBaseBytesMin)
   }

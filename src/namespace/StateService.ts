@@ -14,6 +14,7 @@ import { Cause, Deferred, Effect, Layer, Semaphore } from "effect"
 import { assert } from "../base/assert.ts"
 import { fromByteString, toHex } from "../base/bytes.ts"
 import { meterCache } from "../base/SegmentedLru.ts"
+import { probe } from "../base/probes.ts"
 import { Disk } from "../ports/Disk.ts"
 import { KeyValue, type KeyValueService } from "../ports/KeyValue.ts"
 import { Metrics } from "../ports/Metrics.ts"
@@ -226,6 +227,7 @@ const marker = Effect.fnUntraced(function*(index: KeyValueService) {
   const write = Effect.suspend(() => {
     if (damage === undefined || begun) return Effect.void
     begun = true
+    probe("index.markedForRebuild")
     return Effect.logError(damage.message).pipe(
       Effect.andThen(index.commit([{ _tag: "Put", table: headTable, key: rebuildKey, value: new Uint8Array([1]) }])),
       Effect.andThen(index.flushed),
@@ -267,6 +269,7 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
   const chain = new CheckpointChain(options.deltasMax)
   for (const file of recovered.files) chain.add(file, yield* files.size(file))
   if (recovered.damage.length > 0) {
+    probe("checkpoint.recoveredInSpiteOfDamage")
     yield* Effect.logWarning(`state: recovered generation ${recovered.head.generation} in spite of: ${recovered.damage.map((error) => error.detail).join("; ")}`)
     // Of the index nothing is left that was damaged; of a file the next base takes the place.
     if (recovered.damage.some((error) => error.reason !== "Index")) chain.distrust()

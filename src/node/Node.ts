@@ -9,6 +9,7 @@ import { expose } from "../base/Exposition.ts"
 import { HealthBoard } from "../base/HealthBoard.ts"
 import type { Sequence } from "../base/ids.ts"
 import { Meters } from "../base/Meters.ts"
+import { probe } from "../base/probes.ts"
 import { makeAdminHandler, type NodeControl } from "../gateway/admin/AdminHandler.ts"
 import { RequestBook } from "../gateway/RequestBook.ts"
 import { requestIds } from "../gateway/RequestIds.ts"
@@ -63,6 +64,7 @@ const openIdentity = Effect.fnUntraced(function* (settings: Settings) {
   const credentials = yield* openCredentials(settings)
   if (folder.fresh || folder.format < folderFormat) yield* markFolder(folder)
   const swept = yield* sweepFolder()
+  if (swept.length > 0) probe("folder.leftOversSwept")
   if (swept.length > 0) yield* Effect.logInfo(`removed what an earlier run left half done: ${swept.join(", ")}`)
   return { folder, vault, credentials }
 })
@@ -93,6 +95,7 @@ const warningsOf = (phase: Phase): ReadonlyArray<string> => [...(phase.underKeyF
 /** The index is disposable (R8): one that cannot be opened was thrown away, and the state rebuilds it. */
 const indexLayer = Layer.effect(KeyValue, Effect.gen(function* () {
   const { service, wasReset, why } = yield* (yield* Index).open
+  if (wasReset) probe("index.thrownAway")
   if (wasReset) yield* Effect.logWarning(`the index was damaged (${why}): it is rebuilt from checkpoint and journal`)
   return service
 }))

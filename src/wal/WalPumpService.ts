@@ -4,6 +4,7 @@
  */
 import { Deferred, Effect, Exit } from "effect"
 import { assert } from "../base/assert.ts"
+import { probe } from "../base/probes.ts"
 import type { WalCommand, WalEvent, WalState } from "./Wal.ts"
 import { step } from "./Wal.ts"
 import { WalError } from "./WalError.ts"
@@ -69,6 +70,7 @@ export const makeWalPump = (state: WalState, writer: WalWriter, observe: WalObse
       if (event === undefined) continue
       if (event._tag === "SyncFailed" || event._tag === "OpenFailed") {
         yield* Effect.logError(`journal: a segment is abandoned, epoch ${state.epoch} ends: ${event.detail}`)
+        probe(state.phase === "Failed" ? "journal.failed" : "journal.segmentAbandoned")
         if (event.noSpace) yield* onNoSpace
       }
       left.push(...tell(event))

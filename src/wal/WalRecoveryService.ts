@@ -4,6 +4,7 @@
  */
 import { Effect } from "effect"
 import type { StoreId } from "../base/ids.ts"
+import { probe } from "../base/probes.ts"
 import type { DiskError, DiskFile, DiskService } from "../ports/Disk.ts"
 import type { WalFiles } from "./WalFilesService.ts"
 import { WalDamaged, WalError } from "./WalError.ts"
@@ -104,20 +105,25 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
   const { plan } = decision
   const lastSegment = plan.log.at(-1)
   const none: RecoveredLog = { plan, last: noLink, end: placeAfter(noLink), tornTail: undefined }
+  if (plan.leftovers.length > 0) probe("recovery.leftoverSegments")
+  if (plan.epochMax > 1) probe("recovery.laterEpoch")
   if (lastSegment === undefined) return none
   const number = lastSegment.header.segment
   const first = yield* scanSegment(files, lastSegment, visitNothing)
   // A tail that is given up is worth a second look: a single misread is no torn tail.
   const [last, ended] = first[1]._tag === "End" ? first : yield* scanSegment(files, lastSegment, visitNothing)
+  if (first[1]._tag !== "End" && ended._tag === "End") probe("recovery.secondLookSawMore")
   const tornTail: TornTail | undefined = ended._tag === "End" ? undefined :
     { segment: number, offset: ended.offset, bytes: lastSegment.sizeBytes - ended.offset, why: ended.why }
   yield* makeDurable(disk, files.path(number), last.segment === number ? last : undefined, storeId).pipe(
     Effect.mapError(diskFailed(number, 0))
   )
   if (tornTail !== undefined) {
+    probe("recovery.tornTail")
     const { offset, bytes, why } = tornTail
     yield* Effect.logWarning(`journal: ${bytes} bytes behind ${number}:${offset} were not accepted and stay there: ${why}`)
   }
+  if (last.segment !== number) probe("recovery.emptyLastSegment")
   const end = last.segment === number ? placeAfter(last) : { segment: number, offset: segmentHeaderBytes }
   const recovered: RecoveredLog = { plan, last, end, tornTail }
   return recovered
@@ -134,7 +140,8 @@ const makeDurable = (disk: DiskService, path: string, last: BatchLink | undefine
     if (last !== undefined) {
       const bytes = yield* file.read(last.offset, last.length)
       // A last batch with a rotten chunk was accepted because a later, torn one proves it: it is durable already.
-      if (isWholeBatch(last, bytes, storeId)) yield* file.write(last.offset, [bytes])
+      if (!isWholeBatch(last, bytes, storeId)) probe("recovery.lastBatchRotten")
+      else yield* file.write(last.offset, [bytes])
     }
     yield* file.sync
   }))
@@ -167,8 +174,10 @@ export const replayLog = Effect.fn("Wal.replay")(function*<E, E2>(
         const position = { segment: number, offset, length: payload.length }
         if (from !== undefined && comparePlaces(position, from) < 0) continue
         if (whole) yield* visit({ kind, position, payload })
-        else if (onDamaged !== undefined) yield* onDamaged(position)
-        else return yield* new WalDamaged({ segment: number, offset, batch: batch.link.batch, detail: "a chunk's bytes" })
+        else if (onDamaged !== undefined) {
+          probe("recovery.rottenChunkPassed")
+          yield* onDamaged(position)
+        } else return yield* new WalDamaged({ segment: number, offset, batch: batch.link.batch, detail: "a chunk's bytes" })
       }
     }))
   }

@@ -7,6 +7,7 @@ import { assert } from "../base/assert.ts"
 import type { RestartId, StoreId } from "../base/ids.ts"
 import { walIdleMs, walQueueBytesMax } from "../base/limits.ts"
 import { folderOf } from "../base/paths.ts"
+import { probe } from "../base/probes.ts"
 import { Disk } from "../ports/Disk.ts"
 import { watched } from "../ports/Health.ts"
 import type { WalPhase, WalSizes, WalState } from "./Wal.ts"
@@ -160,6 +161,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
   })
 
   function removeSegment(segment: number): Effect.Effect<void, WalError> {
+    probe("journal.segmentReleased")
     return files.drop(segment).pipe(
       Effect.andThen(disk.remove(files.path(segment))),
       // Its removal may have been cut short after the file was gone.

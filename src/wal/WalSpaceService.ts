@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect"
 import { walReserveBytes, walReserveFileStepBytes, walResumeBytes, walSpaceCheckBytes, walSpaceLookMs } from "../base/limits.ts"
+import { probe } from "../base/probes.ts"
 import type { DiskError, DiskService } from "../ports/Disk.ts"
 import type { WalState } from "./Wal.ts"
 import { WalError } from "./WalError.ts"
@@ -62,6 +63,7 @@ export const makeWalSpace = ({ disk, folder, reserveFileBytes }: WalSpaceOptions
   const giveBack = Effect.suspend(() => {
     if (reserveFileBytes === 0 || heldBytes === 0) return Effect.void
     heldBytes = 0
+    probe("journal.reserveGivenBack")
     return disk.remove(path).pipe(
       Effect.andThen(Effect.logWarning("journal: the disk is full; the reserve file was removed so that deletions can go on")),
       Effect.catch((error) => error.code === "NotFound" ? Effect.void : Effect.logError(`journal: the reserve file stays: ${error.message}`))

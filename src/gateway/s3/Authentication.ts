@@ -3,6 +3,7 @@
  * operation; it answers an identity or the S3 error that says why there is none.
  */
 import { clockSkewMsMax, presignedSecondsMax, signingKeysMax } from "../../base/limits.ts"
+import { probe } from "../../base/probes.ts"
 import { formatIso, parseAmzDate, parseHttpDate, formatAmzDate } from "./HttpDate.ts"
 import { S3Error, s3Error } from "./S3Error.ts"
 import type { S3Request } from "./S3Request.ts"
@@ -240,6 +241,7 @@ export const authenticate = (authenticator: Authenticator, request: S3Request, n
   const claim = readClaim(authenticator, request, nowMs)
   if (claim instanceof S3Error) return claim
   if (!claim.presigned && Math.abs(nowMs - claim.signedMs) > clockSkewMsMax) {
+    probe("gateway.clockTooFarOff")
     return new S3Error({
       code: "RequestTimeTooSkewed",
       extra: [["RequestTime", claim.amzDate], ["ServerTime", formatIso(nowMs)], ["MaxAllowedSkewMilliseconds", String(clockSkewMsMax)]]
