@@ -1,0 +1,21 @@
+/** Mutants of what clients are answered: commits, conditions, ranges, history. */
+import { type Mutant, mutant } from "./Mutant.ts"
+
+const propose = "namespace/ProposeService.ts"
+
+export const answerMutants: ReadonlyArray<Mutant> = [
+  mutant("answers", "answered-before-durable", "a commit is applied and answered before the journal has synced it (P1)", propose,
+    `          const lost = yield* outcomeOf(batch.ticket.durable)`, `          const lost = yield* outcomeOf(Effect.race(batch.ticket.durable, Effect.yieldNow))`),
+  mutant("answers", "lost-epoch-ignored", "a commit names chunks of a segment that was abandoned under them (R3)", propose,
+    `if (walEpoch !== undefined && walEpoch !== this.#epoch) {`, `if (walEpoch !== undefined && walEpoch > this.#epoch) {`),
+  mutant("answers", "if-none-match-ignored", "If-None-Match lets a second writer through (P2)", "namespace/ApplyVersions.ts",
+    `(ifNoneMatch === "*" || ifNoneMatch === etag)) return`, `ifNoneMatch === etag) return`),
+  mutant("answers", "if-match-of-any", "If-Match lets a writer through whose version is gone (P2)", "namespace/ApplyVersions.ts",
+    `if (ifMatch !== "*" && ifMatch !== etag) return "PreconditionFailed"`, `if (ifMatch !== "*" && ifMatch.length !== etag.length) return "PreconditionFailed"`),
+  mutant("answers", "two-null-versions", "an overwritten null version stays listed", "namespace/ApplyVersions.ts",
+    `const old = versioning === "Unversioned" ? parent : nullVersionOf(draft, view, key)`, `const old = versioning === "Unversioned" ? parent : undefined`),
+  mutant("answers", "expired-shown", "what has expired is shown for another while", "namespace/QueryView.ts",
+    `row.expiresMs <= view.atMs`, `row.expiresMs + 60_000 <= view.atMs`),
+  mutant("answers", "time-goes-back", "a commit's time follows the clock back (R6)", propose,
+    `const time = nextHybridTime(this.#timeLast, nowMs)`, `const time = nextHybridTime(hybridTime(0, 0), nowMs)`)
+]

@@ -1,0 +1,9 @@
+/** Every mutant there is. */
+import { answerMutants } from "./answers.ts"
+import { indexMutants } from "./index.ts"
+import { journalMutants } from "./journal.ts"
+import type { Mutant } from "./Mutant.ts"
+import { referenceMutants } from "./references.ts"
+import { sealingMutants } from "./sealing.ts"
+
+export const mutants: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...referenceMutants, ...indexMutants, ...answerMutants]

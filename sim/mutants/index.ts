@@ -1,0 +1,37 @@
+/** Mutants of the index, of checkpoints, and of what stands between them and answers. */
+import { type Mutant, mutant } from "./Mutant.ts"
+
+const state = "namespace/StateService.ts"
+const files = "namespace/CheckpointFilesService.ts"
+const recover = "namespace/CheckpointRecoveryService.ts"
+
+export const indexMutants: ReadonlyArray<Mutant> = [
+  mutant("index", "checkpoint-not-synced", "a checkpoint gets its name before its bytes are durable (R8)", files,
+    `    yield* handle.sync.pipe(Effect.mapError(diskError))\n`, ``),
+  mutant("index", "checkpoint-name-not-synced", "a checkpoint counts before its name is durable (R8)", files,
+    `    yield* disk.rename(temporary, path).pipe(Effect.mapError(diskError))\n    yield* disk.syncFolder(folder).pipe(Effect.mapError(diskError))`,
+    `    yield* disk.rename(temporary, path).pipe(Effect.mapError(diskError))`),
+  mutant("index", "newest-generation-only", "the journal is let go up to the newest checkpoint, not the one before (R8)", state,
+    `    return live.head.previousStamp`, `    return live.head.stamp`),
+  mutant("index", "stamp-of-later", "a checkpoint says that it holds what was written while it was made", state,
+    `    generation, root: rootOf(tree), stamp, previousRoot: rootOf(previous.tree), previousStamp: previous.stamp`,
+    `    generation, root: rootOf(tree), stamp: live.stamp, previousRoot: rootOf(previous.tree), previousStamp: previous.stamp`),
+  mutant("index", "head-before-file", "the head is in the index and the journal let go, and the checkpoint's file is a delta short", state,
+    `  const changes = [...freeze(live).changes()]`, `  const changes = [...freeze(live).changes()].slice(0, 200)`),
+  mutant("index", "index-not-flushed", "what a checkpoint wrote into the index is not waited for", state,
+    `  yield* index.flushed.pipe(Effect.mapError(indexError))\n})\n\nconst writeBase`, `})\n\nconst writeBase`),
+  mutant("index", "deleted-row-returns", "a row deleted in the newer overlay is read from the older one", state,
+    `    if (known === undefined) known = live.frozen?.get(key)`, `    if (known === undefined || known === null) known = live.frozen?.get(key)`),
+  mutant("index", "left-nodes-kept", "nodes of an interrupted checkpoint stay and are taken for those of the next", recover,
+    `    if (rows.length === 0) return\n`, `    if (rows.length < 1_000_000) return\n`),
+  mutant("index", "root-unchecked", "the index is used though its root is not the checkpoint's (R8)", recover,
+    `found.generation === generation && equalBytes(rootOf(found.tree), target.root)`, `found.generation === generation && rootOf(found.tree).length === target.root.length`),
+  mutant("index", "beyond-not-set-aside", "files of generations that could not be read join the new history under their names", recover,
+    `    yield* folder.setAside(beyond)\n`, ``),
+  mutant("index", "rebuilt-onto-old", "an index is rebuilt without what it held being wiped", recover,
+    `  yield* index.wipe.pipe(Effect.mapError(indexError))\n`, ``),
+  mutant("index", "rebuild-unmarked", "an index with a rotten node is not marked for a rebuild", state,
+    `      if (error instanceof StateError && error.reason === "Index") mark(error)\n`, `      if (error instanceof StateError && error.reason === "Disk") mark(error)\n`),
+  mutant("index", "node-unverified", "a node of the index is used whatever its hash (R8)", "namespace/TreeStore.ts",
+    `if (!equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw`, `if (bytes.length === 0 && !equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw`)
+]

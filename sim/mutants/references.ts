@@ -1,0 +1,39 @@
+/** Mutants of references, deletion and history: what counts as needed, and when it goes. */
+import { type Mutant, mutant } from "./Mutant.ts"
+
+const chunks = "namespace/ApplyChunks.ts"
+
+export const referenceMutants: ReadonlyArray<Mutant> = [
+  mutant("references", "free-without-compare", "a chunk is freed though it was named and condemned again since (R1)", chunks,
+    `row.references > 0 || row.condemnedAt !== condemnedAt) return undefined`, `row.references > 0 || row.condemnedAt === undefined || condemnedAt < 0) return undefined`),
+  mutant("references", "named-chunk-freed", "a chunk is freed though something names it (P5)", chunks,
+    `if (row === undefined || row.references > 0 || row.condemnedAt !== condemnedAt)`, `if (row === undefined || (row.references === 0 && row.condemnedAt !== condemnedAt))`),
+  mutant("references", "intents-ignored", "chunks are freed that an upload or a read under way counts on (R1, R12)", "free.ts",
+    `return Math.min(old, intents.oldest() ?? head)`, `return intents.count() < 0 ? 0 : Math.min(old, head)`),
+  mutant("references", "condemned-is-a-hit", "deduplication counts on a chunk that may be freed any moment (R1)", "ingest.ts",
+    `row.copies.length > 0 && row.condemnedAt === undefined`, `row.copies.length > 0`),
+  mutant("references", "upload-without-intent", "uploads open no intent (R1)", "ingest.ts",
+    `  yield* rooms.intents.open\n`, ``),
+  mutant("references", "freed-page-keeps-its-chunks", "a page of a manifest that goes does not let go of what it lists (P5)", chunks,
+    `      this.#releaseEntries(stagedPageRow.decode(bytes).entries)\n`, ``),
+  mutant("references", "renewed-without-time", "a chunk that arrives again keeps the time of its condemnation (R1)", chunks,
+    `        this.renew(id)\n        continue`, `        continue`),
+  mutant("references", "absent-chunk-named", "a version may name a chunk that has no copy left (P5)", chunks,
+    `if (row === undefined || row.copies.length === 0) return false`, `if (row === undefined) return false`),
+  mutant("references", "waste-not-noted", "bytes of a moved or freed chunk are not noted as nobody's: the block stays for ever (P5)", chunks,
+    `    if (this.#draft.get(key) !== undefined) this.#draft.remove(key)\n    this.#waste(place)`, `    if (place.offset < 0) this.#draft.remove(key)\n    this.#waste(place)`),
+  mutant("references", "purge-ignores-branches", "history is purged that a branch still shows (R5)", "namespace/QueryPurge.ts",
+    `users.add(lineageUserOf(key))`, `void lineageUserOf(key)`),
+  mutant("references", "purge-beyond-horizon", "rows are purged that a readable commit shows (R5)", "namespace/QueryPurge.ts",
+    `const at = Math.max(this.horizon, from)`, `const at = Math.max(this.horizon, from) + 2`),
+  mutant("references", "drop-readable-commits", "commits behind the horizon go with those before it", "namespace/ApplyPurge.ts",
+    `commitKey(Math.min(before, horizon))`, `commitKey(Math.min(before, horizon + 3))`),
+  mutant("references", "rollback-off-by-one", "a rollback shows one commit too many", "namespace/ApplyHistory.ts",
+    `const lineage = extended(then, view.bucket, sequence, lastChangeOf(draft, view, sequence - 1))`, `const lineage = extended(then, view.bucket, sequence - 1, lastChangeOf(draft, view, sequence - 1))`),
+  mutant("references", "late-arrival-in-view", "a view shows one commit more of an interval than it has (R5)", "namespace/QueryView.ts",
+    `if (interval.source === source && interval.from <= sequence && sequence <= interval.to) return true`,
+    `if (interval.source === source && interval.from <= sequence && sequence <= interval.to + 1) return true`),
+  mutant("references", "parts-leak", "parts of ended uploads are dropped without letting go of their chunks", "settle.ts",
+    `if (uploads.length > 0) yield* enter(rooms, progress, "DroppingParts")\n  for (const upload of uploads)`,
+    `if (uploads.length > 0) yield* enter(rooms, progress, "DroppingParts")\n  for (const upload of uploads.slice(1))`)
+]

@@ -1,0 +1,47 @@
+/** Mutants of sealing and of blocks: what is written where, and when the journal may let go of it. */
+import { type Mutant, mutant } from "./Mutant.ts"
+
+const settle = "settle.ts"
+const block = "block/BlockService.ts"
+const chunks = "namespace/ApplyChunks.ts"
+
+export const sealingMutants: ReadonlyArray<Mutant> = [
+  mutant("sealing", "released-before-sealed", "the journal lets go of chunks that only it has (R11)", settle,
+    `  if (journaled?._tag === "Journal") places.push(journaled)\n`, ``),
+  mutant("sealing", "pins-ignored", "the journal lets go of chunks whose commit is under way", settle,
+    `  if (pinned !== undefined) places.push(pinned)\n`, ``),
+  mutant("sealing", "head-taken-for-mark", "the journal lets go up to the newest chunk that waits, not the oldest", settle,
+    `comparePlaces(place, least) < 0 ? place : least)\n  assert(places.every((place) => comparePlaces(keepFrom, place) <= 0), "the journal is kept from the lowest place")`,
+    `comparePlaces(place, least) > 0 ? place : least)`),
+  mutant("sealing", "sealed-unintended", "a block under way is not announced to the collector (R1)", settle,
+    `yield* Effect.scoped(Effect.andThen(rooms.intents.open, nameBlock(rooms, whole, written)))`, `yield* nameBlock(rooms, whole, written)`),
+  mutant("sealing", "moved-without-compare", "a chunk is moved to a block though its copy is elsewhere by now (R10)", chunks,
+    `row?.copies.findIndex((copy) => samePlace(copy.place, from)) ?? -1`, `row?.copies.findIndex((copy) => copy.place._tag === from._tag) ?? -1`),
+  mutant("sealing", "place-of-neighbour", "the last two chunks of a block are named at each other's places", "settle.ts",
+    `to: written.places[index]! }))`, `to: written.places[index < 2 ? whole.length - 1 - index : index] ?? written.places[index]! }))`),
+  mutant("sealing", "unnamed-removed-in-doubt", "blocks that no commit names are removed though a torn tail may name them (R4)", settle,
+    `if (rooms.wal.status().tornTail !== undefined) {`, `if (rooms.wal.status().tornTail !== undefined && blocks.length > 1000) {`),
+  mutant("blocks", "block-not-synced", "a block is named before its bytes are durable (P1)", block,
+    `        yield* file.sync\n      }))\n      yield* disk.syncFolder(folderOf(block))`, `      }))\n      yield* disk.syncFolder(folderOf(block))`),
+  mutant("blocks", "block-name-not-synced", "a block is named by a commit before its file's name is durable", block,
+    `      }))\n      yield* disk.syncFolder(folderOf(block))`, `      }))`),
+  mutant("blocks", "block-folder-not-synced", "the name of a new folder of blocks is not synced", block,
+    `    yield* disk.makeFolder(path)\n    yield* disk.syncFolder(folder)`, `    yield* disk.makeFolder(path)`),
+  mutant("blocks", "block-not-read-back", "a block that the disk lost or put elsewhere is taken for written (R2)", block,
+    `      yield* readBack(disk, options, reader, block, tail.frameHash)\n`, `      if (regions.length === 0) yield* readBack(disk, options, reader, block, tail.frameHash)\n`),
+  mutant("blocks", "read-back-through-cache", "a block is read back from the page cache, not from the disk", block,
+    `const file = yield* disk.open(pathOf(block), "read", { direct: true })\n    const directory`, `const file = yield* disk.open(pathOf(block), "read")\n    const directory`),
+  mutant("blocks", "region-unverified", "what a block's region holds is served unchecked (P3)", block,
+    `return equalBytes(hashBytes(sealed), fromHex(region.sealedHash)) ?`, `return sealed.length > 0 || equalBytes(hashBytes(sealed), fromHex(region.sealedHash)) ?`),
+  mutant("blocks", "file-removed-first", "a dropped block's file goes before the commit that drops it", "compact.ts",
+    `  const { bytes, items } = yield* collectAll(namespace, { _tag: "DropBlock", block })\n`,
+    `  yield* Effect.ignore(blocks.remove(block))\n  const { bytes, items } = yield* collectAll(namespace, { _tag: "DropBlock", block })\n`),
+  mutant("blocks", "live-block-dropped", "a block goes though chunks have copies in it (P5)", "namespace/ApplyGarbage.ts",
+    `  for (const _ of draft.scan(regions, afterPrefix(regions))) return nothing\n`,
+    `  for (const [key] of draft.scan(regions, afterPrefix(regions))) if (key.length === 0) return nothing\n`),
+  mutant("blocks", "fresh-block-dropped", "a block that an upload under way has named is taken for nobody's (R1)", "compact.ts",
+    `if (use === undefined || !isSettled(rooms, use)) continue`, `if (use === undefined || (use.sizeBytes < 0 && !isSettled(rooms, use))) continue`),
+  mutant("blocks", "half-compacted", "a sparse block is dropped when half of what lives in it has moved", "compact.ts",
+    `  for (const use of batch) moving.push(...yield* readLive(rooms, compacting, use))`,
+    `  for (const use of batch) moving.push(...(yield* readLive(rooms, compacting, use)).filter((_, index) => index % 4 !== 3))`)
+]
