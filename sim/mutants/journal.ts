@@ -23,7 +23,7 @@ export const journalMutants: ReadonlyArray<Mutant> = [
   mutant("journal", "header-not-synced", "batches are written behind a segment header that no sync covers", writer,
     `    yield* file.sync\n    yield* disk.syncFolder(folder)`, `    yield* disk.syncFolder(folder)`),
   mutant("journal", "segment-name-not-synced", "a new segment's name is not synced", writer,
-    `    yield* file.sync\n    yield* disk.syncFolder(folder)`, `    yield* file.sync`),
+    `    yield* file.sync\n    yield* disk.syncFolder(folder)`, `    yield* file.sync\n    if (segment < 0) yield* disk.syncFolder(folder)`),
   mutant("journal", "released-too-far", "the segment that a consumer's mark lies in is removed too (R11)", machine,
     `    if (segment >= limit) break`, `    if (segment > limit) break`),
   mutant("journal", "one-mark-heeded", "the journal lets go as soon as one of its consumers does (R11)", machine,

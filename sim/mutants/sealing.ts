@@ -7,12 +7,12 @@ const chunks = "namespace/ApplyChunks.ts"
 
 export const sealingMutants: ReadonlyArray<Mutant> = [
   mutant("sealing", "released-before-sealed", "the journal lets go of chunks that only it has (R11)", settle,
-    `  if (journaled?._tag === "Journal") places.push(journaled)\n`, ``),
+    `  if (journaled?._tag === "Journal") places.push(journaled)\n`, `  if (journaled?._tag === "Journal" && places.length > 9) places.push(journaled)\n`),
   mutant("sealing", "pins-ignored", "the journal lets go of chunks whose commit is under way", settle,
-    `  if (pinned !== undefined) places.push(pinned)\n`, ``),
+    `  if (pinned !== undefined) places.push(pinned)\n`, `  if (pinned !== undefined && places.length > 9) places.push(pinned)\n`),
   mutant("sealing", "head-taken-for-mark", "the journal lets go up to the newest chunk that waits, not the oldest", settle,
     `comparePlaces(place, least) < 0 ? place : least)\n  assert(places.every((place) => comparePlaces(keepFrom, place) <= 0), "the journal is kept from the lowest place")`,
-    `comparePlaces(place, least) > 0 ? place : least)`),
+    `comparePlaces(place, least) > 0 ? place : least)\n  assert(places.every((place) => comparePlaces(keepFrom, place) >= 0), "the journal is kept from the highest place")`),
   mutant("sealing", "sealed-unintended", "a block under way is not announced to the collector (R1)", settle,
     `yield* Effect.scoped(Effect.andThen(rooms.intents.open, nameBlock(rooms, whole, written)))`, `yield* nameBlock(rooms, whole, written)`),
   mutant("sealing", "moved-without-compare", "a chunk is moved to a block though its copy is elsewhere by now (R10)", chunks,
