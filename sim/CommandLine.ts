@@ -11,17 +11,23 @@ export interface Order {
   readonly twice: boolean
   /** All lines of the trace are printed. */
   readonly trace: boolean
+  /** The first seed that fails ends the swarm. */
+  readonly untilFailure: boolean
+  /** A file for the page of the one seed. */
+  readonly timeline: string | undefined
   readonly only: ReadonlyArray<string> | undefined
 }
 
 export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minutes M [--from N]] [--profile short|full] [--workers W] [--twice]
-              [--workload NAME,...] [--trace]
+              [--workload NAME,...] [--trace] [--timeline FILE] [--until-failure]
   --seed N      one world;  --seeds K --from N: K worlds from seed N on;  --minutes M: as many as there is time for
   --profile     short (default): 240 operations, 3 crashes at least; full: 3,400 and 20
   --workers W   threads (default 1)
   --twice       every seed twice: both runs must be the same
   --workload    only these; "canary" always fails
   --trace       every line of the trace
+  --timeline F  writes what happened to one seed into F, as a page for a browser
+  --until-failure  stops at the first seed that fails
 exit codes: 0 ok, 2 usage, 10 crash, 11 safety, 12 liveness, 13 nondeterminism`
 
 const wholes: Readonly<Record<string, readonly [least: number, most: number]>> = {
@@ -33,10 +39,11 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   const numbers = new Map<string, number>()
   let profile: ProfileName = "short"
   let only: ReadonlyArray<string> | undefined
+  let timeline: string | undefined
   const flags = new Set<string>()
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at]!
-    if (word === "--twice" || word === "--trace") {
+    if (word === "--twice" || word === "--trace" || word === "--until-failure") {
       flags.add(word)
       continue
     }
@@ -52,6 +59,7 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
       if (value !== "short" && value !== "full") return `--profile is short or full, not "${value}"`
       profile = value
     } else if (word === "--workload") only = value.split(",")
+    else if (word === "--timeline") timeline = value
     else return `${word} is unknown`
   }
   const asked = ["--seed", "--seeds", "--minutes"].filter((name) => numbers.has(name))
@@ -59,10 +67,11 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   if (stranger !== undefined) return `there is no workload "${stranger}", only ${workloads.join(", ")}`
   if (asked.length > 1) return `${asked.join(" and ")} together say different things`
   if (numbers.has("--seed") && numbers.has("--from")) return "--seed and --from together say different things"
+  if (timeline !== undefined && !numbers.has("--seed")) return "--timeline draws one world: name it with --seed"
   const minutes = numbers.get("--minutes")
   return {
     first: numbers.get("--seed") ?? numbers.get("--from") ?? 1,
     count: minutes === undefined ? numbers.get("--seeds") ?? 1 : undefined, minutes, profile, workers: numbers.get("--workers") ?? 1,
-    twice: flags.has("--twice"), trace: flags.has("--trace"), only
+    twice: flags.has("--twice"), trace: flags.has("--trace"), untilFailure: flags.has("--until-failure"), timeline, only
   }
 }

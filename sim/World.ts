@@ -79,6 +79,8 @@ class World {
   readonly #workloads: ReadonlyArray<AtWork>
   readonly #probes = new Map<string, number>()
   #operations = 0
+  /** Of requests under way, as the trace names them. */
+  readonly #numbers = new WeakMap<Request, number>()
   #violation: Violation | undefined
   #isHarmed = false
 
@@ -91,6 +93,7 @@ class World {
     const traits = drawTraits(random.fork())
     this.#checkers = options.checkers.map((make) => make())
     this.#faults = new WorldFaults(random.fork(), this.#timeline)
+    this.#faults.struck = (what) => this.#note(`! ${what}`)
     this.#clients = new Machine(this.#timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 0, epochMs: traits.machine.epochMs },
       random.fork(), () => undefined, "None")
     this.#supervisor = new Supervisor(this.#timeline, random.fork(), {
@@ -267,16 +270,19 @@ class World {
     this.#faults.between(this.#node, (line) => this.#note(line))
   }
 
-  #sent({ method, path, query }: Request): void {
+  #sent(request: Request): void {
+    const { method, path, query } = request
     this.#operations += 1
-    this.#note(`> ${method} ${path}${query === undefined ? "" : ` ${JSON.stringify(query)}`}`)
+    this.#numbers.set(request, this.#operations)
+    this.#note(`> ${this.#operations} ${method} ${path}${query === undefined ? "" : ` ${JSON.stringify(query)}`}`)
     this.#supervisor.requestSent()
   }
 
-  #heard({ method, path }: Request, outcome: Outcome): void {
+  #heard(request: Request, outcome: Outcome): void {
+    const { method, path } = request
     const what = outcome._tag === "Answered" ? `${outcome.status} ${outcome.headers.get("etag") ?? ""} ${outcome.headers.get("x-ouroboros-commit") ?? ""}` : outcome._tag
-    this.#note(`< ${method} ${path} ${what}`)
-    this.#faults.saw(`Outcome${outcome._tag === "Answered" ? outcome.status : outcome._tag}`)
+    this.#note(`< ${this.#numbers.get(request) ?? 0} ${method} ${path} ${what}`)
+    this.#faults.count(`Outcome${outcome._tag === "Answered" ? outcome.status : outcome._tag}`)
   }
 
   #startFailed(cause: Cause.Cause<unknown>): void {

@@ -1,14 +1,16 @@
 /** main: `npm run sim`: worlds, what they went through, and a verdict. */
-import { writeSync } from "node:fs"
+import { writeFileSync, writeSync } from "node:fs"
 import { probeNames } from "../src/base/probes.ts"
 import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
 import { type Job, type Result, runSwarm } from "./Swarm.ts"
+import { timelinePage } from "./TimelinePage.ts"
 import { hashOfTraces } from "./Trace.ts"
 import { exitCodes } from "./Violation.ts"
 
 /** So many failing seeds end a swarm. */
 const failuresMax = 10
+const linesOfStory = 40
 const seedsMax = 2 ** 32
 
 const say = (line: string): void => void writeSync(1, `${line}\n`)
@@ -23,6 +25,11 @@ const replayOf = ({ only, profile }: Order, seed: number): string =>
   `npm run sim -- --seed ${seed} --profile ${profile}${only === undefined ? "" : ` --workload ${only.join(",")}`}`
 
 const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+
+const drawTimeline = (path: string, profile: Order["profile"], { seed, story, violation }: Result): void => {
+  writeFileSync(path, timelinePage({ seed, profile, lines: story, verdict: violation === undefined ? "ok" : `${violation.kind}: ${violation.what}` }))
+  say(`timeline: ${path}`)
+}
 
 class Account {
   readonly results: Array<Omit<Result, "story" | "faults" | "probes">> = []
@@ -42,9 +49,10 @@ class Account {
     addUp(this.#worldsWith, Object.fromEntries(Object.keys(faults).map((name) => [name, 1])))
     addUp(this.#probes, probes)
     if (this.#order.trace) for (const line of story) say(line)
+    if (this.#order.timeline !== undefined) drawTimeline(this.#order.timeline, this.#order.profile, { ...result, faults, probes, story })
     if (result.violation === undefined) return
     this.failures.push({ ...result, faults, probes, story })
-    for (const line of story) say(`  ${line}`)
+    for (const line of story.slice(-linesOfStory)) say(`  ${line}`)
     say(`seed ${result.seed}: ${result.violation.kind}: ${result.violation.what}`)
     say(`again: ${replayOf(this.#order, result.seed)}`)
   }
@@ -81,12 +89,12 @@ const run = async (order: Order): Promise<number> => {
   const account = new Account(order)
   let seed = order.first
   const isOver = (): boolean =>
-    account.failures.length >= failuresMax || seed >= seedsMax ||
+    account.failures.length >= (order.untilFailure ? 1 : failuresMax) || seed >= seedsMax ||
     (order.count === undefined ? performance.now() - startedMs > (order.minutes ?? 0) * 60_000 : seed >= order.first + order.count)
   const next = (): Job | undefined => {
     if (isOver()) return undefined
     seed += 1
-    return { seed: seed - 1, profile: order.profile, twice: order.twice, keepsTrace: order.trace, ...(order.only === undefined ? {} : { only: order.only }) }
+    return { seed: seed - 1, profile: order.profile, twice: order.twice, keepsTrace: order.trace || order.timeline !== undefined, ...(order.only === undefined ? {} : { only: order.only }) }
   }
   await runSwarm({ workers: Math.min(order.workers, order.count ?? order.workers), next, told: (result) => account.add(result) })
   return account.report(performance.now() - startedMs)

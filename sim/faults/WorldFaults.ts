@@ -15,6 +15,8 @@ export class WorldFaults {
   /** Nothing that was synced is lost. */
   readonly merciless = false
   readonly counts = new Map<string, number>()
+  /** Told of every fault that strikes. */
+  struck: ((what: string) => void) | undefined
   readonly #random: Random
   readonly #timeline: Timeline
   readonly #disk: number
@@ -44,7 +46,13 @@ export class WorldFaults {
     return this.#isTainted
   }
 
+  /** A fault has struck. */
   saw(what: string): void {
+    this.count(what)
+    this.struck?.(what)
+  }
+
+  count(what: string): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
   }
 
