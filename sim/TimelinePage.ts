@@ -65,7 +65,7 @@ const laneTop: Readonly<Record<Lane, number>> = { client: 10, node: 60, fault: 9
 const overview = (rows: ReadonlyArray<Row>): string => {
   const endUs = Math.max(1, rows.at(-1)?.us ?? 1)
   const x = (us: number): string => ((us / endUs) * widthPx).toFixed(1)
-  const lives = livesOf(rows, endUs).map(({ fromUs, readyUs = undefined, toUs }) => {
+  const lives = livesOf(rows, endUs).map(({ fromUs, readyUs, toUs }) => {
     const ready = readyUs ?? toUs
     return `<rect class="starting" x="${x(fromUs)}" y="60" width="${x(ready - fromUs)}" height="18"/><rect class="ready" x="${x(ready)}" y="60" width="${x(toUs - ready)}" height="18"/>`
   })
