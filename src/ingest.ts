@@ -1,6 +1,6 @@
 /**
- * Ingest: the stages of a PUT: units of a body are cut, named, looked up, sealed and collected into blocks; the rest
- * goes to the journal. It sits between put.ts, which names the stages in their order, and the rooms that do the work.
+ * Ingest: the stages of a PUT: units of a body are cut, named, looked up and sealed; then they gather for blocks, or go to
+ * the journal (gather.ts). It sits between put.ts, which names the stages in their order, and the rooms that do the work.
  *
  * Invariants of an upload:
  *   1. entries lists the object's chunks in order; every chunk of entries is known to the namespace, in rest, being
@@ -9,20 +9,19 @@
  *      own sync covers (R3);
  *   3. arrivals and blocks are named by a commit or, where none was proposed, removed.
  */
-import { Effect, Fiber } from "effect"
+import { Effect, type Fiber } from "effect"
 import { type AllowancesService, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import { isShared } from "./base/bytes.ts"
-import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
+import type { ChunkId } from "./base/ids.ts"
 import {
   blockSizeBytesMin, blockSizeBytesTarget, commitHealsMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
   manifestPageEntriesMax, smallBodyBytesMax, unitBytes, uploadBytesMax
 } from "./base/limits.ts"
 import type { Counter, Meters } from "./base/Meters.ts"
 import { memoryPageBytes } from "./base/wasm.ts"
-import { probe } from "./base/probes.ts"
-import type { BlockError, BlocksService } from "./block/BlockService.ts"
-import { alignRegion, blockHeaderBytes, hasRoom, regionAlignmentBytes } from "./block/Block.ts"
+import type { BlockError, BlocksService, BlockWriter } from "./block/BlockService.ts"
+import { alignRegion, blockHeaderBytes, regionAlignmentBytes } from "./block/Block.ts"
 import type { ChunkerOptions } from "./chunker/ChunkerOptions.ts"
 import type { FetchService } from "./fetch.ts"
 import type { IntentsService } from "./intents.ts"
@@ -102,8 +101,25 @@ export interface Fresh {
   readonly chunk: SealedChunk
 }
 
-/** A chunk that is on the disk and that no commit names yet. */
-interface Arrived {
+/** What gathers for a block. */
+export interface Gathered {
+  readonly bytes: number
+  readonly regions: number
+  /** Where the last one begins in the block's file, and where the next one would. */
+  readonly start: number
+  readonly end: number
+}
+
+export const nothingGathered: Gathered = { bytes: 0, regions: 0, start: 0, end: blockHeaderBytes }
+
+/** A block that is being written, and what is in it. */
+export interface OpenBlock {
+  readonly writer: BlockWriter
+  readonly arrived: Array<Arrived>
+}
+
+/** A chunk that has a place and that no commit names yet. */
+export interface Arrived {
   readonly entry: number
   readonly arrival: ChunkArrival
 }
@@ -118,13 +134,17 @@ export interface Upload {
   pages: Array<Array<ManifestEntry>>
   /** Chunks of the whole object, staged ones included, in order of the first mention. */
   readonly claimed: Set<ChunkId>
+  /** Sealed, and not on its way to the disk yet. */
   rest: Array<Fresh>
-  /** What the block of `rest` would be. */
+  /** The block of `rest`, and of what was written to it before. */
   gathered: Gathered
   /** Lengths of the new chunks of each unit that is being sealed. */
   readonly sealing: Array<ReadonlyArray<number>>
-  /** The block being written: one at a time, while the next one gathers. */
+  /** The block that `gathered` speaks of, once it has begun. */
+  block: OpenBlock | undefined
+  /** What is being written to it, one piece at a time; the block before, which is being synced and read back. */
   writing: Fiber.Fiber<void, Unavailable> | undefined
+  finishing: Fiber.Fiber<void, Unavailable> | undefined
   arrivals: Array<Arrived>
   /** New copies of chunks whose old ones are damaged. */
   healed: Array<ChunkArrival>
@@ -150,7 +170,7 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
   yield* share.more(expected)
   yield* rooms.intents.open
   const upload: Upload = {
-    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], writing: undefined,
+    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], block: undefined, writing: undefined, finishing: undefined,
     arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: false
   }
   yield* Effect.addFinalizer(() => upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks))
@@ -244,38 +264,6 @@ export const seal = Effect.fnUntraced(function*(rooms: IngestRooms, bytes: Uint8
   return sealed
 })
 
-// Collect: full blocks are written while the next units are on their way; they skip the journal.
-
-/** What gathers for the next block. */
-interface Gathered {
-  readonly bytes: number
-  readonly regions: number
-  /** Where the last one begins in the block's file, and where the next one would. */
-  readonly start: number
-  readonly end: number
-}
-
-const nothingGathered: Gathered = { bytes: 0, regions: 0, start: 0, end: blockHeaderBytes }
-
-/** With one more chunk; alone, where the block before is full. */
-const gatheredWith = (sizes: IngestSizes, before: Gathered, sealedBytes: number): Gathered => {
-  const { bytes, end, regions } = isFull(sizes, before, sealedBytes) ? nothingGathered : before
-  return { bytes: bytes + sealedBytes, regions: regions + 1, start: end, end: alignRegion(end + sealedBytes) }
-}
-
-const isFull = (sizes: IngestSizes, { bytes, regions }: Gathered, nextBytes: number): boolean =>
-  bytes >= sizes.blockBytesTarget || !hasRoom(bytes, regions, nextBytes)
-
-/** Where new chunks will lie in their blocks, unless one of those that are being sealed turns out to be smaller. */
-export const filePlaces = (rooms: IngestRooms, upload: Upload, fresh: ReadonlyArray<FreshPiece>): ReadonlyArray<number> => {
-  let gathered = upload.gathered
-  for (const length of upload.sealing.flat()) gathered = gatheredWith(rooms.sizes, gathered, length + chunkOverheadBytes)
-  return fresh.map(({ length }) => {
-    gathered = gatheredWith(rooms.sizes, gathered, length + chunkOverheadBytes)
-    return gathered.start
-  })
-}
-
 /** In memory as in the file, page for page: then the disk takes them as they lie. */
 const slotPlaces = (fresh: ReadonlyArray<FreshPiece>, at: ReadonlyArray<number>): ReadonlyArray<number> => {
   let end = 0
@@ -286,77 +274,7 @@ const slotPlaces = (fresh: ReadonlyArray<FreshPiece>, at: ReadonlyArray<number>)
   })
 }
 
-export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, sealed: ReadonlyArray<Fresh>) {
-  for (const fresh of sealed) {
-    const sealedBytes = fresh.chunk.bytes.length
-    if (isFull(rooms.sizes, upload.gathered, sealedBytes)) yield* startBlock(rooms, upload)
-    rooms.meters.newBytes.add(fresh.chunk.sizeBytes)
-    rooms.meters.sealedBytes.add(sealedBytes)
-    upload.rest.push(fresh)
-    upload.gathered = gatheredWith(rooms.sizes, upload.gathered, sealedBytes)
-  }
-  if (upload.gathered.bytes >= rooms.sizes.blockBytesTarget) yield* startBlock(rooms, upload)
-})
-
-/** The last block of an upload, where what is left is worth one: written once, where the journal would be a second time. */
-export const finishBlocks = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
-  if (upload.rest.length > 0 && upload.gathered.bytes >= rooms.sizes.blockBytesMin) yield* startBlock(rooms, upload)
-  yield* blockWritten(upload)
-})
-
-/** Waits for the block before, then writes what gathered, in the background. */
-const startBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
-  yield* blockWritten(upload)
-  const full = upload.rest
-  upload.rest = []
-  upload.gathered = nothingGathered
-  upload.writing = yield* Effect.forkScoped(writeBlock(rooms, upload, full))
-})
-
-export const blockWritten = (upload: Upload): Effect.Effect<void, Unavailable> =>
-  Effect.suspend(() => {
-    const { writing } = upload
-    upload.writing = undefined
-    return writing === undefined ? Effect.void : Fiber.join(writing)
-  })
-
-const writeBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, full: ReadonlyArray<Fresh>) {
-  const chunks = full.map(({ chunk }) => ({ id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, sealed: chunk.bytes }))
-  const block = idOf<BlockId>(rooms.entropy.bytes(16))
-  const written = yield* Effect.mapError(rooms.blocks.write(block, chunks), blockFailed)
-  upload.blocks.push(written.arrival)
-  place(rooms, upload, full, written.places)
-  letGo(rooms, full.map(({ chunk }) => chunk.bytes))
-})
-
-export const blockFailed = (error: BlockError): Unavailable =>
-  new Unavailable({
-    reason: error._tag === "DiskError" && error.code === "NoSpace" ? "DiskFull" : "BlockFailed", detail: error.message
-  })
-
-const place = (rooms: IngestRooms, upload: Upload, full: ReadonlyArray<Fresh>, places: ReadonlyArray<CopyPlace>): void => {
-  for (const [index, { entry, chunk }] of full.entries()) {
-    const at = places[index]!
-    const arrival: ChunkArrival = { id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, place: at }
-    if (rooms.fetch.isDamaged(chunk.id)) probe("ingest.damagedChunkHealed")
-    if (rooms.fetch.isDamaged(chunk.id)) upload.healed.push(arrival)
-    upload.arrivals.push({ entry, arrival })
-    assert(upload.placed <= entry, "chunks are placed in the order of the object")
-    upload.placed = entry + 1
-  }
-}
-
-// Journal: what fills no block, in one append; the sync comes with the commit (R3).
-
-export const journal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
-  yield* blockWritten(upload)
-  const rest = upload.rest
-  upload.rest = []
-  upload.gathered = nothingGathered
-  if (rest.length > 0) place(rooms, upload, rest, yield* append(rooms, upload, rest.map(({ chunk }) => chunk)))
-  upload.journaled = rest
-  upload.placed = upload.base + upload.entries.length
-})
+// Journal.
 
 /** The commit that names the upload is synced, and with it what was journaled before. */
 export const committed = (rooms: IngestRooms, upload: Upload): void => letGo(rooms, upload.journaled.map(({ chunk }) => chunk.bytes))
@@ -369,6 +287,11 @@ export const append = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Up
   upload.walEpoch = Math.min(upload.walEpoch ?? ticket.epoch, ticket.epoch)
   return ticket.positions.map(({ segment, offset, length }): CopyPlace => ({ _tag: "Journal", segment, offset, lengthBytes: length }))
 })
+
+export const blockFailed = (error: BlockError): Unavailable =>
+  new Unavailable({
+    reason: error._tag === "DiskError" && error.code === "NoSpace" ? "DiskFull" : "BlockFailed", detail: error.message
+  })
 
 export const journalFailed = (error: WalError): Unavailable =>
   new Unavailable({ reason: /NoSpace/.test(error.detail) ? "DiskFull" : "JournalFailed", detail: error.message })

@@ -12,9 +12,9 @@ import { joinParts } from "./complete.ts"
 import { contentOf, inlineContent } from "./content.ts"
 import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
+import { collect, filePlaces, finishBlocks, journal } from "./gather.ts"
 import {
-  beginUpload, collect, committed, cutAndName, filePlaces, finishBlocks, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, journal,
-  lookUp, propose, seal, type Upload
+  beginUpload, committed, cutAndName, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, lookUp, propose, seal, type Upload
 } from "./ingest.ts"
 import type { Attributes, Checksum, CompletedPart, Content, ObjectVersion, WriteCondition } from "./namespace/Model.ts"
 import { type Committed, Namespace, type Refused, type Unavailable } from "./namespace/Namespace.ts"

@@ -67,15 +67,12 @@ export const blockSizeAtMost = (sealedBytes: number, regions: number): number =>
 export const hasRoom = (sealedBytes: number, regions: number, nextBytes: number): boolean =>
   regions < blockRegionsMax && blockSizeAtMost(sealedBytes + nextBytes, regions + 1) <= blockSizeBytesMax
 
-/** Lays chunks out in the given order. Asserts the limits: the filler asked hasRoom before. */
-export const layout = (chunks: ReadonlyArray<BlockChunk>): {
+/** Lays chunks out in the given order, behind what ends at `from`. Asserts the limits: the filler asked hasRoom before. */
+export const regionsOf = (chunks: ReadonlyArray<BlockChunk>, from: number): {
   readonly regions: ReadonlyArray<Region>
-  readonly directoryOffset: number
-  readonly sizeBytes: number
+  readonly end: number
 } => {
-  assert(chunks.length > 0, "a block has a chunk")
-  assert(chunks.length <= blockRegionsMax, `a block has at most ${blockRegionsMax} regions, not ${chunks.length}`)
-  let offset = blockHeaderBytes
+  let offset = from
   const regions = chunks.map((chunk): Region => {
     assert(chunk.sealed.length > 0 && chunk.sealed.length <= regionBytesMax, `a region of ${chunk.sealed.length} bytes`)
     assert(chunk.sizeBytes > 0 && chunk.sizeBytes <= chunkSizeBytesMax, `a chunk of ${chunk.sizeBytes} bytes`)
@@ -85,9 +82,26 @@ export const layout = (chunks: ReadonlyArray<BlockChunk>): {
     offset = alignRegion(offset + chunk.sealed.length)
     return region
   })
-  const sizeBytes = offset + regions.length * regionEntryBytes + blockFooterBytes
+  return { regions, end: offset }
+}
+
+/** Of a whole block whose regions end at `directoryOffset`. */
+export const blockSizeOf = (regions: number, directoryOffset: number): number => {
+  assert(regions > 0, "a block has a chunk")
+  assert(regions <= blockRegionsMax, `a block has at most ${blockRegionsMax} regions, not ${regions}`)
+  const sizeBytes = directoryOffset + regions * regionEntryBytes + blockFooterBytes
   assert(sizeBytes <= blockSizeBytesMax, `a block of ${sizeBytes} bytes exceeds ${blockSizeBytesMax}`)
-  return { regions, directoryOffset: offset, sizeBytes }
+  return sizeBytes
+}
+
+/** A whole block. */
+export const layout = (chunks: ReadonlyArray<BlockChunk>): {
+  readonly regions: ReadonlyArray<Region>
+  readonly directoryOffset: number
+  readonly sizeBytes: number
+} => {
+  const { end, regions } = regionsOf(chunks, blockHeaderBytes)
+  return { regions, directoryOffset: end, sizeBytes: blockSizeOf(regions.length, end) }
 }
 
 /** What breaks invariants 1 to 3 in a list read from a disk, or undefined. */

@@ -5,26 +5,27 @@
  * A block is on the disk once `write` succeeds, never before: written, synced with its name, read back and verified.
  * Until a commit names it, it is nobody's; start-up removes such files (`list`, `remove`).
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import { equalBytes, fromHex, release } from "../base/bytes.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
 import { blockFilesAtRestMax, blockFilesOpenMax, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, blockReadRunsMax, blockReadSlotBytes, computeHereBytesMax } from "../base/limits.ts"
 import { PageSlots } from "../base/PageSlots.ts"
-import { probe } from "../base/probes.ts"
 import { Compute, type ComputeService } from "../ports/Compute.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
 import type { DiskFile, DiskService } from "../ports/Disk.ts"
 import {
-  alignRegion, BlockDamaged, blockFooterBytes, blockHeaderBytes, BlockMissing, coalesce, layout, regionAlignmentBytes,
-  regionBytesMax, regionEntryBytes
+  alignRegion, BlockDamaged, blockFooterBytes, blockHeaderBytes, BlockMissing, coalesce, regionBytesMax, regionEntryBytes
 } from "./Block.ts"
-import type { BlockChunk, Region } from "./Block.ts"
-import { BlockFault, decodeDirectory, decodeFooter, decodeHeader, encodeHeader, encodeTail } from "./BlockFormat.ts"
+import type { BlockChunk, Region, RegionRun } from "./Block.ts"
+import { BlockFault, decodeDirectory, decodeFooter, decodeHeader } from "./BlockFormat.ts"
 import type { BlockFooter } from "./BlockFormat.ts"
+import { beginBlock, type BlockWriter, type BlockWritten } from "./BlockWriterService.ts"
 import { makeBlockFiles } from "./BlockFilesService.ts"
 import type { BlockFiles } from "./BlockFilesService.ts"
 import { hashKernel } from "./HashKernel.ts"
+
+export type { BlockWriter, BlockWritten } from "./BlockWriterService.ts"
 
 export type BlockError = BlockDamaged | BlockMissing | DiskError
 
@@ -62,15 +63,6 @@ export interface RegionReadOptions {
   readonly slots?: PageSlots
 }
 
-export interface BlockWritten {
-  /** What a commit says of the block. */
-  readonly arrival: { readonly block: BlockId; readonly sizeBytes: number; readonly hash: Hash; readonly regions: number }
-  /** Where each chunk lies, in the order given. */
-  readonly places: ReadonlyArray<{
-    readonly _tag: "Block"; readonly block: BlockId; readonly offset: number; readonly lengthBytes: number
-  }>
-}
-
 export interface BlockDirectory {
   readonly block: BlockId
   readonly sizeBytes: number
@@ -84,6 +76,8 @@ export interface BlocksService {
    * must not change meanwhile. After an error no commit may name it; its file is removed.
    */
   readonly write: (block: BlockId, chunks: ReadonlyArray<BlockChunk>) => Effect.Effect<BlockWritten, BlockError>
+  /** The same for chunks that come one after another. What is not finished when the scope closes is removed. */
+  readonly begin: (block: BlockId) => Effect.Effect<BlockWriter, BlockError, Scope.Scope>
   /**
    * Reads regions; neighbours share a read, and no block is loaded whole. One result for each place asked for, in that
    * order: the sealed bytes, or why they cannot be had. Results may be views of one buffer.
@@ -127,8 +121,13 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
       const folders = yield* openFolders(disk)
       const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
       const atRest = yield* makeBlockFiles({ ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) }, pathOf, blockFilesAtRestMax)
+      const begin = beginBlock({
+        disk, options, pathOf, ensureFolder: folders.ensure, syncFolderOf: (block) => disk.syncFolder(folderOf(block)),
+        remove: (block) => removeBlock(disk, block), readBack: (block, frameHash) => readBack(disk, options, reader, block, frameHash)
+      })
       return {
-        write: (block, chunks) => writeBlock(disk, options, folders, reader, block, chunks),
+        write: (block, chunks) => Effect.scoped(Effect.flatMap(begin(block), (writer) => Effect.andThen(writer.append(chunks), writer.finish))),
+        begin,
         read: (places, options = {}) => readRegions(options.from === "Disk" ? atRest : open, places, options),
         directory: (block) => inBlock(block, open.use(block, (file) => readDirectory(file, options, block))),
         inspect: (block, judge) => inspectBlock(disk, options, block, judge),
@@ -169,73 +168,6 @@ const openFolders = Effect.fnUntraced(function*(disk: DiskService) {
   return { ensure } satisfies Folders
 })
 
-/** Life of a block's file: 1 created, 2 written, 3 synced, 4 name synced, 5 read back and verified; else removed. */
-const writeBlock = (
-  disk: DiskService, options: BlockOptions, folders: Folders, reader: ReadBack, block: BlockId, chunks: ReadonlyArray<BlockChunk>
-): Effect.Effect<BlockWritten, BlockError> =>
-  Effect.suspend(() => {
-    let created = false
-    return Effect.gen(function*() {
-      const { regions, directoryOffset, sizeBytes } = layout(chunks)
-      const header = encodeHeader({ store: options.store, vault: options.vault, block })
-      const tail = encodeTail(header, regions, directoryOffset)
-      yield* folders.ensure(block)
-      yield* Effect.scoped(Effect.gen(function*() {
-        const file = yield* disk.open(pathOf(block), "create", { direct: true })
-        created = true
-        yield* file.write(0, [header, ...padded(chunks), tail.bytes])
-        yield* file.sync
-      }))
-      yield* disk.syncFolder(folderOf(block))
-      yield* readBack(disk, options, reader, block, tail.frameHash)
-      return {
-        arrival: { block, sizeBytes, hash: tail.frameHash, regions: regions.length },
-        places: regions.map((region) => ({ _tag: "Block" as const, block, offset: region.offset, lengthBytes: region.lengthBytes }))
-      }
-    }).pipe(Effect.onError(() => created ? giveUp(disk, block) : Effect.void))
-  })
-
-const giveUp = (disk: DiskService, block: BlockId): Effect.Effect<void> =>
-  Effect.andThen(Effect.sync(() => probe("block.writeGivenUp")), removeBlock(disk, block)).pipe(
-    Effect.catch((error) => Effect.logWarning(`block ${block} was given up, its file stays: ${error.message}`))
-  )
-
-/**
- * The chunks' bytes with the zeros between them: nothing is copied. Neighbours that lie in memory as they will in the
- * file, zeros and all, are one part: the longer a part, the less of it is no whole page.
- */
-const padded = (chunks: ReadonlyArray<BlockChunk>): ReadonlyArray<Uint8Array> => {
-  const parts: Array<Uint8Array> = []
-  for (const { sealed } of chunks) {
-    const before = parts.at(-1)
-    const joined = before === undefined ? undefined : joinedPart(before, sealed)
-    if (joined !== undefined) parts[parts.length - 1] = joined
-    else {
-      if (before !== undefined) pad(parts, before)
-      parts.push(sealed)
-    }
-  }
-  pad(parts, parts.at(-1)!)
-  return parts
-}
-
-/** A part starts where a region does, so its length tells what is missing behind it. */
-const paddingAfter = (part: Uint8Array): number => alignRegion(part.length) - part.length
-
-const pad = (parts: Array<Uint8Array>, last: Uint8Array): void => {
-  if (paddingAfter(last) > 0) parts.push(zeros.subarray(0, paddingAfter(last)))
-}
-
-const joinedPart = (before: Uint8Array, next: Uint8Array): Uint8Array | undefined => {
-  const end = before.byteOffset + before.length
-  const padding = paddingAfter(before)
-  if (before.buffer !== next.buffer || next.byteOffset !== end + padding) return undefined
-  const between = new Uint8Array(before.buffer, end, padding)
-  return between.every((byte) => byte === 0) ? new Uint8Array(before.buffer, before.byteOffset, next.byteOffset + next.length - before.byteOffset) : undefined
-}
-
-const zeros = new Uint8Array(regionAlignmentBytes)
-
 /** What read-backs use: hashes on lanes, and memory that is used again. */
 interface ReadBack {
   readonly judge: RegionsJudge
@@ -246,20 +178,18 @@ interface ReadBack {
 const readBack = Effect.fnUntraced(function*(
   disk: DiskService, options: BlockOptions, { judge, slots }: ReadBack, block: BlockId, frameHash: Hash
 ) {
-  const memory = slots.take()
-  const { damages, directory } = yield* inspectBlock(disk, options, block, judge, memory)
-  slots.give(memory)
+  const { damages, directory } = yield* inspectBlock(disk, options, block, judge, slots)
   if (directory.hash !== frameHash) return yield* new BlockDamaged({ block, what: "read back, it is another block" })
   if (damages[0] !== undefined) return yield* damages[0]
 })
 
 const inspectBlock = (
-  disk: DiskService, options: BlockOptions, block: BlockId, judge: RegionsJudge = byHash, memory?: Uint8Array
+  disk: DiskService, options: BlockOptions, block: BlockId, judge: RegionsJudge = byHash, slots?: PageSlots
 ): Effect.Effect<BlockInspected, BlockError> =>
   inBlock(block, Effect.scoped(Effect.gen(function*() {
     const file = yield* disk.open(pathOf(block), "read", { direct: true })
     const directory = yield* readDirectory(file, options, block)
-    return { directory, damages: yield* inspectRegions(file, directory, judge, memory) }
+    return { directory, damages: yield* inspectRegions(file, directory, judge, slots) }
   })))
 
 const readDirectory = Effect.fnUntraced(function*(file: DiskFile, options: BlockOptions, block: BlockId) {
@@ -279,28 +209,29 @@ const readDirectory = Effect.fnUntraced(function*(file: DiskFile, options: Block
   return directory
 })
 
-/** All regions of a block and the padding after each, in runs of bounded size. */
+/** All regions of a block and the padding after each, in runs of bounded size; with slots one is read while another is judged. */
 const inspectRegions = Effect.fnUntraced(function*(
-  file: DiskFile, directory: BlockDirectory, judge: RegionsJudge, memory?: Uint8Array
+  file: DiskFile, directory: BlockDirectory, judge: RegionsJudge, slots?: PageSlots
 ) {
-  const damages: Array<BlockDamaged> = []
   // With its padding a region ends where the next one starts.
   const extents = directory.regions.map((region) => ({
     offset: region.offset, lengthBytes: alignRegion(region.offset + region.lengthBytes) - region.offset
   }))
-  for (const run of coalesce(extents, 0, blockReadRunBytesMax)) {
-    const bytes = yield* file.read(run.offset, run.lengthBytes, memory)
+  const inspectRun = Effect.fnUntraced(function*(run: RegionRun) {
+    const bytes = yield* readRun(file, run.offset, run.lengthBytes, slots)
     const regions = run.members.map((index) => directory.regions[index]!)
     // Before the judge takes the bytes.
     const padding = regions.map((region, at) => paddingFault(bytes, region, extents[run.members[at]!]!.lengthBytes, run.offset))
     const judged = bytes.length < run.lengthBytes ? yield* byHash(regions, bytes, run.offset) : yield* judge(regions, bytes, run.offset)
-    for (const [at, region] of regions.entries()) {
-      const what = judged[at] ?? padding[at]
-      if (what !== undefined) damages.push(new BlockDamaged({ block: directory.block, what, chunk: region.chunk }))
-    }
+    slots?.give(bytes)
     release(bytes)
-  }
-  return damages
+    return regions.flatMap((region, at) => {
+      const what = judged[at] ?? padding[at]
+      return what === undefined ? [] : [new BlockDamaged({ block: directory.block, what, chunk: region.chunk })]
+    })
+  })
+  const runs = coalesce(extents, 0, blockReadRunBytesMax)
+  return (yield* Effect.forEach(runs, inspectRun, { concurrency: slots === undefined ? 1 : blockReadRunsMax })).flat()
 })
 
 const byHash: RegionsJudge = (regions, bytes, offset) =>

@@ -73,6 +73,57 @@ describe("block service", () => {
     }
   })
 
+  test("a block that grows chunk by chunk is the same file as one that is written at once", async () => {
+    const given = chunks([100, 4093, 8, 70_000, 13, 5000, 1, 4096, 8192, 3])
+    const atOnce = new MemoryDisk()
+    await run(atOnce, write(given))
+    for (const cuts of [[1, 2, 3], [4], [0, 5, 5, 9], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+      const disk = new MemoryDisk()
+      await run(disk, Effect.scoped(Effect.gen(function*() {
+        const writer = yield* (yield* Blocks).begin(block)
+        let from = 0
+        for (const to of [...cuts, given.length]) {
+          // Memory that is given away once it is written.
+          const lent = given.slice(from, to).map((chunk) => ({ ...chunk, sealed: Uint8Array.from(chunk.sealed) }))
+          yield* writer.append(lent)
+          for (const { sealed } of lent) sealed.fill(0)
+          from = to
+        }
+        const { places } = yield* writer.finish
+        const read = yield* (yield* Blocks).read(readsOf(given, { places } as BlockWritten))
+        expect(read.map((bytes) => toHex(bytes as Uint8Array))).toEqual(given.map(({ sealed }) => toHex(sealed)))
+      })))
+      expect(toHex(disk.contents().get(path)!)).toBe(toHex(atOnce.contents().get(path)!))
+    }
+  })
+
+  test("a block that was begun and not finished, interrupted or failed, leaves no file", async () => {
+    const given = chunks([9000, 9000])
+    for (const end of [Effect.void, Effect.die("a defect"), Effect.interrupt]) {
+      const disk = new MemoryDisk()
+      await run(disk, Effect.gen(function*() {
+        const blocks = yield* Blocks
+        yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
+          const writer = yield* blocks.begin(block)
+          yield* writer.append(given.slice(0, 1))
+          yield* end
+        })))
+        expect(yield* blocks.list).toEqual([])
+      }))
+    }
+    const lost = new MemoryDisk()
+    lost.loseWrite = (at, offset) => at === path && offset > 0
+    await run(lost, Effect.gen(function*() {
+      const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
+        const writer = yield* (yield* Blocks).begin(block)
+        yield* Effect.forEach(given, (chunk) => writer.append([chunk]), { discard: true })
+        return yield* writer.finish
+      })))
+      expect(exit._tag).toBe("Failure")
+      expect(yield* (yield* Blocks).list).toEqual([])
+    }))
+  })
+
   test("a range of a block costs the bytes of its chunks, not of the block", async () => {
     const disk = new MemoryDisk()
     const given = chunks(Array.from({ length: 40 }, () => 100_000))

@@ -8,7 +8,10 @@ import { Blocks } from "../../src/block/BlockService.ts"
 import { contentOf } from "../../src/content.ts"
 import { Fetch } from "../../src/fetch.ts"
 import { Allowances } from "../../src/allowance.ts"
-import { beginUpload, collect, cutAndName, filePlaces, ingestMeters, type IngestRooms, ingestSizes, journal, lookUp, propose, seal } from "../../src/ingest.ts"
+import { collect, filePlaces, journal } from "../../src/gather.ts"
+import {
+  beginUpload, cutAndName, ingestMeters, type IngestRooms, ingestSizes, lookUp, propose, seal
+} from "../../src/ingest.ts"
 import { makeSlots } from "../../src/uploadSlots.ts"
 import { unitsOf } from "../../src/units.ts"
 import { Intents } from "../../src/intents.ts"

@@ -1,0 +1,125 @@
+/**
+ * Gather: where sealed chunks of an upload go: into blocks while the next ones are on their way, past the journal; or, where
+ * they are too few for a block, to the journal, with others. It sits between ingest, which seals, and put, which names the
+ * stages in their order.
+ */
+import { Effect, Fiber } from "effect"
+import { assert } from "./base/assert.ts"
+import { type BlockId, idOf } from "./base/ids.ts"
+import { probe } from "./base/probes.ts"
+import { alignRegion, hasRoom } from "./block/Block.ts"
+import {
+  append, type Arrived, blockFailed, type Fresh, type FreshPiece, type Gathered, type IngestRooms, type IngestSizes, nothingGathered, type OpenBlock, type Upload
+} from "./ingest.ts"
+import type { CopyPlace } from "./namespace/Model.ts"
+import type { Unavailable } from "./namespace/Namespace.ts"
+import { chunkOverheadBytes } from "./sealer/SealedChunk.ts"
+import { letGo } from "./uploadSlots.ts"
+
+/** With one more chunk; alone, where the block before is full. */
+const gatheredWith = (sizes: IngestSizes, before: Gathered, sealedBytes: number): Gathered => {
+  const { bytes, end, regions } = isFull(sizes, before, sealedBytes) ? nothingGathered : before
+  return { bytes: bytes + sealedBytes, regions: regions + 1, start: end, end: alignRegion(end + sealedBytes) }
+}
+
+const isFull = (sizes: IngestSizes, { bytes, regions }: Gathered, nextBytes: number): boolean =>
+  bytes >= sizes.blockBytesTarget || !hasRoom(bytes, regions, nextBytes)
+
+/** Where new chunks will lie in their blocks, unless one of those that are being sealed turns out to be smaller. */
+export const filePlaces = (rooms: IngestRooms, upload: Upload, fresh: ReadonlyArray<FreshPiece>): ReadonlyArray<number> => {
+  let gathered = upload.gathered
+  for (const length of upload.sealing.flat()) gathered = gatheredWith(rooms.sizes, gathered, length + chunkOverheadBytes)
+  return fresh.map(({ length }) => {
+    gathered = gatheredWith(rooms.sizes, gathered, length + chunkOverheadBytes)
+    return gathered.start
+  })
+}
+
+/**
+ * From `blockBytesMin` on a block is begun, and what comes is written to it at once: its memory is free for the units
+ * behind it, and little is left to be written at the end.
+ */
+export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, sealed: ReadonlyArray<Fresh>) {
+  for (const fresh of sealed) {
+    const sealedBytes = fresh.chunk.bytes.length
+    if (isFull(rooms.sizes, upload.gathered, sealedBytes)) yield* endBlock(rooms, upload)
+    rooms.meters.newBytes.add(fresh.chunk.sizeBytes)
+    rooms.meters.sealedBytes.add(sealedBytes)
+    upload.rest.push(fresh)
+    upload.gathered = gatheredWith(rooms.sizes, upload.gathered, sealedBytes)
+  }
+  if (upload.gathered.bytes >= rooms.sizes.blockBytesTarget) yield* endBlock(rooms, upload)
+  else if (upload.gathered.bytes >= rooms.sizes.blockBytesMin) yield* writeRest(rooms, upload)
+})
+
+/** The last block of an upload, where what is left is worth one: written once, where the journal would be a second time. */
+export const finishBlocks = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
+  if (upload.block !== undefined || (upload.rest.length > 0 && upload.gathered.bytes >= rooms.sizes.blockBytesMin)) yield* endBlock(rooms, upload)
+  yield* joined(upload.finishing)
+  upload.finishing = undefined
+})
+
+const joined = (fiber: Fiber.Fiber<void, Unavailable> | undefined): Effect.Effect<void, Unavailable> =>
+  fiber === undefined ? Effect.void : Fiber.join(fiber)
+
+/** Waits for what was written before, then writes what is there, in the background. */
+const writeRest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
+  yield* joined(upload.writing)
+  if (upload.rest.length === 0) return
+  // Begun before whoever writes to it is forked: when the scope closes, the writer ends first.
+  upload.block ??= { writer: yield* Effect.mapError(rooms.blocks.begin(idOf<BlockId>(rooms.entropy.bytes(16))), blockFailed), arrived: [] }
+  const rest = upload.rest
+  upload.rest = []
+  upload.writing = yield* Effect.forkScoped(writeTo(rooms, upload.block, rest))
+})
+
+const writeTo = Effect.fnUntraced(function*(rooms: IngestRooms, { arrived, writer }: OpenBlock, rest: ReadonlyArray<Fresh>) {
+  const chunks = rest.map(({ chunk }) => ({ id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, sealed: chunk.bytes }))
+  arrived.push(...arrivalsOf(rest, yield* Effect.mapError(writer.append(chunks), blockFailed)))
+  letGo(rooms, chunks.map(({ sealed }) => sealed))
+})
+
+/** The block is synced and read back while the next one gathers: one at a time. */
+const endBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
+  yield* writeRest(rooms, upload)
+  yield* joined(upload.writing)
+  yield* joined(upload.finishing)
+  const { block } = upload
+  assert(block !== undefined, "a block that ends has begun")
+  upload.writing = undefined
+  upload.block = undefined
+  upload.gathered = nothingGathered
+  upload.finishing = yield* Effect.forkScoped(finishBlock(rooms, upload, block))
+})
+
+const finishBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, { arrived, writer }: OpenBlock) {
+  const { arrival } = yield* Effect.mapError(writer.finish, blockFailed)
+  upload.blocks.push(arrival)
+  place(rooms, upload, arrived)
+})
+
+const arrivalsOf = (sealed: ReadonlyArray<Fresh>, places: ReadonlyArray<CopyPlace>): ReadonlyArray<Arrived> =>
+  sealed.map(({ entry, chunk }, index) => ({ entry, arrival: { id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, place: places[index]! } }))
+
+const place = (rooms: IngestRooms, upload: Upload, arrived: ReadonlyArray<Arrived>): void => {
+  for (const { arrival, entry } of arrived) {
+    if (rooms.fetch.isDamaged(arrival.id)) {
+      probe("ingest.damagedChunkHealed")
+      upload.healed.push(arrival)
+    }
+    upload.arrivals.push({ entry, arrival })
+    assert(upload.placed <= entry, "chunks are placed in the order of the object")
+    upload.placed = entry + 1
+  }
+}
+
+/** What fills no block, in one append; the sync comes with the commit (R3). */
+export const journal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
+  assert(upload.block === undefined && upload.finishing === undefined, "the blocks of an upload are finished before its rest is journaled")
+  const rest = upload.rest
+  upload.rest = []
+  upload.gathered = nothingGathered
+  if (rest.length > 0) place(rooms, upload, arrivalsOf(rest, yield* append(rooms, upload, rest.map(({ chunk }) => chunk))))
+  upload.journaled = rest
+  upload.placed = upload.base + upload.entries.length
+})
