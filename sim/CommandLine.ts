@@ -16,10 +16,12 @@ export interface Order {
   /** A file for the page of the one seed. */
   readonly timeline: string | undefined
   readonly only: ReadonlyArray<string> | undefined
+  /** The seeds of sim/seeds, and no others. */
+  readonly known: boolean
 }
 
 export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minutes M [--from N]] [--profile short|full] [--workers W] [--twice]
-              [--workload NAME,...] [--trace] [--timeline FILE] [--until-failure]
+              [--workload NAME,...] [--trace] [--timeline FILE] [--until-failure] [--known]
   --seed N      one world;  --seeds K --from N: K worlds from seed N on;  --minutes M: as many as there is time for
   --profile     short (default): 240 operations, 3 crashes at least; full: 3,400 and 20
   --workers W   threads (default 1)
@@ -28,6 +30,7 @@ export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minute
   --trace       every line of the trace
   --timeline F  writes what happened to one seed into F, as a page for a browser
   --until-failure  stops at the first seed that fails
+  --known       the seeds of sim/seeds, which found something once
 exit codes: 0 ok, 2 usage, 10 crash, 11 safety, 12 liveness, 13 nondeterminism`
 
 const wholes: Readonly<Record<string, readonly [least: number, most: number]>> = {
@@ -43,7 +46,7 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   const flags = new Set<string>()
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at]!
-    if (word === "--twice" || word === "--trace" || word === "--until-failure") {
+    if (["--twice", "--trace", "--until-failure", "--known"].includes(word)) {
       flags.add(word)
       continue
     }
@@ -66,12 +69,13 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   const stranger = only?.find((name) => !workloads.includes(name))
   if (stranger !== undefined) return `there is no workload "${stranger}", only ${workloads.join(", ")}`
   if (asked.length > 1) return `${asked.join(" and ")} together say different things`
+  if (flags.has("--known") && asked.length > 0) return `--known and ${asked[0]} together say different things`
   if (numbers.has("--seed") && numbers.has("--from")) return "--seed and --from together say different things"
   if (timeline !== undefined && !numbers.has("--seed")) return "--timeline draws one world: name it with --seed"
   const minutes = numbers.get("--minutes")
   return {
     first: numbers.get("--seed") ?? numbers.get("--from") ?? 1,
     count: minutes === undefined ? numbers.get("--seeds") ?? 1 : undefined, minutes, profile, workers: numbers.get("--workers") ?? 1,
-    twice: flags.has("--twice"), trace: flags.has("--trace"), untilFailure: flags.has("--until-failure"), timeline, only
+    twice: flags.has("--twice"), trace: flags.has("--trace"), untilFailure: flags.has("--until-failure"), timeline, only, known: flags.has("--known")
   }
 }

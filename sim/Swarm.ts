@@ -16,6 +16,7 @@ export interface Job {
 /** A WorldReport as it crosses threads. */
 export interface Result {
   readonly seed: number
+  readonly profile: ProfileName
   readonly trace: string
   readonly workloads: ReadonlyArray<string>
   readonly simulatedMs: number

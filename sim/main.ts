@@ -1,5 +1,5 @@
 /** main: `npm run sim`: worlds, what they went through, and a verdict. */
-import { writeFileSync, writeSync } from "node:fs"
+import { readdirSync, writeFileSync, writeSync } from "node:fs"
 import { probeNames } from "../src/base/probes.ts"
 import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
@@ -21,7 +21,7 @@ const addUp = (sum: Map<string, number>, counts: Readonly<Record<string, number>
 
 const counted = (sum: ReadonlyMap<string, number>): string => [...sum].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, count]) => `${name} ${count}`).join(", ") || "none"
 
-const replayOf = ({ only, profile }: Order, seed: number): string =>
+const replayOf = ({ only }: Order, { profile, seed }: Place): string =>
   `npm run sim -- --seed ${seed} --profile ${profile}${only === undefined ? "" : ` --workload ${only.join(",")}`}`
 
 const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
@@ -54,7 +54,7 @@ class Account {
     this.failures.push({ ...result, faults, probes, story })
     for (const line of story.slice(-linesOfStory)) say(`  ${line}`)
     say(`seed ${result.seed}: ${result.violation.kind}: ${result.violation.what}`)
-    say(`again: ${replayOf(this.#order, result.seed)}`)
+    say(`again: ${replayOf(this.#order, result)}`)
   }
 
   report(realMs: number): number {
@@ -72,29 +72,50 @@ class Account {
     say(`probes hit: ${counted(this.#probes)}`)
     const never = Object.keys(probeNames).filter((name) => !this.#probes.has(name))
     if (one === undefined) say(`probes never hit: ${never.join(", ") || "none"}`)
-    for (const { seed, violation } of failures.slice(1)) say(`also: seed ${seed}: ${violation?.kind}: again: ${replayOf(this.#order, seed)}`)
+    for (const other of failures.slice(1)) say(`also: seed ${other.seed}: ${other.violation?.kind}: again: ${replayOf(this.#order, other)}`)
     say(`trace ${one === undefined ? hashOfTraces(results.map(({ trace }) => trace)) : one.trace}`)
     const [first] = failures
     if (first?.violation === undefined) {
       say(one === undefined ? `ok: ${results.length} worlds` : "ok")
       return exitCodes.ok
     }
-    say(`${first.violation.kind}: ${failures.length} of ${results.length} failed; again: ${replayOf(this.#order, first.seed)}`)
+    say(`${first.violation.kind}: ${failures.length} of ${results.length} failed; again: ${replayOf(this.#order, first)}`)
     return exitCodes[first.violation.kind]
+  }
+}
+
+type Place = Pick<Job, "seed" | "profile">
+
+/** The files of sim/seeds: PROFILE-SEED.txt. */
+const knownSeeds = (): ReadonlyArray<Place> =>
+  readdirSync(new URL("./seeds", import.meta.url)).sort().flatMap((name) => {
+    const match = /^(short|full)-(\d+)\.txt$/.exec(name)
+    return match === null ? [] : [{ profile: match[1] === "full" ? "full" : "short", seed: Number(match[2]) } as const]
+  })
+
+/** Seed after seed, until there are enough of them, or no time is left. */
+const seedsOf = (order: Order): (() => Place | undefined) => {
+  if (order.known) {
+    const known = [...knownSeeds()]
+    return () => known.shift()
+  }
+  const startedMs = performance.now()
+  let seed = order.first
+  return () => {
+    const isOver = seed >= seedsMax || (order.count === undefined ? performance.now() - startedMs > (order.minutes ?? 0) * 60_000 : seed >= order.first + order.count)
+    seed += 1
+    return isOver ? undefined : { seed: seed - 1, profile: order.profile }
   }
 }
 
 const run = async (order: Order): Promise<number> => {
   const startedMs = performance.now()
   const account = new Account(order)
-  let seed = order.first
-  const isOver = (): boolean =>
-    account.failures.length >= (order.untilFailure ? 1 : failuresMax) || seed >= seedsMax ||
-    (order.count === undefined ? performance.now() - startedMs > (order.minutes ?? 0) * 60_000 : seed >= order.first + order.count)
+  const seeds = seedsOf(order)
   const next = (): Job | undefined => {
-    if (isOver()) return undefined
-    seed += 1
-    return { seed: seed - 1, profile: order.profile, twice: order.twice, keepsTrace: order.trace || order.timeline !== undefined, ...(order.only === undefined ? {} : { only: order.only }) }
+    const place = account.failures.length >= (order.untilFailure ? 1 : failuresMax) ? undefined : seeds()
+    if (place === undefined) return undefined
+    return { ...place, twice: order.twice, keepsTrace: order.trace || order.timeline !== undefined, ...(order.only === undefined ? {} : { only: order.only }) }
   }
   await runSwarm({ workers: Math.min(order.workers, order.count ?? order.workers), next, told: (result) => account.add(result) })
   return account.report(performance.now() - startedMs)

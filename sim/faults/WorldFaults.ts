@@ -121,10 +121,11 @@ export class WorldFaults {
   #weather(node: NodeMachine): void {
     if (!this.#isOn) return
     if (this.#random.chance(this.#jumps)) {
-      const ms = this.#random.pick([10, 1000, 60_000, 600_000])
-      const jumpMs = this.#random.below(2 * ms) - ms
-      node.traits.machine.clock.offsetMs += jumpMs
-      this.saw(jumpMs < 0 ? "ClockJumpsBack" : "ClockJumpsForward")
+      // Further off than what signatures allow (15 minutes) only now and then: until the next jump every request is refused.
+      const ms = this.#random.chance(0.03) ? this.#random.pick([3_600_000, 86_400_000]) : this.#random.pick([10, 1000, 60_000, 600_000])
+      const offsetMs = this.#random.below(2 * ms) - ms
+      this.saw(offsetMs < node.traits.machine.clock.offsetMs ? "ClockJumpsBack" : "ClockJumpsForward")
+      node.traits.machine.clock.offsetMs = offsetMs
     }
     if (node.isOn && this.#random.chance(this.#pauses)) {
       node.machine.processor.pause(this.#random.below(this.#random.pick([100_000, 3_000_000, 30_000_000])))
