@@ -109,6 +109,28 @@ describe("http listener", () => {
       yield* until(() => large.closed)
       assert.isTrue(large.text.endsWith("no"))
     })))
+  it.effect("http: answers that are there at once and answers that come later say the same; one that cannot be sent is a 500", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const ended: Array<readonly [isWhole: boolean, isBroken: boolean]> = []
+      const { port } = yield* listen((request) => {
+        const { passage } = request
+        if (passage !== undefined) passage.follower = { annotations: {}, ended: () => void ended.push([passage.isWhole, passage.isBroken]) }
+        const answer = request.target.startsWith("/bad") ? { ...ok("no"), headers: [["x-a", "b\nc"]] as const } : ok("yes")
+        return request.target.endsWith("later") ? Effect.as(Effect.yieldNow, answer) : Effect.succeed(answer)
+      })
+      const heads: Array<string> = []
+      for (const target of ["/now", "/later", "/bad", "/bad/later"]) {
+        const wire = yield* open(port)
+        yield* send(wire.socket, `GET ${target} HTTP/1.1\r\nHost: h\r\n\r\n`)
+        yield* until(() => wire.text.includes("\r\n\r\n") && (wire.closed || wire.text.endsWith("yes")))
+        heads.push(wire.text.replace(/Date: .*\r\n/, ""))
+      }
+      assert.strictEqual(heads[0], heads[1])
+      assert.strictEqual(heads[2], heads[3])
+      assert.match(heads[0] ?? "", /^HTTP\/1\.1 200 .*yes$/s)
+      assert.match(heads[2] ?? "", /^HTTP\/1\.1 500 /)
+      assert.deepStrictEqual(ended, [[true, false], [true, false], [false, true], [false, true]])
+    })))
   it.effect("http: closing lets a request in flight finish and takes no new connection", () =>
     Effect.scoped(Effect.gen(function* () {
       const begun = yield* Deferred.make<void>()

@@ -48,6 +48,40 @@ describe("admission", () => {
     expect((await scene.ask({})).status).toBe(200)
   })
 
+  it("admission: a small read is answered at once and leaves its place; where there is none it is told to slow down as any other", async () => {
+    const scene = await makeScene({}, { requestsMax: 1, requestsQueuedMax: 0 })
+    await scene.ask({ method: "PUT", bucket: "photos" })
+    await scene.ask({ method: "PUT", bucket: "photos", key: "a", body: "hello" })
+    const read = () => sign({ nowMs: startMs, bucket: "photos", key: "a" }).request
+    const whole = await scene.ask({ bucket: "photos", key: "a" })
+    for (let turn = 0; turn < 3; turn += 1) {
+      const answer = scene.handler(read())
+      expect(Exit.isExit(answer) && Exit.isSuccess(answer)).toBe(true)
+      expect((await scene.send(read())).text).toBe("hello")
+    }
+    expect(whole.headers.get("x-ouroboros-commit")).toBe("2")
+    // The longer way, of a read that names a point of time or a version, says the same.
+    for (const ask of [{ headers: { "x-ouroboros-as-of": "2" } }, { query: [["versionId", "null"]] as const }]) {
+      const answer = scene.handler(sign({ nowMs: startMs, bucket: "photos", key: "a", ...ask }).request)
+      expect(Exit.isExit(answer)).toBe(false)
+      const long = await scene.ask({ bucket: "photos", key: "a", ...ask })
+      expect([long.status, long.text]).toEqual([200, "hello"])
+      expect([...long.headers.keys()]).toEqual([...whole.headers.keys()])
+    }
+    const under = await begin(scene.handler, listBuckets())
+    expect(codeOf(await scene.send(read()))).toBe("SlowDown")
+    await under.end()
+    expect((await scene.send(read())).text).toBe("hello")
+  })
+
+  it("admission: a defect before anything is waited for is a 500, and leaves its place", async () => {
+    const scene = await makeScene({ credentials: () => { throw new Error("planted") } }, { requestsMax: 1, requestsQueuedMax: 0 })
+    for (let turn = 0; turn < 2; turn += 1) {
+      const answer = await scene.ask({ bucket: "photos", key: "a" })
+      expect([answer.status, codeOf(answer)]).toEqual([500, "InternalError"])
+    }
+  })
+
   it("admission: a request that fails leaves its place", async () => {
     const scene = await makeScene({}, { requestsMax: 1, requestsQueuedMax: 0 })
     for (let turn = 0; turn < 3; turn += 1) expect((await scene.ask({ bucket: "none", key: "k" })).status).toBe(404)

@@ -73,6 +73,21 @@ describe("authentication: by header", () => {
     await scene.ask({ method: "PUT", bucket, key: "1+1", body: "sum" })
     expect((await scene.send(sign({ nowMs: scene.nowMs }, `/${bucket}/1+1`).request)).text).toBe("sum")
   })
+  it("what a client was known by before counts for nothing without its signature", async () => {
+    const { request } = sign({ bucket, key: "a", nowMs: scene.nowMs })
+    expect((await scene.send(request)).status).toBe(200)
+    const withSignature = (change: (authorization: string) => string) =>
+      ({ ...request, headers: request.headers.map(([name, value]) => [name, name === "authorization" ? change(value) : value] as const) })
+    const last = (digit: string) => (digit === "0" ? "1" : "0")
+    expect(codeOf(await scene.send(withSignature((text) => text.slice(0, -1) + last(text.slice(-1)))))).toBe("SignatureDoesNotMatch")
+    expect(codeOf(await scene.send(withSignature((text) => text.slice(0, -1))))).toBe("AuthorizationHeaderMalformed")
+    expect(codeOf(await scene.send(withSignature((text) => `${text.slice(0, -1)}g`)))).toBe("AuthorizationHeaderMalformed")
+    expect(codeOf(await scene.send(withSignature((text) => text.toUpperCase().replace("SIGNATURE", "Signature"))))).not.toBe("")
+    expect(codeOf(await scene.send({ ...request, headers: request.headers.filter(([name]) => name !== "host") }))).toBe("SignatureDoesNotMatch")
+    expect(codeOf(await scene.ask({ bucket, key: "a", secret: "other" }))).toBe("SignatureDoesNotMatch")
+    scene.nowMs += 16 * minute
+    expect(codeOf(await scene.send(request))).toBe("RequestTimeTooSkewed")
+  })
   it("a path signed as sent, with encoded slashes, verifies too", async () => {
     const { request } = sign({ nowMs: scene.nowMs }, `/${bucket}/x%2Fy`)
     expect(codeOf(await scene.send(request))).toBe("NoSuchKey")

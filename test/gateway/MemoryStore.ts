@@ -264,7 +264,9 @@ const get: typeof Get.Service = {
       })
       return Effect.succeed({ sizeBytes: end - start, next } satisfies Body)
     }),
-  inline: () => undefined,
+  // What a test damages is fetched, as only what is fetched can be damaged.
+  inline: ({ attributes, manifest }, start, end) =>
+    manifest._tag === "Inline" && attributes.userMetadata["damaged"] === undefined ? manifest.bytes.subarray(start, end) : undefined,
   entries: () => Effect.succeed([])
 }
 

@@ -1,5 +1,5 @@
 /** The namespace as a service: proposals, batches, failures of the journal, replay, AS OF. */
-import { Deferred, Effect, Exit, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option } from "effect"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { stopCheckpointRowsMin } from "../../src/base/limits.ts"
@@ -25,6 +25,36 @@ describe("namespace", () => {
     await expect(store.run(namespace((it) => it.object("photos", "a/b", undefined, 3)))).rejects.toThrow("NoSuchKey")
     expect((await store.run(namespace((it) => it.listObjects("photos", all, 2)))).versions.map(({ key }) => key)).toEqual(["a/b"])
     expect(await store.run(namespace((it) => it.history("photos", all, 3)))).toMatchObject({ versions: [{ key: "a/b", hiddenAt: 3, isLatest: false }] })
+    await store.close()
+  })
+
+  it("namespace: what is current is what a read of the newest commit says, and nothing where that says no", async () => {
+    const store = openStore()
+    const changes = [
+      create("b", 1), put("b", "k", "one"), put("b", "k", "two"), { _tag: "DeleteObjects", bucket: "b", targets: [{ key: "k" }] },
+      put("b", "k", "three"), { _tag: "SetVersioning", bucket: "b", status: "Enabled" }, put("b", "k", "four"),
+      { _tag: "DeleteObjects", bucket: "b", targets: [{ key: "k" }] }
+    ] as const
+    const seen: Array<string | undefined> = []
+    for (const change of changes) {
+      await store.run(Effect.exit(propose(change)))
+      for (const [bucket, key] of [["b", "k"], ["b", "none"], ["none", "k"]] as const) {
+        const [current, head, read, info] = await store.run(namespace((it) => Effect.all([
+          Effect.clockWith((clock) => Effect.sync(() => it.current(bucket, key, clock.currentTimeMillisUnsafe()))), Effect.sync(() => it.head().sequence),
+          Effect.option(Effect.suspend(() => it.object(bucket, key, undefined, it.head().sequence))),
+          Effect.option(Effect.suspend(() => it.bucket(bucket, it.head().sequence)))
+        ])))
+        if (current === undefined) {
+          expect(read._tag).toBe("None")
+          continue
+        }
+        expect([current.sequence, current.bucket]).toEqual([head, Option.getOrThrow(info)])
+        const version = Option.getOrThrow(read)
+        expect([current.version.vertex, current.version.manifest, current.version.isLatest]).toEqual([version.vertex, version.manifest, true])
+        seen.push(version.deleteMarker ? "gone" : version.etag)
+      }
+    }
+    expect(seen).toEqual(["etag-one", "etag-two", "etag-three", "etag-three", "etag-four", "gone"])
     await store.close()
   })
 
