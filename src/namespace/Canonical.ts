@@ -89,7 +89,11 @@ export const raw = (max: number): Codec<Uint8Array> => ({
 /** The same, read as a view of what is decoded: for bytes of rows, which nobody changes or gives back. */
 export const rawView = (max: number): Codec<Uint8Array> => ({
   write: raw(max).write,
-  read: (node, at) => (node instanceof Uint8Array && node.length <= max ? node : fail(at, `not a byte string of at most ${max}`))
+  // No Buffer, whatever the row is: what is decoded is alike wherever it came from.
+  read: (node, at) =>
+    node instanceof Uint8Array && node.length <= max
+      ? new Uint8Array(node.buffer, node.byteOffset, node.length)
+      : fail(at, `not a byte string of at most ${max}`)
 })
 
 /** Text of at most `max` bytes of UTF-8. A lone surrogate has no UTF-8 and is refused. */
