@@ -23,7 +23,7 @@ export interface Order {
 export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minutes M [--from N]] [--profile short|full] [--workers W] [--twice]
               [--workload NAME,...] [--trace] [--timeline FILE] [--until-failure] [--known]
   --seed N      one world;  --seeds K --from N: K worlds from seed N on;  --minutes M: as many as there is time for
-  --profile     short (default): 240 operations, 3 crashes at least; full: 3,400 and 20
+  --profile     short (default): 200 operations and 3 crashes at least; full: 3,000 and 20
   --workers W   threads (default 1)
   --twice       every seed twice: both runs must be the same
   --workload    only these; "canary" always fails

@@ -37,7 +37,7 @@ const plain = Effect.runSync(resolveSettings(
 const drawSettings = (random: Random): Settings => ({
   ...plain,
   chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 },
-  checkpointRows: random.pick([20, 60, 200]),
+  checkpointRows: random.pick([30, 100, 100, 400]),
   retentionDays: random.pick([10 * secondMs, 60 * secondMs, 600 * secondMs, 30 * dayMs]) / dayMs,
   settleBytes: 16_384,
   settleAgeMs: random.pick([1000, 3000, 20_000]),
@@ -53,9 +53,11 @@ const drawSettings = (random: Random): Settings => ({
   }
 })
 
+const oftenEnough = Array.from({ length: 17 }, () => 1 << 20)
+
 /** Without the first every read of an object goes to the disk; without the second every row is opened anew, which costs the most time. */
 const drawCaches = (random: Random) =>
-  ({ chunkCacheBytes: random.pick([0, 0, 8192, 1 << 20]), nodeCacheBytes: random.chance(0.1) ? 0 : random.pick([16_384, 1 << 20]) })
+  ({ chunkCacheBytes: random.pick([0, 0, 8192, 1 << 20]), nodeCacheBytes: random.pick([0, 16_384, 16_384, ...oftenEnough]) })
 
 const drawStore = (random: Random): NodeTraits["store"] => {
   const segmentBytes = random.pick([32, 64, 256]) * 1024

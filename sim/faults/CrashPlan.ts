@@ -43,7 +43,7 @@ export class CrashPlan {
 
   next(): LifePlan {
     const random = this.#random
-    if (this.#loop === 0 && random.chance(0.1)) this.#loop = 1 + random.below(5)
+    if (this.#loop === 0 && random.chance(0.07)) this.#loop = 1 + random.below(4)
     const isLoop = this.#loop > 0
     if (isLoop) this.#loop -= 1
     return {
@@ -64,7 +64,7 @@ export class CrashPlan {
     const random = this.#random
     const draw = random.below(10)
     if (draw < 5) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
-    if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([2, 10, 80])) }
-    return { _tag: "DiskOperations", count: 1 + random.below(random.pick([40, 400])) }
+    if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([10, 80, 300])) }
+    return { _tag: "DiskOperations", count: 1 + random.below(random.pick([100, 1500])) }
   }
 }

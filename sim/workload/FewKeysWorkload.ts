@@ -62,7 +62,7 @@ class FewKeys implements Workload {
     const path = `/${bucket}/${key}`
     const draw = random.below(10)
     if (draw < 5) {
-      const body = random.bytes(random.below(random.pick([1, 100, 5000, 40_000])))
+      const body = random.bytes(random.below(random.pick([1, 100, 1000, 5000, 20_000])))
       return Effect.map(client.send({ method: "PUT", path, body }), (outcome) => this.#change(context, key, outcome, body))
     }
     if (draw < 6) return Effect.map(client.send({ method: "DELETE", path }), (outcome) => this.#change(context, key, outcome, undefined))
