@@ -5,8 +5,9 @@
  * Time destroys nothing (R6): where the wall clock has gone its own way, nothing is hidden for good, and the status says so.
  */
 import { Clock, Context, Effect, Layer } from "effect"
-import { expirePerCommitMax, expiryPollMs } from "./base/limits.ts"
+import { clockDriftMsMax, expirePerCommitMax, expiryPollMs } from "./base/limits.ts"
 import { probe } from "./base/probes.ts"
+import { millisOf } from "./base/time.ts"
 import { Namespace, type NamespaceService } from "./namespace/Namespace.ts"
 import { watched } from "./ports/Health.ts"
 import { Retention, type RetentionService } from "./retention.ts"
@@ -48,11 +49,22 @@ export class Expiry extends Context.Service<Expiry, ExpiryService>()("ouroborosd
     }))
 }
 
+const suspended = (progress: Progress, aheadMs: number): Effect.Effect<void> => {
+  const why = `suspended: commits carry times ${aheadMs} ms ahead of the clock, which was ahead once or is behind now; what has expired is not shown, and is hidden once the clock has caught up`
+  const news = progress.lastError?.startsWith("suspended") !== true
+  progress.lastError = why
+  return news ? Effect.logWarning(`expiry is ${why}`) : Effect.void
+}
+
 const expire = Effect.fnUntraced(function*(namespace: NamespaceService, retention: RetentionService, progress: Progress) {
   for (;;) {
     const sinceMs = namespace.expiringSince()
-    if (sinceMs === undefined || sinceMs > (yield* Clock.currentTimeMillis)) return
+    const nowMs = yield* Clock.currentTimeMillis
+    if (sinceMs === undefined || sinceMs > nowMs) return
     if (yield* retention.clockJumped) return
+    // Apply judges by the commit's time, which never goes back: after a clock was ahead for a moment, what expires until then would go too.
+    const aheadMs = millisOf(namespace.head().time) - nowMs
+    if (aheadMs > clockDriftMsMax) return yield* suspended(progress, aheadMs)
     const outcome = yield* Effect.result(namespace.propose({ _tag: "ExpireVersions", limit: expirePerCommitMax }))
     if (outcome._tag === "Failure") {
       if (progress.lastError === undefined) yield* Effect.logWarning(`what has expired could not be hidden: ${outcome.failure.message}`)

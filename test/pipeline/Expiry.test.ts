@@ -96,4 +96,25 @@ describe("expiry", () => {
       expect(yield* hiddenKeys).toEqual(["a"])
     }), {}, clock)
   })
+
+  test("commits that were made while the clock was ahead hide nothing for good, once it is right again", () => {
+    const { clock, hands, pass } = handClock()
+    return withStore(newMachine(4), Effect.gen(function*() {
+      yield* makeBucket
+      const expiry = yield* Expiry
+      yield* putFor("hour", 3600)
+      yield* putFor("minute", 60)
+      hands.wallMs += 86_400_000
+      yield* putFor("meanwhile")
+      hands.wallMs -= 86_400_000
+      pass(60_000)
+      yield* expiry.expireNow
+      expect(yield* hiddenKeys).toEqual([])
+      expect((yield* expiry.status).lastError).toContain("ahead of the clock")
+      pass(86_400_000)
+      yield* expiry.expireNow
+      expect(yield* hiddenKeys).toEqual(["hour", "minute"])
+      expect((yield* expiry.status).lastError).toBeUndefined()
+    }), {}, clock)
+  })
 })
