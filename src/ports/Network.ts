@@ -1,6 +1,6 @@
 /**
  * Network: datagrams of bytes between nodes; may drop, delay, reorder, duplicate and flip bits. Sessions, framing and
- * signatures are the carrier's. The interface is fixed now so that machines fit it; adapter and twin come with the cluster.
+ * signatures are the carrier's. Twin: sim/Network. The adapter comes with the cluster.
  */
 import { Context, Data, type Effect, type Queue, type Scope } from "effect"
 
