@@ -37,15 +37,18 @@ export interface ScrubPlace {
   readonly finishedMs: number | undefined
 }
 
+/** A count, bytes or milliseconds: what a harmed file says otherwise is not reckoned with. */
+const Natural = Schema.Number.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), Schema.isInt()))
+
 const Kept = Schema.Struct({
   format: Schema.Literal(1),
-  pass: Schema.Number,
-  startedMs: Schema.Number,
+  pass: Natural,
+  startedMs: Natural,
   after: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isPattern(/^[0-9a-f]{32}$/)))),
-  bytes: Schema.Number,
-  finishedMs: Schema.optionalKey(Schema.Number),
+  bytes: Natural,
+  finishedMs: Schema.optionalKey(Natural),
   findings: Schema.Array(Schema.Struct({
-    kind: Schema.Literals(["Damaged", "Missing", "Unreadable", "Mismatch"]), where: Schema.String, what: Schema.String, sinceMs: Schema.Number,
+    kind: Schema.Literals(["Damaged", "Missing", "Unreadable", "Mismatch"]), where: Schema.String, what: Schema.String, sinceMs: Natural,
     block: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isPattern(/^[0-9a-f]{32}$/))))
   }))
 })
