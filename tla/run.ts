@@ -121,6 +121,8 @@ if (unknown.length > 0 || !Number.isInteger(workers) || workers < 1) {
   console.error(unknown.length > 0 ? `no model ${unknown.join(", ")}; there are ${known.join(", ")}` : "--workers takes a number from 1 on")
   process.exit(2)
 }
+// A run that is ended takes its children along: see Tlc.ts.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
 const started = performance.now()
 const tally: Tally = { passed: 0, failed: 0 }
 const engine = findEngine(say)
