@@ -10,7 +10,7 @@ import { listKeysMax, partBytesMin } from "./base/limits.ts"
 import { contentOf, hashedEtag } from "./content.ts"
 import type { GetService } from "./get.ts"
 import { journal } from "./gather.ts"
-import { type IngestRooms, isStored, type Upload } from "./ingest.ts"
+import { heal, type IngestRooms, isHit, type Upload } from "./ingest.ts"
 import type { Checksum, ChecksumAlgorithm, ObjectPart, PartInfo, Refusal } from "./namespace/Model.ts"
 import { Refused } from "./namespace/Namespace.ts"
 import { finishManifest, stageGathered } from "./pages.ts"
@@ -23,6 +23,7 @@ export const joinParts = Effect.fnUntraced(function*(rooms: IngestRooms, get: Ge
   const checksum = yield* checksumOf(rooms, request, chosen)
   for (const part of chosen) yield* join(rooms, get, upload, part)
   yield* journal(rooms, upload)
+  yield* heal(rooms, upload)
   const whole = contentOf(upload, yield* finishManifest(rooms, upload), { md5: undefined, checksum })
   const objectParts = chosen.map(({ partNumber, sizeBytes, checksum: sum }): ObjectPart =>
     ({ partNumber, sizeBytes, ...(sum === undefined ? {} : { checksum: sum }) }))
@@ -68,7 +69,7 @@ const join = Effect.fnUntraced(function*(rooms: IngestRooms, get: GetService, up
   } else if (part.manifest.bytes.length > 0) {
     const { bytes } = part.manifest
     const chunk = rooms.vault.nameChunk(bytes)
-    const known = isStored(rooms.namespace.chunks([chunk])[0])
+    const known = isHit(rooms, chunk, rooms.namespace.chunks([chunk])[0])
     const entry = upload.base + upload.entries.length
     if (!known) upload.rest.push({ entry, chunk: rooms.vault.sealChunk(chunk, bytes) })
     upload.entries.push({ chunk, sizeBytes: bytes.length })

@@ -220,8 +220,12 @@ export interface FreshPiece {
   readonly id: ChunkId
 }
 
-/** A chunk that may be counted on: it has a copy, and is not condemned, for then it may be gone any moment (R1). */
-export const isStored = (row: ChunkRow | undefined): boolean => row !== undefined && row.copies.length > 0 && row.condemnedAt === undefined
+/**
+ * A chunk that may be counted on: it has a copy, and is not condemned, for then it may be gone any moment; nor is it known
+ * to be damaged: the new bytes heal it (R1).
+ */
+export const isHit = (rooms: IngestRooms, id: ChunkId, row: ChunkRow | undefined): boolean =>
+  row !== undefined && row.copies.length > 0 && row.condemnedAt === undefined && !rooms.fetch.isDamaged(id)
 
 /** Lists the unit's chunks in the upload; returns those whose bytes the store does not have. One look-up for all. */
 export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): ReadonlyArray<FreshPiece> => {
@@ -230,9 +234,7 @@ export const lookUp = (rooms: IngestRooms, upload: Upload, unit: NamedUnit): Rea
   let offset = 0
   for (const [index, id] of unit.ids.entries()) {
     const length = unit.lengths[index]!
-    // A chunk known to be damaged is no hit: the new bytes heal it (R1).
-    const known = isStored(rows[index]) && !rooms.fetch.isDamaged(id)
-    if (!upload.claimed.has(id) && !known) fresh.push({ entry: upload.base + upload.entries.length, offset, length, id })
+    if (!upload.claimed.has(id) && !isHit(rooms, id, rows[index])) fresh.push({ entry: upload.base + upload.entries.length, offset, length, id })
     upload.claimed.add(id)
     upload.entries.push({ chunk: id, sizeBytes: length })
     upload.sizeBytes += length

@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { uploadBlocksUnnamedMax } from "./base/limits.ts"
-import { append, type IngestRooms, isStored, propose, type Upload } from "./ingest.ts"
+import { append, heal, type IngestRooms, isHit, propose, type Upload } from "./ingest.ts"
 import { encodePage } from "./namespace/Manifest.ts"
 import type { ChunkArrival, Manifest, ManifestEntry } from "./namespace/Model.ts"
 
@@ -57,9 +57,12 @@ const stagePage = Effect.fnUntraced(function*(
 ) {
   const bytes = encodePage({ level, entries })
   const page = rooms.vault.nameChunk(bytes)
-  const known = isStored(rooms.namespace.chunks([page])[0])
+  const known = isHit(rooms, page, rooms.namespace.chunks([page])[0])
   yield* Effect.scoped(Effect.gen(function*() {
     const added = known ? [] : [yield* journalPage(rooms, upload, page, bytes)]
+    // A damaged page would keep its old copy.
+    if (rooms.fetch.isDamaged(page)) upload.healed.push(...added)
+    yield* heal(rooms, upload)
     const blocks = [...upload.blocks]
     yield* propose(rooms, upload, { _tag: "StagePage", page, level, entries, arrivals: [...arrivals, ...added], blocks })
     upload.blocks = upload.blocks.filter((block) => !blocks.includes(block))

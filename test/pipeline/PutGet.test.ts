@@ -5,20 +5,34 @@ import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { concatBytes, toBase64, toHex } from "../../src/base/bytes.ts"
 import { smallCrc } from "../../src/base/crcCombine.ts"
-import type { UploadId } from "../../src/base/ids.ts"
+import type { ChunkId, UploadId } from "../../src/base/ids.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
+import { Fetch } from "../../src/fetch.ts"
 import { Get } from "../../src/get.ts"
-import type { Checksum } from "../../src/namespace/Model.ts"
+import { decodePage } from "../../src/namespace/Manifest.ts"
+import type { Checksum, ChunkRow } from "../../src/namespace/Model.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { Pins } from "../../src/pins.ts"
 import { Put } from "../../src/put.ts"
 import { Settle } from "../../src/settle.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { get, makeBucket, noSummary, put, versionOf } from "./operations.ts"
-import { bodyOf, brokenBody, newMachine, withStore } from "./store.ts"
+import { bodyOf, brokenBody, type Machine, newMachine, withStore } from "./store.ts"
 
 const upload = "4142434445464748494a4b4c4d4e4f50" as UploadId
 const attributes = { headers: {}, userMetadata: {} }
+
+/** A byte of the first copy turns over where it lies. */
+const damage = (machine: Machine, row: ChunkRow): void => {
+  const { place } = row.copies[0]!
+  const path = place._tag === "Block"
+    ? `blocks/${place.block.slice(0, 2)}/${place.block}.block`
+    : [...machine.disk.contents().keys()].filter((name) => name.startsWith("journal/"))
+      .find((name) => Number.parseInt(name.replace(/\D/g, ""), 10) === place.segment) ?? "journal"
+  machine.disk.corrupt(path, place.offset + 60)
+}
+
+const pageBytes = (page: ChunkId) => Effect.map(Effect.flatMap(Fetch, (fetch) => fetch.chunks([page])), ([bytes]) => bytes!)
 
 describe("put and get", () => {
   test("what is put is got, whatever its size, before and after it settled, and so is every range of it", () =>
@@ -191,12 +205,7 @@ describe("put and get", () => {
           if (settled) yield* (yield* Settle).settleNow
           const version = yield* versionOf(key)
           const [entry] = yield* (yield* Get).entries(version.manifest)
-          const place = namespace.chunks([entry!.chunk])[0]!.copies[0]!.place
-          const path = place._tag === "Block"
-            ? `blocks/${place.block.slice(0, 2)}/${place.block}.block`
-            : [...machine.disk.contents().keys()].filter((name) => name.startsWith("journal/"))
-              .find((name) => Number.parseInt(name.replace(/\D/g, ""), 10) === place.segment) ?? "journal"
-          machine.disk.corrupt(path, place.offset + 60)
+          damage(machine, namespace.chunks([entry!.chunk])[0]!)
           expect(Exit.isFailure(yield* Effect.exit(get(key))), key).toBe(true)
           yield* put("after", bytes)
           for (const name of [key, "after"]) expect(toHex(yield* get(name)), name).toBe(toHex(bytes))
@@ -206,6 +215,52 @@ describe("put and get", () => {
       }
       expect((yield* Settle).status().damaged).toEqual([])
       expect(namespace.counts().journaledBytes).toBe(0)
+    }))
+  })
+
+  test("a damaged manifest page is healed by the same object put again, at every level, in a block and in the journal", () => {
+    const machine = newMachine(15)
+    return withStore(machine, Effect.gen(function*() {
+      yield* makeBucket
+      const bytes = seededRandom(31).bytes(150_000)
+      yield* put("before", bytes)
+      const { manifest } = yield* versionOf("before")
+      if (manifest._tag !== "Pages") throw new Error("a manifest of pages")
+      expect(manifest.level, "pages that list pages").toBeGreaterThan(1)
+      const [root] = manifest.entries
+      const lower = decodePage(yield* pageBytes(root!.chunk)).entries[0]!
+      for (const settled of [false, true]) {
+        if (settled) yield* (yield* Settle).settleNow
+        for (const page of [root!.chunk, lower.chunk]) {
+          damage(machine, (yield* Namespace).chunks([page])[0]!)
+          ;(yield* Fetch).noteDamaged([page])
+          yield* put("after", bytes)
+          for (const name of ["before", "after"]) expect(toHex(yield* get(name)), name).toBe(toHex(bytes))
+        }
+      }
+      expect((yield* Fetch).damaged().size).toBe(0)
+    }))
+  })
+
+  test("a damaged chunk that was a small last part is healed where the same part is joined again", () => {
+    const machine = newMachine(16)
+    return withStore(machine, Effect.gen(function*() {
+      yield* makeBucket
+      const service = yield* Put
+      const namespace = yield* Namespace
+      const small = seededRandom(32).bytes(150)
+      const joined = (key: string, id: string) => Effect.gen(function*() {
+        yield* namespace.propose({ _tag: "CreateUpload", bucket: "b", key, upload: id as UploadId, attributes })
+        const { etag } = yield* service.part({ bucket: "b", key, upload: id as UploadId, partNumber: 1, body: bodyOf(small), summary: noSummary })
+        yield* service.complete({ bucket: "b", key, upload: id as UploadId, parts: [{ partNumber: 1, etag }] })
+      })
+      yield* joined("before", upload)
+      const { manifest } = yield* versionOf("before")
+      const [entry] = yield* (yield* Get).entries(manifest)
+      damage(machine, namespace.chunks([entry!.chunk])[0]!)
+      ;(yield* Fetch).noteDamaged([entry!.chunk])
+      yield* joined("after", upload.replace("4", "5"))
+      for (const name of ["before", "after"]) expect(toHex(yield* get(name)), name).toBe(toHex(small))
     }))
   })
 
