@@ -21,7 +21,7 @@ import { MemoryDisk } from "../../sim/Disk.ts"
 import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { idOfPayload, recordOf, replayIds, smallSizes, untilStopped } from "../wal/scene.ts"
-import { claim } from "./Oracle.ts"
+import { claim } from "../../sim/Violation.ts"
 
 type Wrong = (disk: DiskService) => DiskService
 

@@ -16,7 +16,7 @@ import { chunkRow } from "../../src/namespace/RowsValue.ts"
 import { State } from "../../src/namespace/State.ts"
 import { Wal } from "../../src/wal/WalService.ts"
 import type { Random } from "../../sim/Random.ts"
-import { claim } from "./Oracle.ts"
+import { claim } from "../../sim/Violation.ts"
 import { checkAll } from "./reads.ts"
 import type { World } from "./world.ts"
 

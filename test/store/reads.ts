@@ -12,7 +12,8 @@ import type { Body } from "../../src/ports/Body.ts"
 import { Settle } from "../../src/settle.ts"
 import type { Random } from "../../sim/Random.ts"
 import type { Version } from "../../spec/ObjectStore.ts"
-import { Broken, claim, jsonOf } from "./Oracle.ts"
+import { jsonOf } from "../../sim/checker/Oracle.ts"
+import { Violation, claim } from "../../sim/Violation.ts"
 import type { World } from "./world.ts"
 
 export const bucketNames = ["one", "two"] as const
@@ -192,7 +193,7 @@ export const checkAll = (world: World, random: Random, points: number) =>
           seen.add(version.vertex)
           if (version.deleteMarker) continue
           const model = oracle.model.object(bucket, version.key, version.versionId, at)
-          if (model === undefined) throw new Broken(`${version.key}?${version.versionId} is listed at ${at} and is not there`)
+          if (model === undefined) throw new Violation("safety", `${version.key}?${version.versionId} is listed at ${at} and is not there`)
           yield* checkBytes(world, `${bucket}/${version.key}?${version.versionId} at ${at}`, version, world.bodies.bytes(model.body))
         }
       }

@@ -7,7 +7,7 @@ import type { KeyValueChange } from "../../src/ports/KeyValue.ts"
 import type { MemoryDisk } from "../../sim/Disk.ts"
 import type { Random } from "../../sim/Random.ts"
 import { clientsAtWork } from "./clients.ts"
-import { Broken, claim } from "./Oracle.ts"
+import { Violation, claim } from "../../sim/Violation.ts"
 import { collectAll } from "./garbage.ts"
 import { checkAll } from "./reads.ts"
 import { causeOf, type Plan, type Rooms, World } from "./world.ts"
@@ -125,7 +125,7 @@ const life = (world: World, plan: Plan, number: number, last: boolean): Ending =
     world.indexRotten = false
     return "IndexDamaged"
   }
-  if (Exit.isFailure(ended.exit)) throw new Broken(`${serving ? "while it served" : "at the start"}: ${causeOf(ended.exit)}`)
+  if (Exit.isFailure(ended.exit)) throw new Violation("safety", `${serving ? "while it served" : "at the start"}: ${causeOf(ended.exit)}`)
   claim(!world.disk.stopped || !last, "the last life ends by itself")
   return "Stopped"
 }

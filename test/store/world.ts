@@ -21,7 +21,8 @@ import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import { type Random, seededRandom } from "../../sim/Random.ts"
 import { SimulatedScheduler } from "../../sim/Scheduler.ts"
 import { Bodies } from "../../sim/workload/Bodies.ts"
-import { Broken, claim, Oracle } from "./Oracle.ts"
+import { Oracle } from "../../sim/checker/Oracle.ts"
+import { Violation, claim } from "../../sim/Violation.ts"
 
 const storeId = "0102030405060708090a0b0c0d0e0f10" as StoreId
 const vaultId = "1112131415161718191a1b1c1d1e1f20" as VaultId
@@ -171,7 +172,7 @@ export class World {
       claim(this.clock.nowMs < untilMs, "nothing came to an end for half an hour")
       claim(this.clock.advance(), "nothing moves, and nobody sleeps")
     }
-    throw new Broken(`no end after ${stepsMax} steps`)
+    throw new Violation("safety", `no end after ${stepsMax} steps`)
   }
 
   /** The process is gone. What survives: the disk as a power cut or SIGKILL leaves it, and some index, or none. */

@@ -15,13 +15,14 @@ import { type HybridTime, millisOf } from "../../src/base/time.ts"
 import type { Entry } from "../../src/namespace/Entry.ts"
 import type { Answer, Change } from "../../src/namespace/Model.ts"
 import { ObjectStore, type Outcome } from "../../spec/ObjectStore.ts"
+import { claim } from "../Violation.ts"
 
-export class Broken extends Error {
-  override readonly name = "Broken"
-}
-
-export const claim: (condition: boolean, what: string) => asserts condition = (condition, what) => {
-  if (!condition) throw new Broken(what)
+/** How the oracle knows who asked for a commit, and which bytes it names. */
+export interface Reading {
+  /** Who may have asked, the likeliest first; undefined: the store's own housework. */
+  readonly signaturesOf: (change: Change) => ReadonlyArray<string> | undefined
+  /** The token of a part's bytes. */
+  readonly partBody: (change: Extract<Change, { readonly _tag: "PutPart" }>) => string
 }
 
 interface Record {
@@ -76,7 +77,17 @@ const ttlOf = ({ attributes }: Extract<Change, { readonly _tag: "PutObject" }>):
   return seconds === undefined ? undefined : Number(seconds)
 }
 
+/** Each change says by itself who asked, and parts were sent with the MD5 that is their token. */
+const plainReading: Reading = {
+  signaturesOf: (change) => {
+    const signature = signatureOf(change)
+    return signature === undefined ? undefined : [signature]
+  },
+  partBody: ({ content }) => content.etag
+}
+
 export class Oracle {
+  readonly #reading: Reading
   readonly model = new ObjectStore()
   /** By sequence; [0] is the empty store. */
   readonly records: Array<Record | undefined> = [undefined]
@@ -89,6 +100,10 @@ export class Oracle {
   /** Thrown inside the store it would be the store's defect: kept, and thrown by whoever drives. */
   broken: unknown
 
+  constructor(reading: Reading = plainReading) {
+    this.#reading = reading
+  }
+
   get head(): number {
     return this.model.head
   }
@@ -99,6 +114,11 @@ export class Oracle {
 
   ask(signature: string): void {
     this.#asked.set(signature, (this.#asked.get(signature) ?? 0) + 1)
+  }
+
+  /** It was answered that it did not happen, and is not to happen. */
+  unask(signature: string): void {
+    this.#asked.set(signature, Math.max(0, (this.#asked.get(signature) ?? 0) - 1))
   }
 
   readonly applied = (entry: Entry, answer: Answer): void => {
@@ -121,12 +141,7 @@ export class Oracle {
     claim(sequence === this.head + 1, `commit ${sequence} comes after ${this.head}`)
     const last = this.records[this.head]
     claim(last === undefined || time > last.time, `commit ${sequence} has a time after that of the one before`)
-    const signature = signatureOf(change)
-    if (signature !== undefined) {
-      const asked = this.#asked.get(signature) ?? 0
-      claim(asked > 0, `commit ${sequence} was not asked for, or is there twice: ${signature}`)
-      this.#asked.set(signature, asked - 1)
-    }
+    const signature = this.#asker(change, sequence)
     this.model.nowMs = millisOf(time)
     const outcome = this.#run(change)
     claim(this.head === sequence, `the model has commit ${sequence}`)
@@ -135,6 +150,15 @@ export class Oracle {
     this.#count(change._tag)
     if ("refusal" in outcome) this.#count("Refused")
     if (this.model.commits[sequence] !== this.model.commits[sequence - 1] && signature !== undefined) this.interesting.push(sequence)
+  }
+
+  #asker(change: Change, sequence: number): string | undefined {
+    const signatures = this.#reading.signaturesOf(change)
+    if (signatures === undefined) return undefined
+    const signature = signatures.find((one) => (this.#asked.get(one) ?? 0) > 0)
+    claim(signature !== undefined, `commit ${sequence} was not asked for, or is there twice: ${signatures.join(" or ")}`)
+    this.#asked.set(signature, this.#asked.get(signature)! - 1)
+    return signature
   }
 
   #count(what: string): void {
@@ -158,7 +182,7 @@ export class Oracle {
         return model.createUpload(change.bucket, change.key, change.upload)
       case "PutPart": {
         const { etag, sizeBytes } = change.content
-        return model.putPart(change.bucket, change.key, change.upload, change.partNumber, { etag, sizeBytes, body: etag })
+        return model.putPart(change.bucket, change.key, change.upload, change.partNumber, { etag, sizeBytes, body: this.#reading.partBody(change) })
       }
       case "CompleteUpload": {
         const parts = change.parts.map(({ partNumber, etag }) => [partNumber, etag] as const)
