@@ -6,6 +6,7 @@ import type { Context, Effect } from "effect"
 import type { Entry } from "../../src/namespace/Entry.ts"
 import type { Answer } from "../../src/namespace/Model.ts"
 import type { RunningNode } from "../../src/node/Node.ts"
+import type { Outcome, Request } from "../Client.ts"
 import type { MemoryDisk } from "../Disk.ts"
 import type { MemoryKeyValue } from "../KeyValue.ts"
 import type { Random } from "../Random.ts"
@@ -27,6 +28,11 @@ export interface AtRest {
 
 export interface Checker {
   readonly name: string
+  /** Before anything else. */
+  readonly begin?: (world: { readonly merciless: boolean }) => void
+  /** Every request of every workload when it is sent, and the same one with what became of it. Throw a Violation. */
+  readonly sent?: (request: Request) => void
+  readonly heard?: (request: Request, outcome: Outcome) => void
   /** Every commit when it is applied, once more in every life that replays it. Runs inside the node: throw a Violation. */
   readonly applied?: (entry: Entry, answer: Answer) => void
   /** Once faults have stopped, beside every workload's check; runs on the node's machine. Throws a Violation. */

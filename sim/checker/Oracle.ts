@@ -25,7 +25,7 @@ export interface Reading {
   readonly partBody: (change: Extract<Change, { readonly _tag: "PutPart" }>) => string
 }
 
-interface Record {
+export interface CommitRecord {
   readonly signature: string
   readonly digest: string
   readonly time: HybridTime
@@ -90,7 +90,7 @@ export class Oracle {
   readonly #reading: Reading
   readonly model = new ObjectStore()
   /** By sequence; [0] is the empty store. */
-  readonly records: Array<Record | undefined> = [undefined]
+  readonly records: Array<CommitRecord | undefined> = [undefined]
   /** Commits that changed what S3 shows: all the points of history that differ. */
   readonly interesting: Array<number> = [0]
   /** How often each change was asked for and is not applied yet. */
