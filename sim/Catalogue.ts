@@ -1,10 +1,15 @@
 /** Catalogue: the workloads and checkers that worlds draw from. A new one is a line here. */
 import type { MakeChecker } from "./checker/Checker.ts"
 import { canary } from "./workload/Canary.ts"
+import { referenceChecker } from "./checker/Reference.ts"
+import { durabilityWorkload } from "./workload/Durability.ts"
 import { makeFewKeysWorkload } from "./workload/FewKeysWorkload.ts"
+import { objectsWorkload } from "./workload/Objects.ts"
+import { recollectionWorkload } from "./workload/Recollection.ts"
+import { registersWorkload } from "./workload/Registers.ts"
 import type { MakeWorkload } from "./workload/Workload.ts"
 
-export const workloads: ReadonlyArray<MakeWorkload> = [makeFewKeysWorkload]
+export const workloads: ReadonlyArray<MakeWorkload> = [objectsWorkload, registersWorkload, durabilityWorkload, recollectionWorkload, makeFewKeysWorkload]
 
 /** As the command line names one. */
 export const nameOf = (make: MakeWorkload): string => make().name.replaceAll(" ", "-")
@@ -15,4 +20,4 @@ export const namedWorkloads: ReadonlyArray<MakeWorkload> = [...workloads, canary
 export const workloadNames: ReadonlyArray<string> = namedWorkloads.map(nameOf)
 
 /** All of them look at every world. */
-export const checkers: ReadonlyArray<MakeChecker> = []
+export const checkers: ReadonlyArray<MakeChecker> = [referenceChecker]

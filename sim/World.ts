@@ -94,6 +94,7 @@ class World {
     this.#checkers = options.checkers.map((make) => make())
     this.#faults = new WorldFaults(random.fork(), this.#timeline)
     this.#faults.struck = (what) => this.#note(`! ${what}`)
+    for (const checker of this.#checkers) checker.begin?.(this.#faults)
     this.#clients = new Machine(this.#timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 0, epochMs: traits.machine.epochMs },
       random.fork(), () => undefined, "None")
     this.#supervisor = new Supervisor(this.#timeline, random.fork(), {
@@ -275,11 +276,17 @@ class World {
     this.#operations += 1
     this.#numbers.set(request, this.#operations)
     this.#note(`> ${this.#operations} ${method} ${path}${query === undefined ? "" : ` ${JSON.stringify(query)}`}`)
+    this.#guarded(() => {
+      for (const checker of this.#checkers) checker.sent?.(request)
+    })
     this.#supervisor.requestSent()
   }
 
   #heard(request: Request, outcome: Outcome): void {
     const { method, path } = request
+    this.#guarded(() => {
+      for (const checker of this.#checkers) checker.heard?.(request, outcome)
+    })
     const what = outcome._tag === "Answered" ? `${outcome.status} ${outcome.headers.get("etag") ?? ""} ${outcome.headers.get("x-ouroboros-commit") ?? ""}` : outcome._tag
     this.#note(`< ${this.#numbers.get(request) ?? 0} ${method} ${path} ${what}`)
     this.#faults.count(`Outcome${outcome._tag === "Answered" ? outcome.status : outcome._tag}`)

@@ -250,14 +250,16 @@ export class ObjectStore {
     return page(current, query)
   }
 
-  /** `after` and `afterVersionId` name the version that the last page ended with. */
+  /** `after` and `afterVersionId` name the version that the last page ended with, whether it is still there or not. */
   listVersions(
     name: string, query: Query, afterVersionId: string | undefined, at: number, ms = this.#time(at)
   ): Page<Version & { readonly isLatest: boolean }> {
     const listed = this.#versions(name, at).flatMap((versions) => {
       const flagged = versions.map((version, index) => ({ ...version, isLatest: index === 0 }))
       if (afterVersionId === undefined || versions[0]?.key !== query.after) return flagged
-      return flagged.slice(versions.findIndex(({ versionId }) => versionId === afterVersionId) + 1)
+      const index = versions.findIndex(({ versionId }) => versionId === afterVersionId)
+      // Where the one named "null" was, nobody knows.
+      return index >= 0 || afterVersionId === "null" ? flagged.slice(index + 1) : flagged.filter((version) => isOlder(version, afterVersionId))
     })
     return page(listed.filter((version) => !isExpired(version, ms)), query, afterVersionId !== undefined)
   }
@@ -317,6 +319,9 @@ export class ObjectStore {
     })
   }
 }
+
+const isOlder = ({ sequence, versionId }: Version, than: string): boolean =>
+  (versionId === "null" ? sequence < Number.parseInt(than.slice(0, 16), 16) : versionId < than)
 
 const byExpiry = (a: Version, b: Version): number => (a.expiresMs ?? 0) - (b.expiresMs ?? 0) || a.sequence - b.sequence
 

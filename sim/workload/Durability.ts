@@ -48,7 +48,7 @@ const possible = ({ writes }: Key): ReadonlyArray<Write | undefined> => {
 }
 
 class Durability implements Workload {
-  readonly name = "Durability"
+  readonly name = "durability"
   readonly #bodies = new Bodies({ marked: true })
   readonly #horizon = new Horizon()
   #keys: ReadonlyArray<Key> = []

@@ -38,7 +38,7 @@ const essenceOf = (answer: Answered): string => {
 }
 
 class Recollection implements Workload {
-  readonly name = "Recollection"
+  readonly name = "recollection"
   readonly #bodies = new Bodies({ marked: true })
   readonly #horizon = new Horizon()
   readonly #memories: Array<Memory> = []

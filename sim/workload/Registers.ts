@@ -36,7 +36,7 @@ interface Seen {
 }
 
 class Registers implements Workload {
-  readonly name = "Registers"
+  readonly name = "registers"
   readonly #history = new History<KeyInput, KeyOutput>()
   readonly #bodies = new Bodies({ marked: true })
   #contents: ReadonlyArray<Content> = []

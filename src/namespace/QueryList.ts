@@ -157,16 +157,17 @@ export const listVersions = (reader: StateReader, view: View, query: VersionQuer
     const common = commonPrefixOf(names, name)
     const key = unescapeText(name)
     let current: Found | undefined
-    if (passing !== undefined && passing.name === name) current = newestOf(reader, view, key)
-    else passing = undefined
+    if (passing?.name !== name || (passing.versionId === nullVersionId && !history && !hasNull(reader, view, name))) passing = undefined
+    else current = newestOf(reader, view, key)
     for (const found of cursor.rowsOf(name)) {
       const hidden = hiddenAt(view, found.row)
       if (hidden !== undefined && !history) continue
       const isNewest: boolean = hidden === undefined && (current === undefined || samePlace(current, found))
       if (isNewest) current = found
       if (passing !== undefined) {
-        if (isPast(found, passing.versionId, history)) passing = undefined
-        continue
+        const place = placeOf(found, passing.versionId, history)
+        if (place !== "Before") passing = undefined
+        if (place !== "After") continue
       }
       const expired = isExpired(view, found.row)
       if (expired && !history) continue
@@ -190,7 +191,24 @@ export const listVersions = (reader: StateReader, view: View, query: VersionQuer
 
 const samePlace = (a: Found, b: Found): boolean => a.sequence === b.sequence && a.ordinal === b.ordinal && a.source === b.source
 
-/** Whether the row is the one that the previous page ended with. */
-const isPast = ({ row, sequence, ordinal }: Found, versionId: string, history: boolean): boolean =>
-  row.nullVersion && !history ? versionId === "null" : versionIdOf(sequence, ordinal) === versionId
+const nullVersionId = "null"
+
+/** Where the version of that name is gone, nobody knows where it was: its key is shown again, from the newest version on. */
+const hasNull = (reader: StateReader, view: View, name: ByteString): boolean => {
+  for (const { row } of new Cursor(reader, view, name, afterPrefix(name)).rowsOf(name)) {
+    if (row.nullVersion && hiddenAt(view, row) === undefined) return true
+  }
+  return false
+}
+
+/**
+ * Where a row lies, newest first, to the one that the previous page ended with. That one may be gone: clients that empty a
+ * bucket delete each page before they ask for the next. Ids of versions are digits of fixed length, in the order of commits.
+ */
+const placeOf = ({ row, sequence, ordinal }: Found, versionId: string, history: boolean): "Before" | "Same" | "After" => {
+  if (versionId === nullVersionId && !history) return row.nullVersion ? "Same" : "Before"
+  const own = versionIdOf(sequence, ordinal)
+  if (own === versionId && (history || !row.nullVersion)) return "Same"
+  return own > versionId ? "Before" : "After"
+}
 

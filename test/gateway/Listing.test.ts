@@ -106,6 +106,32 @@ describe("listing: version 1 and versions", () => {
   })
 })
 
+describe("versions that go between pages", () => {
+  const emptied = async (next: ReadonlyArray<readonly [status: "Enabled" | "Suspended", key: string]>) => {
+    for (const [status, key] of next) {
+      await scene.ask({ method: "PUT", bucket, query: [["versioning", undefined]], body: enable.replace("Enabled", status) })
+      await put(key, "x")
+    }
+    let query: Query = []
+    for (let page = 0; page < 20; page += 1) {
+      const answer = await list([["versions", undefined], ["max-keys", "2"], ...query])
+      const ids = textsOf(answer, "VersionId")
+      for (const [index, key] of textsOf(answer, "Key").entries()) {
+        await scene.ask({ method: "DELETE", bucket, key, query: [["versionId", ids[index] ?? ""]] })
+      }
+      if (!truncated(answer)) break
+      query = [["key-marker", textsOf(answer, "NextKeyMarker")[0] ?? ""], ["version-id-marker", textsOf(answer, "NextVersionIdMarker")[0] ?? ""]]
+    }
+    return textsOf(await list([["versions", undefined]]), "VersionId")
+  }
+  it("a bucket is emptied by deleting each page before the next is asked for", async () => {
+    expect(await emptied([["Enabled", "k"], ["Enabled", "k"], ["Enabled", "k"], ["Enabled", "k"], ["Enabled", "k"], ["Enabled", "l"]])).toEqual([])
+  })
+  it("the same where a page ends with the version named null", async () => {
+    expect(await emptied([["Enabled", "k"], ["Enabled", "k"], ["Suspended", "k"], ["Enabled", "k"], ["Suspended", "l"]])).toEqual([])
+  })
+})
+
 describe("buckets", () => {
   it("create, list, head, locate, delete", async () => {
     await scene.ask({ method: "PUT", bucket: "second", body: "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>" })
