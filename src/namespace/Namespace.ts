@@ -90,9 +90,10 @@ export interface NamespaceService {
   readonly object: (bucket: string, key: string, versionId: string | undefined, at: Sequence, atMs?: number) => Read<Model.ObjectVersion>
   /**
    * The current version of a key at the newest commit, and its bucket, without an Effect: what most reads want. It is of
-   * one moment, so whoever waits for something in between looks again. Undefined where there is none: `object` says why.
+   * one moment, so whoever waits for something in between looks again. Undefined where there is none, or one of more
+   * than `sizeBytesMax`: `object` has it, or says why not.
    */
-  readonly current: (bucket: string, key: string, nowMs: number) => Current | undefined
+  readonly current: (bucket: string, key: string, nowMs: number, sizeBytesMax?: number) => Current | undefined
   readonly listObjects: (bucket: string, query: Model.ListQuery, at: Sequence, atMs?: number) => Read<Model.ObjectPage>
   readonly listVersions: (bucket: string, query: Model.VersionQuery, at: Sequence, atMs?: number) => Read<Model.VersionPage>
   /** Every version of a key (or of all keys) with those S3 no longer lists: what `log` shows, newest first by key. */

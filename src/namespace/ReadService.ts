@@ -18,7 +18,7 @@ import { listObjects, listVersions, objectVersion } from "./QueryList.ts"
 import { endedUploads, listParts, listUploads, uploadOf } from "./QueryUploads.ts"
 import { currentOf, type Found, newestOf, versionOf, type View, viewAt } from "./QueryView.ts"
 import type { StateService } from "./State.ts"
-import { decodeVertexTrusted } from "./Vertex.ts"
+import { decodeVertexTrusted, vertexHead } from "./Vertex.ts"
 
 export interface Reading extends ApplyContext {
   readonly state: StateService
@@ -159,11 +159,11 @@ const readsOfBuckets = (
         const latest = versionId === undefined ? found : newestOf(reader, view, key)
         return Effect.succeed(verified(options, key, found, latest?.sequence === found.sequence && latest.ordinal === found.ordinal))
       }),
-    current: (bucket, key, nowMs) => {
+    current: (bucket, key, nowMs, sizeBytesMax = Number.POSITIVE_INFINITY) => {
       // The newest commit is never before the horizon.
       const view = newest(bucket, headMs(nowMs))
       const found = view === undefined ? undefined : currentOf(reader, view, key)
-      if (view === undefined || found === undefined) return undefined
+      if (view === undefined || found === undefined || vertexHead(found.row.vertex).sizeBytes > sizeBytesMax) return undefined
       return { sequence: head(), bucket: bucketInfo(view), version: verified(options, key, found, true) }
     },
     listObjects: (bucket, query, at, atMs) => inBucket(bucket, at, atMs, (view) => Effect.succeed(listObjects(reader, view, query))),

@@ -107,8 +107,8 @@ export interface Listener {
 
 export interface HttpListenerService {
   /**
-   * Serves until the scope closes: then no new connection, and requests in flight finish within a bound. The handler's
-   * scope lasts until its response is sent or its client is gone: what works or holds for a request ends with it.
+   * Serves until the scope closes: then no new connection, and requests in flight finish within a bound. A handler that
+   * answers at once (an Exit) is served without a fiber and has no scope. The handler's scope lasts until its response is sent or its client is gone: what works or holds for a request ends with it.
    */
   readonly listen: (
     options: ListenOptions,

@@ -129,12 +129,12 @@ const makeNamespace = (rows: Rows): NamespaceService => {
       const current = currentOf(rows, view, key)
       return objectVersion(key, found, current?.sequence === found.sequence && current.ordinal === found.ordinal, undefined)
     }, key, versionId === undefined ? "NoSuchKey" : "NoSuchVersion", atMs),
-    current: (bucket, key, nowMs) => {
+    current: (bucket, key, nowMs, sizeBytesMax = Number.POSITIVE_INFINITY) => {
       const view = viewAt(rows, defaultTenant, bucket, head, head, nowMs)
       const found = view === undefined ? undefined : currentOf(rows, view, key)
-      return view === undefined || found === undefined
-        ? undefined
-        : { sequence: head, bucket: bucketInfo(view), version: objectVersion(key, found, true, undefined) }
+      if (view === undefined || found === undefined) return undefined
+      const version = objectVersion(key, found, true, undefined)
+      return version.sizeBytes > sizeBytesMax ? undefined : { sequence: head, bucket: bucketInfo(view), version }
     },
     listObjects: (bucket, query, at, atMs) => seen(bucket, at, (view) => listObjects(rows, view, query), undefined, undefined, atMs),
     listVersions: (bucket, query, at, atMs) => seen(bucket, at, (view) => listVersions(rows, view, query, false), undefined, undefined, atMs),

@@ -51,6 +51,9 @@ describe("namespace", () => {
         seen.push(version.deleteMarker ? "gone" : version.etag)
       }
     }
+    await store.run(propose(put("b", "sized", "hello")))
+    const sizes = await store.run(namespace((it) => Effect.sync(() => [4, 5].map((sizeBytesMax) => it.current("b", "sized", 0, sizeBytesMax)?.version.sizeBytes))))
+    expect(sizes).toEqual([undefined, 5])
     expect(seen).toEqual(["etag-one", "etag-two", "etag-three", "etag-three", "etag-four", "gone"])
     await store.close()
   })

@@ -9,7 +9,7 @@ import { formatHttpDate, parseHttpDate } from "./HttpDate.ts"
 import { expiryHeaders, readOverrides, writeAttributes } from "./ObjectAttributes.ts"
 import { type Call, type Header, momentOf, type Operation, type OperationNow, type Reply, type Rooms, versionIdOf } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
-import { partNumberMax } from "../../base/limits.ts"
+import { inlineBytesMax, partNumberMax } from "../../base/limits.ts"
 
 /** x-amz-version-id, where the bucket's versioning was ever switched on: "null" says nothing before that. */
 export const versionHeaders = (rooms: Rooms, bucket: string, version: ObjectVersion, at: number): Effect.Effect<Array<Header>, OperationError> => {
@@ -158,7 +158,8 @@ interface Found {
  */
 const readNow = (rooms: Rooms, call: Call, withBody: boolean, nowMs: number): Reply | undefined => {
   if (call.asOf !== undefined || call.request.query.has("versionId")) return undefined
-  const current = rooms.namespace.current(call.bucket, call.key, nowMs)
+  // A larger object's bytes are not in its row: one look-up of it is enough.
+  const current = rooms.namespace.current(call.bucket, call.key, nowMs, withBody ? inlineBytesMax : undefined)
   if (current === undefined || current.version.deleteMarker) return undefined
   const { bucket, sequence: at, version } = current
   const judged = judge(rooms, call, { at, version, named: versionHeader(version, bucket.versioning) }, withBody, nowMs)
