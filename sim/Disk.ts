@@ -213,7 +213,6 @@ export class MemoryDisk {
       })
       if (delayMs <= 0) return Effect.uninterruptible(Effect.andThen(Effect.yieldNow, done))
       this.#slow.add(later)
-      this.saw("SlowDisk")
       return Effect.uninterruptible(Effect.andThen(Effect.sleep(delayMs), done))
     })
   }

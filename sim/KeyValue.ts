@@ -32,6 +32,7 @@ export class MemoryKeyValue {
   #durable: Tables
   #unflushed: Array<Commit> = []
   #stopped = false
+  #rotten: Array<{ readonly table: string; readonly key: ByteString; readonly value: Uint8Array; readonly rotten: Uint8Array }> = []
 
   constructor(tables: Tables = new Map()) {
     this.#visible = cloneTables(tables)
@@ -61,12 +62,13 @@ export class MemoryKeyValue {
    */
   rot(random: Random, chance: number): number {
     let count = 0
-    for (const [, rows] of [...this.#visible].sort(([a], [b]) => compare(a, b))) {
+    for (const [table, rows] of [...this.#visible].sort(([a], [b]) => compare(a, b))) {
       for (const [key, value] of rows.toArray()) {
         if (value.length === 0 || !random.chance(chance)) continue
         const rotten = new Uint8Array(value)
         const at = random.below(rotten.length)
         rotten[at] = rotten[at]! ^ (1 + random.below(255))
+        this.#rotten.push({ table, key, value, rotten })
         rows.set(key, rotten)
         count += 1
       }
@@ -76,8 +78,20 @@ export class MemoryKeyValue {
     return count
   }
 
+  /** What is rotten still, and was not written since, is as it was. */
+  mend(): void {
+    for (const { table, key, value, rotten } of this.#rotten) {
+      for (const tables of [this.#visible, this.#durable]) {
+        const rows = tables.get(table)
+        if (rows?.get(key) === rotten) rows.set(key, value)
+      }
+    }
+    this.#rotten = []
+  }
+
   #successor(tables: Tables): MemoryKeyValue {
     const index = new MemoryKeyValue(tables)
+    index.#rotten = this.#rotten
     index.witness = this.witness
     return index
   }

@@ -53,6 +53,13 @@ const calmSeeds = 0.15
 const valueRotChance = 0.2
 const changes: ReadonlySet<DiskOperation> = new Set(["write", "truncate", "open", "rename", "remove", "makeFolder", "syncFolder"])
 
+export interface Watch {
+  /** Told of each operation of the disk, before anything becomes of it. */
+  readonly asked?: (operation: DiskOperation, path: string) => void
+  /** How long an operation takes that is not slow. */
+  readonly usualMs?: () => number
+}
+
 export interface Night {
   readonly index: MemoryKeyValue
   /** What the opening of the index says of its file; undefined where it opens. */
@@ -63,17 +70,19 @@ export class FaultPlan {
   readonly atlas: FaultAtlas
   /** Of each class, what the seed drew; 0 where it has none of it. */
   readonly chances: ReadonlyMap<DiskFaultClass, number>
-  readonly counts = new Map<DiskFaultClass, number>()
+  readonly counts: Map<string, number>
   readonly #random: Random
   readonly #slowMsMax: number
-  #isOn = true
+  #isOn = false
   /** Files and folders that answer EIO, and up to which operation of the disk. */
   readonly #failing = new Map<string, number>()
   /** The operation at which a full disk has room again. */
   #fullUntil = 0
 
-  constructor(random: Random, mercy: Mercy) {
+  /** `counts`: where faults are counted, by class. */
+  constructor(random: Random, mercy: Mercy, counts: Map<string, number> = new Map()) {
     this.#random = random
+    this.counts = counts
     this.atlas = new FaultAtlas(mercy)
     this.chances = drawChances(random)
     this.#slowMsMax = random.pick([2, 20, 200, 2000])
@@ -88,8 +97,14 @@ export class FaultPlan {
     return this.#isOn && [...this.chances].some(([fault, chance]) => chance > 0 && !always.has(fault)) || this.atlas.harms.length > 0
   }
 
-  /** A process begins on these twins. `asked` is told of each operation first. */
-  arm(disk: MemoryDisk, index: MemoryKeyValue, asked: (operation: DiskOperation, path: string) => void = () => undefined): void {
+  /** From now on. */
+  begin(disk: MemoryDisk): void {
+    this.#isOn = true
+    this.#setWeather(disk)
+  }
+
+  /** A process begins on these twins. */
+  arm(disk: MemoryDisk, index: MemoryKeyValue, { asked, usualMs }: Watch = {}): void {
     const random = this.#random.fork()
     this.#failing.clear()
     this.#fullUntil = 0
@@ -97,12 +112,15 @@ export class FaultPlan {
     disk.witness = (fault) => this.saw(fault)
     index.witness = (fault) => this.saw(fault)
     disk.fault = (operation, path, number) => {
-      asked(operation, path)
+      asked?.(operation, path)
       return this.#isOn ? this.#faultOf(disk, random, operation, path, number) : undefined
     }
     disk.landing = (path, offset, length) => (this.#isOn ? this.#landingOf(disk, random, path, offset, length) : offset)
-    disk.delayMs = () => (this.#isOn && this.#strikes(random, "SlowDisk") ? 1 + random.below(this.#slowMsMax) : 0)
-    index.fault = () => this.#isOn && this.#strikes(random, "IndexFailed")
+    disk.delayMs = () => {
+      const ms = usualMs?.() ?? 0
+      return this.#strikes(random, "SlowDisk") ? this.#seen("SlowDisk", ms + 1 + random.below(this.#slowMsMax)) : ms
+    }
+    index.fault = () => this.#strikes(random, "IndexFailed")
     this.#setWeather(disk)
   }
 
@@ -127,6 +145,7 @@ export class FaultPlan {
     this.#failing.clear()
     disk.capacityBytes = Number.MAX_SAFE_INTEGER
     index.fault = undefined
+    index.mend()
     this.#setWeather(disk)
   }
 

@@ -2,11 +2,10 @@
  * WorldFaults: everything that goes wrong in one world besides crashes: disk and index, clocks, processor, kernels, wires;
  * each with a probability that the seed draws, often zero. It sits between a World and the twins, and counts what it does.
  */
-import type { DiskFault } from "../Disk.ts"
-import { MemoryKeyValue } from "../KeyValue.ts"
 import type { NodeMachine } from "../NodeMachine.ts"
 import type { Random } from "../Random.ts"
 import type { Timeline } from "../Timeline.ts"
+import { FaultPlan } from "./FaultPlan.ts"
 
 /** Mostly none: a world with a few kinds of faults reaches further than one with all of them. */
 const drawChance = (random: Random, values: ReadonlyArray<number>): number => (random.chance(0.6) ? 0 : random.pick(values))
@@ -19,8 +18,8 @@ export class WorldFaults {
   struck: ((what: string) => void) | undefined
   readonly #random: Random
   readonly #timeline: Timeline
-  readonly #disk: number
-  readonly #index: number
+  /** Disk and index. */
+  readonly #plan: FaultPlan
   readonly #jumps: number
   readonly #pauses: number
   readonly #kernels: number
@@ -33,8 +32,7 @@ export class WorldFaults {
   constructor(random: Random, timeline: Timeline) {
     this.#random = random
     this.#timeline = timeline
-    this.#disk = drawChance(random, [0.002, 0.01, 0.05])
-    this.#index = drawChance(random, [0.05, 0.3])
+    this.#plan = new FaultPlan(random.fork(), this.merciless ? "Merciless" : "Merciful", this.counts)
     this.#jumps = drawChance(random, [0.05, 0.3])
     this.#pauses = drawChance(random, [0.05, 0.3])
     this.#kernels = drawChance(random, [0.001, 0.02])
@@ -58,7 +56,8 @@ export class WorldFaults {
 
   begin(node: NodeMachine): void {
     this.#isOn = true
-    this.#isTainted = this.#disk > 0 || this.#kernels > 0
+    this.#plan.begin(node.disk)
+    this.#isTainted = this.#plan.explainsFailures || this.#kernels > 0
     this.#weather(node)
   }
 
@@ -66,6 +65,7 @@ export class WorldFaults {
   heal(node: NodeMachine): void {
     this.#isOn = false
     this.#isTainted = false
+    this.#plan.heal(node.disk, node.index)
     node.traits.machine.clock.offsetMs = 0
   }
 
@@ -73,27 +73,15 @@ export class WorldFaults {
   arm(node: NodeMachine, diskOperation: (operation: string) => void): void {
     const random = this.#random.fork()
     const [leastUs, moreUs] = node.traits.diskUs
-    node.disk.delayMs = () => (leastUs + random.below(moreUs)) / 1000
-    node.disk.fault = (operation): DiskFault | undefined => {
-      diskOperation(operation)
-      if (!this.#isOn || this.#disk === 0 || !random.chance(this.#disk)) return undefined
-      if (operation === "sync") return this.#seen(random.pick(["DroppedSync", "DroppedSync", "Io"] as const))
-      return this.#seen(random.pick(operation === "write" || operation === "open" ? ["Io", "NoSpace"] as const : ["Io"] as const))
-    }
-  }
-
-  #seen<A extends string>(what: A): A {
-    this.saw(what)
-    return what
+    this.#plan.arm(node.disk, node.index, { asked: diskOperation, usualMs: () => (leastUs + random.below(moreUs)) / 1000 })
   }
 
   /** While the machine is off. */
   between(node: NodeMachine, note: (line: string) => void): void {
-    if (!this.#isOn || !this.#random.chance(this.#index)) return
-    node.index = new MemoryKeyValue()
-    if (this.#random.chance(0.5)) node.indexDamage = "simulated damage"
-    this.saw("IndexLost")
-    note("the index is lost")
+    const { index, indexDamage } = this.#plan.between(node.disk, node.index)
+    if (index !== node.index) note(`the index is lost${indexDamage === undefined ? "" : ", and says so"}`)
+    node.index = index
+    if (indexDamage !== undefined) node.indexDamage = indexDamage
   }
 
   computeFault(): string | undefined {

@@ -89,6 +89,8 @@ const replayOne = (options: NamespaceOptions, state: StateService, { bytes, afte
     options.applied?.(entry, answer)
     return undefined
   } catch (error) {
+    // The index is garbage here: it is marked, and this start fails.
+    if (error instanceof StateError) return error
     if (!(error instanceof FormatError)) throw error
     return new StateError({ reason: "UnknownFormat", detail: `${where}: ${error.message}. Start the version that wrote it, or restore the log` })
   }

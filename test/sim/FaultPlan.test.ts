@@ -59,8 +59,9 @@ const run = (seed: number, mercy: Mercy) => {
   let disk = new MemoryDisk()
   let index = new MemoryKeyValue()
   const trace: Array<string> = []
+  plan.begin(disk)
   for (let life = 1; life <= 6; life += 1) {
-    plan.arm(disk, index, (operation, path) => void trace.push(`${operation} ${path}`))
+    plan.arm(disk, index, { asked: (operation, path) => void trace.push(`${operation} ${path}`) })
     live(program(disk, index, life))
     const isCut = random.chance(0.7)
     disk = isCut ? disk.crash(random) : disk.kill(random)
@@ -85,13 +86,13 @@ describe("fault plan", () => {
   })
   for (const mercy of ["Merciful", "Merciless"] as const) {
     it(`faults: ${mercy} plans bring about every class, each only where the seed has it`, () => {
-      const seen = new Set<DiskFaultClass>()
+      const seen = new Set<string>()
       for (let seed = 0; seed < 80; seed += 1) {
         const { plan } = run(seed, mercy)
         for (const [fault] of plan.counts) {
           seen.add(fault)
           const isForced = fault === "IndexLost" && mercy === "Merciful"
-          assert.isTrue(isForced || plan.chances.get(fault)! > 0, `seed ${seed} has no ${fault}`)
+          assert.isTrue(isForced || plan.chances.get(fault as DiskFaultClass)! > 0, `seed ${seed} has no ${fault}`)
         }
       }
       assert.deepStrictEqual(diskFaultClasses.filter((fault) => !seen.has(fault)), [])

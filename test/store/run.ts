@@ -2,7 +2,7 @@
  * Run: one seed's story: lives of a store on one machine, each ended by a crash between any two disk operations, a crash
  * in recovery, a failing disk or a clean stop; after every start everything that was acknowledged must be there.
  */
-import { type Context, Effect, Exit, Scope } from "effect"
+import { Cause, type Context, Effect, Exit, Scope } from "effect"
 import type { KeyValueChange } from "../../src/ports/KeyValue.ts"
 import type { MemoryDisk } from "../../sim/Disk.ts"
 import type { Random } from "../../sim/Random.ts"
@@ -121,6 +121,7 @@ const life = (world: World, plan: Plan, number: number, last: boolean): Ending =
   if (ended._tag === "Dead") return serving ? "Crashed" : "CrashedInRecovery"
   // A damaged node shows when it is read; the index is marked then, and rebuilt by the next start.
   if (world.indexRotten && Exit.isFailure(ended.exit) && /state: Index/.test(causeOf(ended.exit))) {
+    claim(serving || !Cause.hasDies(ended.exit.cause), "a start that meets a damaged index fails, and is no defect")
     world.drive(Effect.sleep(1000))
     world.indexRotten = false
     return "IndexDamaged"
