@@ -7,6 +7,7 @@
 import { Cause, Effect, Exit, type Fiber } from "effect"
 import type { Crc64 } from "../src/gateway/s3/Checksums.ts"
 import { listenToProbes } from "../src/base/probes.ts"
+import { StateError } from "../src/namespace/State.ts"
 import type { Checker, MakeChecker } from "./checker/Checker.ts"
 import type { Outcome, Request } from "./Client.ts"
 import { makeClient } from "./ClientConnection.ts"
@@ -295,12 +296,12 @@ class World {
   #startFailed(cause: Cause.Cause<unknown>): void {
     const why = violationOf(cause, "crash", "a start failed")
     this.#note(why.message.split("\n")[0] ?? "")
-    if (Cause.hasDies(cause) || !this.#faults.explainFailures) this.#fail(why)
+    if (Cause.hasDies(cause) && !isIndexDamage(cause) || !this.#faults.explainFailures) this.#fail(why)
   }
 
   /** A defect that somebody has caught and logged is a defect. */
   #logged(message: string, level: string, cause: Cause.Cause<unknown>): void {
-    if (Cause.hasDies(cause)) this.#fail(violationOf(cause, "crash", message))
+    if (Cause.hasDies(cause) && !(this.#faults.explainFailures && isIndexDamage(cause))) this.#fail(violationOf(cause, "crash", message))
     if (level !== "Info" && level !== "Debug" && level !== "Trace") this.#note(`log ${level} ${message}`)
   }
 
@@ -328,6 +329,10 @@ class World {
 
 const illLooksMax = 3
 const linesOfStory = 40
+
+/** What a read throws where the index is garbage: it is marked, and rebuilt at the next start (R8). */
+const isIndexDamage = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.every((reason) => Cause.isDieReason(reason) && reason.defect instanceof StateError && reason.defect.reason === "Index")
 
 /** What a fiber died of: the Violation that somebody threw, or a defect of the code. */
 const violationOf = (cause: Cause.Cause<unknown>, kind: "crash" | "safety", what: string): Violation => {

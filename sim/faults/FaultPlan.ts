@@ -70,7 +70,8 @@ export class FaultPlan {
   readonly atlas: FaultAtlas
   /** Of each class, what the seed drew; 0 where it has none of it. */
   readonly chances: ReadonlyMap<DiskFaultClass, number>
-  readonly counts: Map<string, number>
+  readonly counts = new Map<DiskFaultClass, number>()
+  readonly #told: ((fault: DiskFaultClass) => void) | undefined
   readonly #random: Random
   readonly #slowMsMax: number
   #isOn = false
@@ -79,10 +80,10 @@ export class FaultPlan {
   /** The operation at which a full disk has room again. */
   #fullUntil = 0
 
-  /** `counts`: where faults are counted, by class. */
-  constructor(random: Random, mercy: Mercy, counts: Map<string, number> = new Map()) {
+  /** `told` of every fault that has had its effect. */
+  constructor(random: Random, mercy: Mercy, told?: (fault: DiskFaultClass) => void) {
     this.#random = random
-    this.counts = counts
+    this.#told = told
     this.atlas = new FaultAtlas(mercy)
     this.chances = drawChances(random)
     this.#slowMsMax = random.pick([2, 20, 200, 2000])
@@ -151,6 +152,7 @@ export class FaultPlan {
 
   saw(fault: DiskFaultClass): void {
     this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1)
+    this.#told?.(fault)
   }
 
   #chance(fault: DiskFaultClass): number {

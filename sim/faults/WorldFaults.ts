@@ -32,7 +32,7 @@ export class WorldFaults {
   constructor(random: Random, timeline: Timeline) {
     this.#random = random
     this.#timeline = timeline
-    this.#plan = new FaultPlan(random.fork(), this.merciless ? "Merciless" : "Merciful", this.counts)
+    this.#plan = new FaultPlan(random.fork(), this.merciless ? "Merciless" : "Merciful", (fault) => this.saw(fault))
     this.#jumps = drawChance(random, [0.05, 0.3])
     this.#pauses = drawChance(random, [0.05, 0.3])
     this.#kernels = drawChance(random, [0.001, 0.02])
@@ -64,13 +64,14 @@ export class WorldFaults {
   /** From here on nothing fails; clocks are set right. */
   heal(node: NodeMachine): void {
     this.#isOn = false
-    this.#isTainted = false
     this.#plan.heal(node.disk, node.index)
     node.traits.machine.clock.offsetMs = 0
   }
 
   /** A process begins on these twins. */
   arm(node: NodeMachine, diskOperation: (operation: string) => void): void {
+    // A start that was under way when faults stopped may fail of them still; no later one.
+    if (!this.#isOn) this.#isTainted = false
     const random = this.#random.fork()
     const [leastUs, moreUs] = node.traits.diskUs
     this.#plan.arm(node.disk, node.index, { asked: diskOperation, usualMs: () => (leastUs + random.below(moreUs)) / 1000 })

@@ -86,13 +86,13 @@ describe("fault plan", () => {
   })
   for (const mercy of ["Merciful", "Merciless"] as const) {
     it(`faults: ${mercy} plans bring about every class, each only where the seed has it`, () => {
-      const seen = new Set<string>()
+      const seen = new Set<DiskFaultClass>()
       for (let seed = 0; seed < 80; seed += 1) {
         const { plan } = run(seed, mercy)
         for (const [fault] of plan.counts) {
           seen.add(fault)
           const isForced = fault === "IndexLost" && mercy === "Merciful"
-          assert.isTrue(isForced || plan.chances.get(fault as DiskFaultClass)! > 0, `seed ${seed} has no ${fault}`)
+          assert.isTrue(isForced || plan.chances.get(fault)! > 0, `seed ${seed} has no ${fault}`)
         }
       }
       assert.deepStrictEqual(diskFaultClasses.filter((fault) => !seen.has(fault)), [])
