@@ -1,6 +1,6 @@
 /**
- * NodeHttp: the HttpListener port over node:http and node:https, HTTP/1.1. One fiber a request; it is interrupted when
- * its client goes away. No limit on how long a request takes, only on how long nothing moves.
+ * NodeHttp: the HttpListener port over node:http and node:https, HTTP/1.1. One fiber a request, none where its answer is
+ * there at once; it is interrupted when its client goes away. No limit on how long a request takes, only on how long nothing moves.
  */
 import * as http from "node:http"
 import * as https from "node:https"
