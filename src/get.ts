@@ -1,10 +1,10 @@
 /** GET: the rooms backwards: namespace -> journal or block -> sealer -> gateway. */
-import { Context, Effect, Exit, Fiber, Layer, type Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, type Scope, Semaphore } from "effect"
 import { type Allowance, Allowances, type Overloaded, type Share, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import { copyOf, release } from "./base/bytes.ts"
 import type { ChunkId } from "./base/ids.ts"
-import { chunkSizeBytesMax, joinHeldBytes, manifestPagesRememberedMax, readBatchBytesMax } from "./base/limits.ts"
+import { chunkSizeBytesMax, joinHeldBytes, manifestPagesRememberedMax, readAheadBatchesMax, readBatchBytesMax } from "./base/limits.ts"
 import { SegmentedLru } from "./base/SegmentedLru.ts"
 import { Fetch, ReadError } from "./fetch.ts"
 import type { FetchService } from "./fetch.ts"
@@ -56,7 +56,8 @@ const open = Effect.fnUntraced(function*(pages: Pages, reads: Allowance, version
   if (bytes !== undefined) return inlineBody(copyOf(bytes))
   assert(version.manifest._tag !== "Inline", "inline bytes are answered above")
   const source: Source = {
-    fetch: pages.fetch, reads, cursor: makeCursor(pages, version.manifest, start, end), share: yield* shareOf(reads), scope: yield* Effect.scope
+    fetch: pages.fetch, reads, cursor: makeCursor(pages, version.manifest, start, end), share: yield* shareOf(reads), scope: yield* Effect.scope,
+    turn: Semaphore.makeUnsafe(1)
   }
   return bodyOf(end - start, yield* fetchBatch(source, false), source)
 })
@@ -80,6 +81,7 @@ interface Source {
   readonly cursor: Cursor
   readonly share: Share
   readonly scope: Scope.Scope
+  readonly turn: Semaphore.Semaphore
 }
 
 /** Bytes to hand out, and the memory that they keep of what is shared out. */
@@ -91,24 +93,28 @@ interface Ready {
 type Batch = Effect.Effect<Array<Ready>, ReadError | Overloaded>
 
 /**
- * Sends one batch while the next one is fetched, where memory is plentiful; never more than these two are held. Where it
- * is not, the next one is asked for when this one is gone. So whoever waits for memory holds none of it, or is sending
- * what it holds meanwhile: no two bodies wait for one another. A piece is held until the next one is asked for.
+ * Sends one batch while the next ones are fetched, where memory is plentiful: never more than `readAheadBatchesMax` of them,
+ * one of which is read while another is opened. Where it is not, the next one is asked for when this one is gone. So
+ * whoever waits for memory holds none of it, or is sending what it holds meanwhile: no two bodies wait for one another. A
+ * piece is held until the next one is asked for.
  */
 const bodyOf = (sizeBytes: number, first: Array<Ready>, source: Source): Body => {
   const { cursor, reads, scope, share } = source
   let ready = first
   let at = 0
   let sentBytes = 0
-  let ahead: Fiber.Fiber<Array<Ready>, ReadError | Overloaded> | undefined
-  const ask = Effect.suspend(() => Effect.map(Effect.forkIn(fetchBatch(source, true), scope), (fiber) => { ahead = fiber }))
+  const ahead: Array<Fiber.Fiber<Array<Ready>, ReadError | Overloaded>> = []
+  const ask = Effect.suspend(() => Effect.map(Effect.forkIn(fetchBatch(source, true), scope), (fiber) => void ahead.push(fiber)))
+  /** A client that takes nothing holds one batch: the next one is fetched once it has taken a piece. */
+  const early = (): boolean => (at > 0 || ready.length < 2) && ahead.length < readAheadBatchesMax && reads.isPlentiful(batchHeldBytesMax)
   const next = Effect.gen(function*() {
     if (at > 0) share.less(ready[at - 1]!.heldBytes)
     for (;;) {
-      // A client that takes nothing holds one batch, not two: the next one is fetched once it has taken a piece.
-      const early = (at > 0 || ready.length < 2) && reads.isPlentiful(batchHeldBytesMax)
-      // One fetch at a time: it moves the cursor.
-      if (ahead === undefined && !cursor.done() && (early || at === ready.length)) yield* ask
+      while (!cursor.done() && (early() || (ahead.length === 0 && at === ready.length))) {
+        yield* ask
+        // It takes its pieces, and its memory, before another is asked for.
+        yield* Effect.yieldNow
+      }
       if (at < ready.length) {
         const { bytes, heldBytes } = ready[at]!
         // What was handed out is not kept.
@@ -118,7 +124,8 @@ const bodyOf = (sizeBytes: number, first: Array<Ready>, source: Source): Body =>
         share.less(heldBytes)
         continue
       }
-      if (ahead === undefined) {
+      const oldest = ahead[0]
+      if (oldest === undefined) {
         if (sentBytes === sizeBytes) {
           at = 0
           ready = []
@@ -126,9 +133,9 @@ const bodyOf = (sizeBytes: number, first: Array<Ready>, source: Source): Body =>
         }
         return yield* new BodyError({ reason: "Unverified", detail: `the manifest gave ${sentBytes} of ${sizeBytes} bytes` })
       }
-      const exit = yield* Fiber.await(ahead)
+      const exit = yield* Fiber.await(oldest)
       if (Exit.isFailure(exit)) return yield* Effect.mapError(Effect.failCause(exit.cause), cut)
-      ahead = undefined
+      ahead.shift()
       ready = exit.value
       at = 0
     }
@@ -214,16 +221,13 @@ const readPage = Effect.fnUntraced(function*({ decoded, fetch }: Pages, entry: M
 const batchHeldBytesMax = 2 * (readBatchBytesMax + chunkSizeBytesMax)
 
 /** The next pieces: a batch of them, or only one where memory is short. */
-const fetchBatch = ({ cursor, fetch, reads, share }: Source, begun: boolean): Batch => Effect.gen(function*() {
-  const pieces = yield* cursor.take(reads.isPlentiful(batchHeldBytesMax) ? readBatchBytesMax : 1)
-  const [only] = pieces
-  if (pieces.length === 1 && only !== undefined && only.to - only.from < only.sizeBytes) {
-    const cached = yield* cachedPart(fetch, share, only, begun)
-    if (cached !== undefined) return [cached]
-  }
+const fetchBatch = (source: Source, begun: boolean): Batch => Effect.gen(function*() {
+  const { fetch, share } = source
+  // One at a time moves the cursor and asks for memory, in the order of the pieces.
+  const taken = yield* source.turn.withPermits(1)(takePieces(source, begun))
+  if (!Array.isArray(taken)) return [taken as Ready]
+  const pieces = taken as ReadonlyArray<Piece>
   const bytes = pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0)
-  // Whose head is sent can be refused no more: it goes before those who are yet to begin.
-  yield* share.more(2 * bytes, begun)
   const chunks = yield* fetch.chunks(pieces.map((piece) => piece.chunk))
   share.less(bytes)
   for (const [index, piece] of pieces.entries()) {
@@ -234,6 +238,19 @@ const fetchBatch = ({ cursor, fetch, reads, share }: Source, begun: boolean): Ba
   const ready = ownedEach(chunks).map((chunk, index) => partOf(chunk, pieces[index]!))
   share.less(ready.reduce((sum, { heldBytes }) => sum - heldBytes, bytes))
   return ready
+})
+
+/** With memory for them, sealed and opened; or what memory has, where that is all. */
+const takePieces = Effect.fnUntraced(function*({ cursor, fetch, reads, share }: Source, begun: boolean) {
+  const pieces = yield* cursor.take(reads.isPlentiful(batchHeldBytesMax) ? readBatchBytesMax : 1)
+  const [only] = pieces
+  if (pieces.length === 1 && only !== undefined && only.to - only.from < only.sizeBytes) {
+    const cached = yield* cachedPart(fetch, share, only, begun)
+    if (cached !== undefined) return cached
+  }
+  // Whose head is sent can be refused no more: it goes before those who are yet to begin.
+  yield* share.more(2 * pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0), begun)
+  return pieces
 })
 
 /** A small range, as readers of columns and indexes ask for: out of memory, without a copy of its whole chunk. */

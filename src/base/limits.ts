@@ -83,6 +83,8 @@ export const computeHereBytesMax = 128 * KiB
 export const uploadBlocksUnnamedMax = 48
 /** GET: what is fetched at a time, while the batch before is sent. */
 export const readBatchBytesMax = 4 * MiB
+/** Batches that are fetched meanwhile. */
+export const readAheadBatchesMax = 2
 /** Rounds in which a chunk's copies are looked up again before its read is given up (R12). */
 export const resolveRoundsMax = 32
 /** Caches: plaintext of chunks read twice; names of those read once of late; what an entry takes besides its bytes, about. */

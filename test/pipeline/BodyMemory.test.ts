@@ -4,6 +4,7 @@ import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Allowances, type AllowanceSizes } from "../../src/allowance.ts"
 import { toHex } from "../../src/base/bytes.ts"
+import { readAheadBatchesMax } from "../../src/base/limits.ts"
 import type { ChunkId } from "../../src/base/ids.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { Fetch, type FetchService } from "../../src/fetch.ts"
@@ -104,18 +105,18 @@ describe("memory for reads", () => {
       let fetches = 0
       let interrupted = 0
       const given = { bytes: 0 }
-      // The first fetch answers, the second never does.
+      // The first fetch answers, the next ones never do.
       const delay = Effect.suspend(() => (fetches += 1) === 1 ? Effect.yieldNow : Effect.onInterrupt(Effect.never, () => Effect.sync(() => (interrupted += 1))))
       const context = yield* services(memoryFetch(given, delay), { readBytes: 200 * MiB })
       const scope = Scope.makeUnsafe()
-      const body = yield* Context.get(context, Get).open(objectOf(10_000)).pipe(Scope.provide(scope))
+      const body = yield* Context.get(context, Get).open(objectOf(20_000)).pipe(Scope.provide(scope))
       yield* body.next
       yield* body.next
       yield* settled
-      assert.strictEqual(fetches, 2)
-      assert.isAbove(Context.get(context, Allowances).reads.status().used, 2 * 4_000_000)
+      assert.strictEqual(fetches, 1 + readAheadBatchesMax)
+      assert.isAbove(Context.get(context, Allowances).reads.status().used, readAheadBatchesMax * 2 * 4_000_000)
       yield* Scope.close(scope, Exit.void)
-      assert.strictEqual(interrupted, 1)
+      assert.strictEqual(interrupted, readAheadBatchesMax)
       assert.strictEqual(Context.get(context, Allowances).reads.status().used, 0)
     })))
 })
