@@ -6,6 +6,7 @@
 import { Effect, Fiber } from "effect"
 import { assert } from "./base/assert.ts"
 import { type BlockId, idOf } from "./base/ids.ts"
+import { uploadUnwrittenBytesMax } from "./base/limits.ts"
 import { probe } from "./base/probes.ts"
 import { alignRegion, hasRoom } from "./block/Block.ts"
 import {
@@ -36,8 +37,8 @@ export const filePlaces = (rooms: IngestRooms, upload: Upload, fresh: ReadonlyAr
 }
 
 /**
- * From `blockBytesMin` on a block is begun, and what comes is written to it at once: its memory is free for the units
- * behind it, and little is left to be written at the end.
+ * From `blockBytesMin` on a block is begun, and what comes is written to it in the background: its memory is free for the
+ * units behind it, and little is left to be written at the end. Waits where more waits to be written than a disk needs.
  */
 export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, sealed: ReadonlyArray<Fresh>) {
   for (const fresh of sealed) {
@@ -50,6 +51,7 @@ export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: U
   }
   if (upload.gathered.bytes >= rooms.sizes.blockBytesTarget) yield* endBlock(rooms, upload)
   else if (upload.gathered.bytes >= rooms.sizes.blockBytesMin) yield* writeRest(rooms, upload)
+  if (upload.block !== undefined && upload.block.unwrittenBytes > uploadUnwrittenBytesMax) yield* joined(upload.block.writing)
 })
 
 /** The last block of an upload, where what is left is worth one: written once, where the journal would be a second time. */
@@ -62,40 +64,52 @@ export const finishBlocks = Effect.fnUntraced(function*(rooms: IngestRooms, uplo
 const joined = (fiber: Fiber.Fiber<void, Unavailable> | undefined): Effect.Effect<void, Unavailable> =>
   fiber === undefined ? Effect.void : Fiber.join(fiber)
 
-/** Waits for what was written before, then writes what is there, in the background. */
+/** Hands what is there to whoever writes the block, who is called where he rests. */
 const writeRest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
-  yield* joined(upload.writing)
-  if (upload.rest.length === 0) return
   // Begun before whoever writes to it is forked: when the scope closes, the writer ends first.
-  upload.block ??= { writer: yield* Effect.mapError(rooms.blocks.begin(idOf<BlockId>(rooms.entropy.bytes(16))), blockFailed), arrived: [] }
-  const rest = upload.rest
-  upload.rest = []
-  upload.writing = yield* Effect.forkScoped(writeTo(rooms, upload.block, rest))
+  const block = upload.block ??= {
+    writer: yield* Effect.mapError(rooms.blocks.begin(idOf<BlockId>(rooms.entropy.bytes(16))), blockFailed),
+    unwritten: [], unwrittenBytes: 0, isWritten: true, writing: undefined, arrived: []
+  }
+  for (const fresh of upload.rest.splice(0)) {
+    block.unwritten.push(fresh)
+    block.unwrittenBytes += fresh.chunk.bytes.length
+  }
+  if (!block.isWritten || block.unwritten.length === 0) return
+  // It has ended: this tells of its failure, if it failed.
+  yield* joined(block.writing)
+  block.isWritten = false
+  block.writing = yield* Effect.forkScoped(writeTo(rooms, block))
 })
 
-const writeTo = Effect.fnUntraced(function*(rooms: IngestRooms, { arrived, writer }: OpenBlock, rest: ReadonlyArray<Fresh>) {
-  const chunks = rest.map(({ chunk }) => ({ id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, sealed: chunk.bytes }))
-  arrived.push(...arrivalsOf(rest, yield* Effect.mapError(writer.append(chunks), blockFailed)))
-  letGo(rooms, chunks.map(({ sealed }) => sealed))
+/** All that came while the piece before was written is the next one. */
+const writeTo = Effect.fnUntraced(function*(rooms: IngestRooms, block: OpenBlock) {
+  while (block.unwritten.length > 0) {
+    const batch = block.unwritten.splice(0)
+    const chunks = batch.map(({ chunk }) => ({ id: chunk.id, sizeBytes: chunk.sizeBytes, sealedHash: chunk.hash, sealed: chunk.bytes }))
+    block.arrived.push(...arrivalsOf(batch, yield* Effect.mapError(block.writer.append(chunks), blockFailed)))
+    for (const { sealed } of chunks) block.unwrittenBytes -= sealed.length
+    letGo(rooms, chunks.map(({ sealed }) => sealed))
+  }
+  block.isWritten = true
 })
 
-/** The block is synced and read back while the next one gathers: one at a time. */
+/** What is left of a block is written, synced and read back while the next one gathers: one such at a time. */
 const endBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
   yield* writeRest(rooms, upload)
-  yield* joined(upload.writing)
   yield* joined(upload.finishing)
   const { block } = upload
   assert(block !== undefined, "a block that ends has begun")
-  upload.writing = undefined
   upload.block = undefined
   upload.gathered = nothingGathered
   upload.finishing = yield* Effect.forkScoped(finishBlock(rooms, upload, block))
 })
 
-const finishBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, { arrived, writer }: OpenBlock) {
-  const { arrival } = yield* Effect.mapError(writer.finish, blockFailed)
+const finishBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, block: OpenBlock) {
+  yield* joined(block.writing)
+  const { arrival } = yield* Effect.mapError(block.writer.finish, blockFailed)
   upload.blocks.push(arrival)
-  place(rooms, upload, arrived)
+  place(rooms, upload, block.arrived)
 })
 
 const arrivalsOf = (sealed: ReadonlyArray<Fresh>, places: ReadonlyArray<CopyPlace>): ReadonlyArray<Arrived> =>

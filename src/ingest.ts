@@ -115,6 +115,13 @@ export const nothingGathered: Gathered = { bytes: 0, regions: 0, start: 0, end: 
 /** A block that is being written, and what is in it. */
 export interface OpenBlock {
   readonly writer: BlockWriter
+  /** What waits for the piece that is being written. */
+  readonly unwritten: Array<Fresh>
+  /** With that piece. */
+  unwrittenBytes: number
+  /** Nobody writes to it at the moment. */
+  isWritten: boolean
+  writing: Fiber.Fiber<void, Unavailable> | undefined
   readonly arrived: Array<Arrived>
 }
 
@@ -142,8 +149,7 @@ export interface Upload {
   readonly sealing: Array<ReadonlyArray<number>>
   /** The block that `gathered` speaks of, once it has begun. */
   block: OpenBlock | undefined
-  /** What is being written to it, one piece at a time; the block before, which is being synced and read back. */
-  writing: Fiber.Fiber<void, Unavailable> | undefined
+  /** The block before, which is being synced and read back. */
   finishing: Fiber.Fiber<void, Unavailable> | undefined
   arrivals: Array<Arrived>
   /** New copies of chunks whose old ones are damaged. */
@@ -170,7 +176,7 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
   yield* share.more(expected)
   yield* rooms.intents.open
   const upload: Upload = {
-    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], block: undefined, writing: undefined, finishing: undefined,
+    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], block: undefined, finishing: undefined,
     arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: false
   }
   yield* Effect.addFinalizer(() => upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks))

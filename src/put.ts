@@ -163,6 +163,7 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, r
     return inlineContent(rooms.vault, bytes, yield* summarize(request, md5 && md5After(md5, bytes, true)))
   }
   for (;;) {
+    if (!unit.final) yield* units.readAhead
     const named = yield* cutAndName(rooms, unit, md5)
     md5 = named.md5
     const fresh = lookUp(rooms, upload, named)

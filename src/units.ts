@@ -2,9 +2,10 @@
  * Units: a body in pieces of bounded size, each of which goes to a lane as a whole (unitKernel.ts). They sit between the
  * gateway's body and ingest.
  */
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { assert } from "./base/assert.ts"
-import { copyInto, copyOf, isShared, release } from "./base/bytes.ts"
+import { concatBytes, copyInto, copyOf, isShared, release } from "./base/bytes.ts"
+import { unitCarryShare } from "./base/limits.ts"
 import type { PageSlots } from "./base/PageSlots.ts"
 import type { Body, BodyError } from "./ports/Body.ts"
 
@@ -19,6 +20,8 @@ export interface Unit {
 /** Reads a body unit by unit. */
 export interface Units {
   readonly next: Effect.Effect<Unit, BodyError>
+  /** Begins to read the next unit while this one, which is not the last, is cut. Before `carryOver`. */
+  readonly readAhead: Effect.Effect<void>
   /** What a unit left uncut: the next one starts with a copy of it. */
   readonly carryOver: (rest: Uint8Array) => void
   /** A unit's bytes for who keeps them: not in a slot. */
@@ -27,54 +30,113 @@ export interface Units {
   readonly readBytes: () => number
 }
 
-/** Units of `slots.slotBytes`. */
+/** Memory that is filled from `from` on, up to `to`. */
+interface Filling {
+  readonly memory: Uint8Array
+  readonly from: number
+  to: number
+  ended: boolean
+}
+
+/** A unit that is read while the one before is cut. */
+interface Ahead {
+  readonly filling: Filling
+  readonly fiber: Fiber.Fiber<void, BodyError>
+  /** What is carried over: before `filling.from`, or in memory of its own where there is no room for it. */
+  carriedBytes: number
+  carried: Uint8Array | undefined
+}
+
+/** Fills memory with the bytes of a body. */
+class BodyReader {
+  readonly #body: Body
+  /** Bytes that the memory before had no room for. */
+  #left: Uint8Array | undefined
+  readBytes = 0
+
+  constructor(body: Body) {
+    this.#body = body
+  }
+
+  readonly readInto = Effect.fnUntraced(function*(this: BodyReader, filling: Filling) {
+    const { memory } = filling
+    // A body that is longer than it said goes on into the next unit; whoever made it complains.
+    while (filling.to < memory.length) {
+      const bytes = this.#left ?? (yield* this.#body.next)
+      this.#left = undefined
+      if (bytes === undefined) {
+        filling.ended = true
+        return
+      }
+      const taken = Math.min(bytes.length, memory.length - filling.to)
+      copyInto(memory, filling.to, taken === bytes.length ? bytes : bytes.subarray(0, taken))
+      if (taken < bytes.length) this.#left = bytes.subarray(taken)
+      else release(bytes)
+      filling.to += taken
+      this.readBytes += taken
+    }
+    // Whether this was all of a body as long as it said: then there is no unit after this one.
+    if (this.readBytes !== this.#body.sizeBytes) return
+    this.#left ??= yield* this.#body.next
+    filling.ended = this.#left === undefined
+  })
+
+  /** They come again. */
+  putBack(bytes: Uint8Array): void {
+    this.readBytes -= bytes.length
+    this.#left = this.#left === undefined ? bytes : concatBytes([bytes, this.#left])
+  }
+}
+
+/** Units of `slots.slotBytes` at most. */
 export const unitsOf = (slots: PageSlots, body: Body): Units => {
   const { slotBytes } = slots
-  /** Bytes of the last pull that the unit before had no room for. */
-  let left: Uint8Array | undefined
-  let readBytes = 0
+  /** Room for what is carried over to a unit that is read before anybody knows what that is. */
+  const carryBytes = Math.floor(slotBytes * unitCarryShare)
+  const reader = new BodyReader(body)
   const small = body.sizeBytes !== undefined && body.sizeBytes < slotBytes
-  let buffer: Uint8Array | undefined
-  let filled = 0
+  let ahead: Ahead | undefined
+
+  const readAhead = Effect.suspend(() => {
+    assert(ahead === undefined, "one unit is read ahead")
+    const filling: Filling = { memory: slots.take(), from: carryBytes, to: carryBytes, ended: false }
+    return Effect.map(Effect.forkChild(reader.readInto(filling)), (fiber) => {
+      ahead = { filling, fiber, carriedBytes: 0, carried: undefined }
+    })
+  })
 
   const carryOver = (rest: Uint8Array): void => {
     if (rest.length === 0) return
-    assert(rest.length < slotBytes, "a unit is cut at least once")
-    buffer = slots.take()
-    buffer.set(rest)
-    filled = rest.length
+    assert(rest.length < slotBytes && ahead !== undefined, "a unit that is full is cut at least once, and the next one is on its way")
+    ahead.carriedBytes = rest.length
+    if (rest.length > carryBytes) ahead.carried = slots.take()
+    const [memory, at] = ahead.carried === undefined ? [ahead.filling.memory, carryBytes - rest.length] : [ahead.carried, 0]
+    memory.set(rest, at)
+  }
+
+  /** What is too long to be put before what was read: that is put behind it, as far as there is room. */
+  const joinBehind = (carried: Uint8Array, carriedBytes: number, { ended, from, memory, to }: Filling): Unit => {
+    const room = Math.min(to - from, slotBytes - carriedBytes)
+    copyInto(carried, carriedBytes, memory.subarray(from, from + room))
+    const rest = copyOf(memory.subarray(from + room, to))
+    if (rest.length > 0) reader.putBack(rest)
+    slots.give(memory)
+    return { bytes: carried.subarray(0, carriedBytes + room), carriedBytes, final: ended && rest.length === 0 }
   }
 
   const next = Effect.gen(function*() {
-    const target = buffer ?? (small ? new Uint8Array(Math.max(1, body.sizeBytes)) : slots.take())
-    buffer = undefined
-    const carriedBytes = filled
-    let at = filled
-    filled = 0
-    let final = false
-    // A body that is longer than it said goes on into the next unit; whoever made it complains.
-    while (at < target.length) {
-      const bytes = left ?? (yield* body.next)
-      left = undefined
-      if (bytes === undefined) {
-        final = true
-        break
-      }
-      const taken = Math.min(bytes.length, target.length - at)
-      copyInto(target, at, taken === bytes.length ? bytes : bytes.subarray(0, taken))
-      if (taken < bytes.length) left = bytes.subarray(taken)
-      else release(bytes)
-      at += taken
-      readBytes += taken
+    if (ahead !== undefined) {
+      const { carried, carriedBytes, fiber, filling } = ahead
+      yield* Fiber.join(fiber)
+      ahead = undefined
+      if (carried !== undefined) return joinBehind(carried, carriedBytes, filling)
+      return { bytes: filling.memory.subarray(filling.from - carriedBytes, filling.to), carriedBytes, final: filling.ended } satisfies Unit
     }
-    // Whether this was all of a body as long as it said: then there is no unit after this one.
-    if (!final && readBytes === body.sizeBytes) {
-      const bytes = left ?? (yield* body.next)
-      left = bytes
-      final = bytes === undefined
-    }
-    const bytes = at === target.length || isShared(target) ? target.subarray(0, at) : copyOf(target.subarray(0, at))
-    return { bytes, carriedBytes, final } satisfies Unit
+    const memory = small ? new Uint8Array(Math.max(1, body.sizeBytes)) : slots.take()
+    const filling: Filling = { memory, from: 0, to: 0, ended: false }
+    yield* reader.readInto(filling)
+    const bytes = filling.to === memory.length || isShared(memory) ? memory.subarray(0, filling.to) : copyOf(memory.subarray(0, filling.to))
+    return { bytes, carriedBytes: 0, final: filling.ended } satisfies Unit
   })
 
   const taken = ({ bytes }: Unit): Uint8Array => {
@@ -83,5 +145,5 @@ export const unitsOf = (slots: PageSlots, body: Body): Units => {
     slots.give(bytes)
     return own
   }
-  return { next, carryOver, taken, readBytes: () => readBytes }
+  return { next, readAhead, carryOver, taken, readBytes: () => reader.readBytes }
 }

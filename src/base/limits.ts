@@ -11,6 +11,8 @@ export const chunkSizeBytesAverage = 1 * MiB
 export const inlineBytesMax = 4 * KiB
 /** What one hop to a compute lane carries at most; cuts never depend on it. */
 export const unitBytes = 4 * MiB
+/** How much of a unit's memory is kept free for what the unit before leaves uncut: nearly always enough. */
+export const unitCarryShare = 3 / 8
 
 /** A sealed chunk is its plaintext plus this at most (header, tag). */
 export const sealOverheadBytesMax = 128
@@ -79,6 +81,8 @@ export const sealedSlotsKeptIdle = 10
 export const sealedSlotExtraBytes = 64 * KiB
 /** Up to this a kernel runs where it is asked for: a hop to a lane costs more. Measured at 100 KiB (DECISIONS.md, 2026-11-21). */
 export const computeHereBytesMax = 128 * KiB
+/** Sealed bytes of one body that wait to be written, about: two pieces of a block. */
+export const uploadUnwrittenBytesMax = 8 * MiB
 /** Blocks that one body may have written before a commit must name them. */
 export const uploadBlocksUnnamedMax = 48
 /** GET: what is fetched at a time, while the batch before is sent. */

@@ -10,8 +10,11 @@ import { seededRandom } from "../../sim/Random.ts"
 import { simulatedCompute } from "../../sim/Compute.ts"
 import { makeSlots } from "../../src/uploadSlots.ts"
 import { memoryPageBytes } from "../../src/base/wasm.ts"
+import { concatBytes } from "../../src/base/bytes.ts"
+import { PageSlots } from "../../src/base/PageSlots.ts"
+import { unitsOf } from "../../src/units.ts"
 import { get, makeBucket, put } from "./operations.ts"
-import { keys, type Machine, newMachine, tiny, withStore } from "./store.ts"
+import { bodyOf, keys, type Machine, newMachine, tiny, withStore } from "./store.ts"
 
 /** More than is done where it is asked for. */
 const unitBytes = 2 * computeHereBytesMax
@@ -84,3 +87,33 @@ it("slots: what does not shrink lies in memory as in its block's file, page for 
   // Neighbours are one part: most of a unit.
   assert.isAbove(sharedBytes / shared.length, 16_384)
 })
+
+it.effect("units: any body in any pulls, whatever each unit leaves uncut, is read whole and in order, one unit ahead", () =>
+  Effect.gen(function*() {
+    for (let seed = 1; seed <= 60; seed += 1) {
+      const random = seededRandom(seed)
+      const slots = new PageSlots(8192, 4)
+      const body = random.bytes(random.below(120_000))
+      const known = random.chance(0.5)
+      const units = unitsOf(slots, { ...bodyOf(body, random, 1 + random.below(20_000)), ...(known ? {} : { sizeBytes: undefined }) })
+      const read: Array<Uint8Array> = []
+      let rest = new Uint8Array(0)
+      for (let isLast = false; !isLast;) {
+        const { bytes, carriedBytes, final } = yield* units.next
+        isLast = final
+        assert.isAtMost(bytes.length, slots.slotBytes)
+        assert.deepStrictEqual(Uint8Array.from(bytes.subarray(0, carriedBytes)), rest)
+        read.push(Uint8Array.from(bytes.subarray(carriedBytes)))
+        if (final) break
+        yield* units.readAhead
+        // Nothing of it at times, all but a byte at others: more than there is room for before what is read ahead.
+        const left = Math.min(bytes.length, slots.slotBytes - 1, random.chance(0.3) ? bytes.length : random.below(bytes.length + 1))
+        rest = Uint8Array.from(bytes.subarray(bytes.length - left))
+        units.carryOver(bytes.subarray(bytes.length - left))
+        bytes.fill(0xee)
+        slots.give(bytes)
+      }
+      assert.strictEqual(units.readBytes(), body.length)
+      assert.deepStrictEqual(concatBytes(read), Buffer.from(body))
+    }
+  }))
