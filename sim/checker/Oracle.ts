@@ -32,10 +32,14 @@ export interface CommitRecord {
   readonly outcome: Outcome
 }
 
-/** Fields in one order: what was decoded has them in the order of the format, what a client made in its own. */
-const plainValue = (_: string, value: unknown): unknown => {
+/**
+ * Fields in one order: what was decoded has them in the order of the format, what a client made in its own. Bytes are bytes:
+ * a Buffer, which the manifest of a copied object may hold, would become JSON of its own before it is seen here.
+ */
+function plainValue(this: unknown, key: string, value: unknown): unknown {
+  const given = (this as { readonly [key: string]: unknown })[key]
+  if (given instanceof Uint8Array) return toHex(given)
   if (typeof value === "bigint") return value.toString()
-  if (value instanceof Uint8Array) return toHex(value)
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
