@@ -8,7 +8,7 @@ export type Outcome =
   | { readonly _tag: "Answered"; readonly status: number; readonly headers: ReadonlyMap<string, string>; readonly body: Uint8Array }
   /** The connection was cut while it was under way: it may have happened, or happen later. */
   | { readonly _tag: "Unknown"; readonly why: string }
-  /** Nobody listened: it did not happen. */
+  /** Nobody listened, or the node's clock is so far off that it takes no signature: it did not happen. */
   | { readonly _tag: "Refused"; readonly why: string }
 
 /** Bytes, and how they come. */

@@ -4,12 +4,13 @@
  */
 import { Effect } from "effect"
 import { toBase64, toUtf8 } from "../src/base/bytes.ts"
-import { sha256Hex, signRequest, uriEncode, unsignedPayload } from "../src/gateway/s3/SigV4.ts"
+import { sha256Hex, type Signer, signRequest, uriEncode, unsignedPayload } from "../src/gateway/s3/SigV4.ts"
 import type { BodyPlan, Outcome, Request, SimulatedClient } from "./Client.ts"
 import type { Connection, SimulatedHttp } from "./HttpListener.ts"
 import type { Machine } from "./Machine.ts"
 import { accessKey, adminPort, s3Port, secretKey } from "./NodeTraits.ts"
 import type { Random } from "./Random.ts"
+import type { TimelineEvent } from "./Timeline.ts"
 
 /** What a connection needs of its world. */
 export interface Wire {
@@ -19,6 +20,8 @@ export interface Wire {
   readonly dateMs: () => number
   /** Listeners of the node, while a process runs. */
   readonly http: () => SimulatedHttp | undefined
+  /** Microseconds before a request is begun. */
+  readonly holdUs: () => number
   /** Microseconds on the way, and whether the connection is cut now: asked for every message. */
   readonly delayUs: () => number
   readonly cuts: () => boolean
@@ -30,6 +33,7 @@ export interface Wire {
 /** A client gives up after so long: longer than the node lets a body stall. */
 const patienceUs = 180_000_000
 const empty = new Uint8Array()
+const signer: Signer = { accessKey, secretKey, region: "us-east-1" }
 
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1")
 
@@ -42,10 +46,17 @@ const targetOf = ({ path, query = {} }: Request): string => {
 
 const basic = `Basic ${toBase64(toUtf8(`${accessKey}:${secretKey}`))}`
 
+const skewed = "RequestTimeTooSkewed"
+
+const isSkewed = ({ body, headers }: Extract<Outcome, { readonly _tag: "Answered" }>): boolean =>
+  headers.get("x-ouroboros-error") === skewed || latin1(body).includes(`<Code>${skewed}</Code>`)
+
 export const makeClient = (wire: Wire): SimulatedClient => ({
   send: (request) => Effect.callback<Outcome>((resume) => {
     const exchange = new Exchange(wire, request, (outcome) => resume(Effect.succeed(outcome)))
-    exchange.begin()
+    const us = wire.holdUs()
+    if (us === 0) exchange.begin()
+    else wire.machine.timeline.after(us, () => exchange.begin(), wire.machine.processor.life)
     return Effect.sync(() => exchange.leave("interrupted"))
   })
 })
@@ -56,6 +67,7 @@ class Exchange {
   readonly #plan: BodyPlan
   readonly #done: (outcome: Outcome) => void
   #connection: Connection | undefined
+  #patience: TimelineEvent | undefined
   #isOver = false
 
   constructor(wire: Wire, request: Request, done: (outcome: Outcome) => void) {
@@ -67,8 +79,10 @@ class Exchange {
 
   begin(): void {
     const { machine } = this.#wire
+    // Whoever gave up before it was sent has sent nothing.
+    if (this.#isOver) return
     this.#wire.sent(this.#request)
-    machine.timeline.after(patienceUs, () => this.leave("no answer in time"), machine.processor.life)
+    this.#patience = machine.timeline.after(patienceUs, () => this.leave("no answer in time"), machine.processor.life)
     this.#later(0, () => this.#connect())
   }
 
@@ -87,6 +101,7 @@ class Exchange {
   #settle(outcome: Outcome, us: number): void {
     if (this.#isOver) return
     this.#isOver = true
+    if (this.#patience !== undefined) this.#wire.machine.timeline.cancel(this.#patience)
     const settle = (): void => {
       this.#wire.heard(this.#request, outcome)
       this.#wire.machine.processor.post(() => this.#done(outcome))
@@ -107,16 +122,22 @@ class Exchange {
       answered: (status, headers, body) => this.#answered({ _tag: "Answered", status, headers, body }),
       gone: (why) => this.#settle({ _tag: "Unknown", why }, this.#wire.delayUs())
     })
-    // Whoever is refused tries no faster than this.
-    if (connection === undefined) return this.#settle({ _tag: "Refused", why: "nobody listens" }, 200_000 + this.#wire.random.below(800_000))
+    if (connection === undefined) return this.#refused("nobody listens")
     this.#connection = connection
     if (this.#wire.cuts()) return this.#later(0, () => this.leave("the connection was cut"))
     this.#sendPiece(connection, 0, 0)
   }
 
-  #answered(outcome: Outcome): void {
+  /** Whoever is refused tries no faster than this. */
+  #refused(why: string): void {
+    this.#settle({ _tag: "Refused", why }, 200_000 + this.#wire.random.below(800_000))
+  }
+
+  #answered(outcome: Extract<Outcome, { readonly _tag: "Answered" }>): void {
     // An answer may be lost on its way: the client cannot tell that from a request that was.
     if (this.#wire.cuts()) return this.#settle({ _tag: "Unknown", why: "the connection was cut" }, this.#wire.delayUs())
+    // The node's clock is so far off that it believes no signature: nothing was looked at.
+    if (outcome.status === 403 && isSkewed(outcome)) return this.#refused("the clocks are too far apart")
     this.#settle(outcome, this.#wire.delayUs())
   }
 
@@ -151,6 +172,6 @@ class Exchange {
     const isHashed = bytes.length > 0 && bytes.length % 2 === 0
     const payloadHash = headers["x-amz-content-sha256"] ?? (isHashed ? sha256Hex(latin1(bytes)) : unsignedPayload)
     const unsigned = { method, target: targetOf(this.#request), host, headers: own.filter(([name]) => name !== "x-amz-content-sha256") }
-    return [...signRequest(unsigned, { accessKey, secretKey, region: "us-east-1" }, this.#wire.dateMs(), payloadHash), ...size]
+    return [...signRequest(unsigned, signer, this.#wire.dateMs(), payloadHash), ...size]
   }
 }

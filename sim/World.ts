@@ -13,6 +13,7 @@ import type { Outcome, Request } from "./Client.ts"
 import { makeClient } from "./ClientConnection.ts"
 import { CrashPlan, type Ending } from "./faults/CrashPlan.ts"
 import { WorldFaults } from "./faults/WorldFaults.ts"
+import { Lulls } from "./Lulls.ts"
 import { Machine } from "./Machine.ts"
 import { NodeMachine } from "./NodeMachine.ts"
 import { drawTraits } from "./NodeTraits.ts"
@@ -159,12 +160,13 @@ class World {
   }
 
   #makeWorkloads(): ReadonlyArray<AtWork> {
+    const lulls = new Lulls(this.#timeline, this.#random.fork())
     const share = Math.ceil(this.#profile.operations / this.#options.workloads.length)
     return this.#options.workloads.map((make) => {
       const workload = make()
       const random = this.#random.fork()
       const client = makeClient({
-        machine: this.#clients, random: random.fork(), dateMs: () => this.#clients.clock.currentTimeMillisUnsafe(), http: () => this.#node.http,
+        machine: this.#clients, random: random.fork(), dateMs: () => this.#clients.clock.currentTimeMillisUnsafe(), http: () => this.#node.http, holdUs: () => (this.#isHarmed ? lulls.holdUs() : 0),
         delayUs: () => this.#faults.wireUs(), cuts: () => this.#faults.cuts(), sent: (request) => this.#sent(request), heard: (request, outcome) => this.#heard(request, outcome)
       })
       const context: WorkloadContext = {
@@ -203,7 +205,7 @@ class World {
   /** Looks now and then whether the node says that it is well; one that does not for long is restarted. */
   #tend(): void {
     const client = makeClient({
-      machine: this.#clients, random: this.#random.fork(), dateMs: () => 0, http: () => this.#node.http,
+      machine: this.#clients, random: this.#random.fork(), dateMs: () => 0, http: () => this.#node.http, holdUs: () => 0,
       delayUs: () => 100, cuts: () => false, sent: () => undefined, heard: () => undefined
     })
     const look = Effect.gen({ self: this }, function* () {
@@ -241,7 +243,7 @@ class World {
   #isWell(): boolean {
     if (this.#node.running === undefined) return false
     const client = makeClient({
-      machine: this.#clients, random: this.#random.fork(), dateMs: () => 0, http: () => this.#node.http,
+      machine: this.#clients, random: this.#random.fork(), dateMs: () => 0, http: () => this.#node.http, holdUs: () => 0,
       delayUs: () => 100, cuts: () => false, sent: () => undefined, heard: () => undefined
     })
     const outcome = this.#until(this.#clients.fork(client.send({ method: "GET", path: "/health/ready", to: "admin" })), checkUsMax, "the health check")

@@ -124,6 +124,17 @@ const split = (target: string): { readonly path: string; readonly pairs: QueryPa
   }
 }
 
+/** Derived keys are good for a day: who signs often pays for one. */
+const derivedKeys = new WeakMap<Signer, { readonly date: string; readonly key: Buffer }>()
+
+const keyOf = (signer: Signer, date: string): Buffer => {
+  const known = derivedKeys.get(signer)
+  if (known?.date === date) return known.key
+  const key = signingKey(signer.secretKey, date, signer.region, "s3")
+  derivedKeys.set(signer, { date, key })
+  return key
+}
+
 /**
  * The headers of a signed request: those given, host, x-amz-date, x-amz-content-sha256 and authorization.
  * `payloadHash` is the hex SHA-256 of the body, or UNSIGNED-PAYLOAD.
@@ -140,8 +151,7 @@ export const signRequest = (
   const canonical = canonicalRequest({
     method: request.method, path, query: canonicalQuery(pairs), headers, signedHeaders, payloadHash
   })
-  const key = signingKey(signer.secretKey, amzDate.slice(0, 8), signer.region, "s3")
-  const value = signature(key, stringToSign(amzDate, scope, canonical))
+  const value = signature(keyOf(signer, amzDate.slice(0, 8)), stringToSign(amzDate, scope, canonical))
   return [...all, ["authorization",
     `${algorithm} Credential=${signer.accessKey}/${scope}, SignedHeaders=${signedHeaders.join(";")}, Signature=${value}`]]
 }

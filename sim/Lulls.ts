@@ -1,0 +1,30 @@
+/**
+ * Lulls: times in which no client begins anything, and after which all go on at once: a store at rest seals, collects and
+ * scrubs, and is then met by a crowd. Sits between a World and the wires of its clients.
+ */
+import type { Random } from "./Random.ts"
+import type { Timeline } from "./Timeline.ts"
+
+/** A lull begins with one of so many requests. */
+const requestsBetween = 12
+
+export class Lulls {
+  readonly #timeline: Timeline
+  readonly #random: Random
+  readonly #mostUs: number
+  #endUs = 0
+
+  constructor(timeline: Timeline, random: Random) {
+    this.#timeline = timeline
+    this.#random = random
+    this.#mostUs = 1_000_000 * random.pick([0, 5, 30, 30, 120, 600])
+  }
+
+  /** How long a request waits that a client wants to begin now. */
+  holdUs(): number {
+    const { nowUs } = this.#timeline
+    if (this.#mostUs === 0) return 0
+    if (this.#endUs <= nowUs && this.#random.below(requestsBetween) === 0) this.#endUs = nowUs + this.#random.below(this.#mostUs)
+    return Math.max(0, this.#endUs - nowUs)
+  }
+}
