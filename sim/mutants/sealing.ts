@@ -3,6 +3,7 @@ import { type Mutant, mutant } from "./Mutant.ts"
 
 const settle = "settle.ts"
 const block = "block/BlockService.ts"
+const blockWriter = "block/BlockWriterService.ts"
 const chunks = "namespace/ApplyChunks.ts"
 
 export const sealingMutants: ReadonlyArray<Mutant> = [
@@ -21,14 +22,14 @@ export const sealingMutants: ReadonlyArray<Mutant> = [
     `to: written.places[index]! }))`, `to: written.places[index < 2 ? whole.length - 1 - index : index] ?? written.places[index]! }))`),
   mutant("sealing", "unnamed-removed-in-doubt", "blocks that no commit names are removed though a torn tail may name them (R4)", settle,
     `if (rooms.wal.status().tornTail !== undefined) {`, `if (rooms.wal.status().tornTail !== undefined && blocks.length > 1000) {`),
-  mutant("blocks", "block-not-synced", "a block is named before its bytes are durable (P1)", block,
-    `        yield* file.sync\n      }))\n      yield* disk.syncFolder(folderOf(block))`, `      }))\n      yield* disk.syncFolder(folderOf(block))`),
-  mutant("blocks", "block-name-not-synced", "a block is named by a commit before its file's name is durable", block,
-    `      }))\n      yield* disk.syncFolder(folderOf(block))`, `      }))`),
+  mutant("blocks", "block-not-synced", "a block is named before its bytes are durable (P1)", blockWriter,
+    `    yield* file.sync\n    yield* close`, `    yield* close`),
+  mutant("blocks", "block-name-not-synced", "a block is named by a commit before its file's name is durable", blockWriter,
+    `    yield* syncFolderOf(block)\n`, ``),
   mutant("blocks", "block-folder-not-synced", "the name of a new folder of blocks is not synced", block,
     `    yield* disk.makeFolder(path)\n    yield* disk.syncFolder(folder)`, `    yield* disk.makeFolder(path)`),
-  mutant("blocks", "block-not-read-back", "a block that the disk lost or put elsewhere is taken for written (R2)", block,
-    `      yield* readBack(disk, options, reader, block, tail.frameHash)\n`, `      if (regions.length === 0) yield* readBack(disk, options, reader, block, tail.frameHash)\n`),
+  mutant("blocks", "block-not-read-back", "a block that the disk lost or put elsewhere is taken for written (R2)", blockWriter,
+    `    yield* readBack(block, tail.frameHash)\n`, `    if (regions.length === 0) yield* readBack(block, tail.frameHash)\n`),
   mutant("blocks", "read-back-through-cache", "a block is read back from the page cache, not from the disk", block,
     `const file = yield* disk.open(pathOf(block), "read", { direct: true })\n    const directory`, `const file = yield* disk.open(pathOf(block), "read")\n    const directory`),
   mutant("blocks", "region-unverified", "what a block's region holds is served unchecked (P3)", block,
