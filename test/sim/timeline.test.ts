@@ -1,0 +1,82 @@
+/** Timeline, processor and clocks: what happens, happens in its order; what belongs to a life that is over never does. */
+import { Clock, Effect } from "effect"
+import { expect, test } from "vitest"
+import { Machine } from "../../sim/Machine.ts"
+import { seededRandom } from "../../sim/Random.ts"
+import { Life, Timeline } from "../../sim/Timeline.ts"
+
+const until = (timeline: Timeline): void => { while (timeline.step()) { /* until nothing is left */ } }
+
+test("events come by their time, and those of one time in the order in which they were asked for", () => {
+  const timeline = new Timeline()
+  const random = seededRandom(5)
+  const seen: Array<readonly [number, number]> = []
+  for (let order = 0; order < 1000; order += 1) {
+    const atUs = random.below(50)
+    timeline.at(atUs, () => void seen.push([atUs, order]))
+  }
+  until(timeline)
+  expect(seen).toHaveLength(1000)
+  expect(seen).toEqual([...seen].sort((a, b) => a[0] - b[0] || a[1] - b[1]))
+})
+
+test("what was cancelled, or belongs to a life that is over, never happens", () => {
+  const timeline = new Timeline()
+  const life = new Life()
+  const seen: Array<string> = []
+  timeline.after(1, () => life.end())
+  timeline.after(2, () => void seen.push("late"), life)
+  timeline.cancel(timeline.after(3, () => void seen.push("cancelled")))
+  timeline.after(4, () => void seen.push("the world's own"))
+  until(timeline)
+  expect(seen).toEqual(["the world's own"])
+  expect(timeline.nextUs).toBeUndefined()
+})
+
+const machineOf = (timeline: Timeline, clock = { offsetMs: 0, drift: 0 }, taskUs = 0): Machine =>
+  new Machine(timeline, { clock, disorder: 0, taskUs, epochMs: 1_000_000 }, seededRandom(1), () => undefined, "None")
+
+test("a wall clock is off, drifts and jumps; the monotonic one drifts, and sleeps go by it", () => {
+  const timeline = new Timeline()
+  const clock = { offsetMs: 5000, drift: 0.1 }
+  const machine = machineOf(timeline, clock)
+  const seen: Array<number> = []
+  machine.fork(Effect.gen(function* () {
+    seen.push(yield* Clock.currentTimeMillis)
+    yield* Effect.sleep(1100)
+    seen.push(yield* Clock.currentTimeMillis, Number(yield* Clock.monotonicTimeNanos) / 1e6)
+    clock.offsetMs -= 60_000
+    seen.push(yield* Clock.currentTimeMillis)
+  }))
+  until(timeline)
+  expect(timeline.nowUs).toBe(1_000_000)
+  expect(seen).toEqual([1_005_000, 1_006_100, 1100, 946_100])
+})
+
+test("power off drops every fiber where it stands: no finalizer runs, and the next life is its own", () => {
+  const timeline = new Timeline()
+  const machine = machineOf(timeline)
+  const seen: Array<string> = []
+  machine.fork(Effect.ensuring(Effect.andThen(Effect.sleep(1000), Effect.sync(() => void seen.push("went on"))), Effect.sync(() => void seen.push("finalizer"))))
+  timeline.after(500_000, () => {
+    machine.powerOff()
+    machine.powerOn()
+    machine.fork(Effect.andThen(Effect.sleep(1000), Effect.sync(() => void seen.push("second life"))))
+  })
+  until(timeline)
+  expect(seen).toEqual(["second life"])
+})
+
+test("tasks take time, and a machine that stands still is late for everything", () => {
+  const timeline = new Timeline()
+  const machine = machineOf(timeline, undefined, 100)
+  let ended = 0
+  machine.fork(Effect.gen(function* () {
+    for (let turn = 0; turn < 100; turn += 1) yield* Effect.yieldNow
+    machine.processor.pause(1_000_000)
+    yield* Effect.yieldNow
+    ended = timeline.nowUs
+  }))
+  until(timeline)
+  expect(ended).toBeGreaterThanOrEqual(1_000_000 + 99 * 100)
+})
