@@ -12,6 +12,7 @@ import { MemoryDisk } from "./Disk.ts"
 import { seededEntropy } from "./Entropy.ts"
 import { SimulatedHttp } from "./HttpListener.ts"
 import { MemoryKeyValue } from "./KeyValue.ts"
+import type { Ending } from "./faults/CrashPlan.ts"
 import { Machine } from "./Machine.ts"
 import type { NodeTraits } from "./NodeTraits.ts"
 import { twinsLayer } from "./Ports.ts"
@@ -24,6 +25,9 @@ export interface NodeEvents {
   readonly begins: (node: NodeMachine) => void
   readonly log: ConstructorParameters<typeof Machine>[3]
   readonly applied: NonNullable<NonNullable<StoreOptions["namespace"]>["applied"]>
+  /** Eyes of the journal. */
+  readonly journal: Partial<NonNullable<StoreOptions["wal"]>>
+  readonly died: (ending: Ending) => void
   readonly ready: () => void
   /** The process ended by itself: it could not start. */
   readonly failed: (cause: Cause.Cause<unknown>) => void
@@ -81,7 +85,7 @@ export class NodeMachine {
     this.indexDamage = undefined
     this.http = http
     this.#scope = scope
-    const store = { ...traits.store, namespace: { applied: this.#events.applied } }
+    const store = { ...traits.store, wal: { ...traits.store.wal, ...this.#events.journal }, namespace: { applied: this.#events.applied } }
     const started = startNode(traits.settings, { serveS3: true, store, crc64: this.#crc64 }, new Meters()).pipe(
       Effect.provide(twins), Scope.provide(scope)
     )
@@ -114,6 +118,7 @@ export class NodeMachine {
       const { random } = this.machine
       this.disk = this.disk.kill(random)
       this.index = this.index.kill()
+      this.#events.died("Stop")
       done()
     })
   }
@@ -123,12 +128,14 @@ export class NodeMachine {
     this.#end("killed")
     this.disk = this.disk.kill(this.#random)
     this.index = this.index.kill()
+    this.#events.died("Kill")
   }
 
   powerCut(): void {
     this.#end("power cut")
     this.disk = this.disk.crash(this.#random)
     this.index = this.index.crash(this.#random)
+    this.#events.died("PowerCut")
   }
 
   #end(why: string): void {

@@ -111,6 +111,10 @@ class World {
       applied: (entry, answer) => this.#guarded(() => {
         for (const checker of this.#checkers) checker.applied?.(entry, answer)
       }),
+      journal: this.#checkers.find(({ journal }) => journal !== undefined)?.journal ?? {},
+      died: (ending) => this.#guarded(() => {
+        for (const checker of this.#checkers) checker.died?.(ending)
+      }),
       ready: () => this.#supervisor.ready(),
       failed: (cause) => this.#supervisor.failed(cause),
       computeFault: () => this.#faults.computeFault()

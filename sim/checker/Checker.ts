@@ -6,9 +6,11 @@ import type { Context, Effect } from "effect"
 import type { Entry } from "../../src/namespace/Entry.ts"
 import type { Answer } from "../../src/namespace/Model.ts"
 import type { RunningNode } from "../../src/node/Node.ts"
+import type { StoreOptions } from "../../src/node/StoreLayer.ts"
 import type { Outcome, Request } from "../Client.ts"
 import type { MemoryDisk } from "../Disk.ts"
 import type { MemoryKeyValue } from "../KeyValue.ts"
+import type { Ending } from "../faults/CrashPlan.ts"
 import type { Random } from "../Random.ts"
 
 export type Rooms = RunningNode["rooms"]
@@ -35,6 +37,10 @@ export interface Checker {
   readonly heard?: (request: Request, outcome: Outcome) => void
   /** Every commit when it is applied, once more in every life that replays it. Runs inside the node: throw a Violation. */
   readonly applied?: (entry: Entry, answer: Answer) => void
+  /** What the node's journal tells of itself, in every life. Of all checkers of a world one at most has it. */
+  readonly journal?: Partial<NonNullable<StoreOptions["wal"]>>
+  /** A life is over: after a clean stop, by SIGKILL (also a start that failed), or by a power cut. */
+  readonly died?: (ending: Ending) => void
   /** Once faults have stopped, beside every workload's check; runs on the node's machine. Throws a Violation. */
   readonly atRest: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
 }
