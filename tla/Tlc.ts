@@ -133,7 +133,7 @@ export interface Run {
   readonly secondsMax: number
   /** The only temporal property that is checked, if there is one. */
   readonly property?: string
-  /** Short runs: the compiler that starts fast. */
+  /** Short runs: the compiler that starts fast, and no count of actions. */
   readonly short?: boolean
 }
 
@@ -147,7 +147,8 @@ export const tlc = (engine: Engine, { cfg, files, folder, module, property, seco
   runs += 1
   const name = `ouroboros-tla-${process.pid}-${runs}`
   const javaOptions = short ? ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1024m"] : ["-XX:+UseParallelGC", `-Xmx${heapMiBMax}m`]
-  const args = ["-tool", "-deadlock", "-fp", "0", "-coverage", "100000", "-workers", `${workers}`, "-metadir", "meta", "-config", cfg, `${module}.tla`]
+  const coverage = short ? [] : ["-coverage", "100000"]
+  const args = ["-tool", "-deadlock", "-fp", "0", ...coverage, "-lncheck", "final", "-workers", `${workers}`, "-metadir", "meta", "-config", cfg, `${module}.tla`]
   const [command, all] = engine.command(scratch, name, javaOptions, args)
   const started = performance.now()
   return new Promise((resolve) => {

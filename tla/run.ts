@@ -97,7 +97,7 @@ const alarm = async (engine: Engine, tally: Tally): Promise<void> => {
   rings("an invariant that breaks is named", `${await heard("an invariant")}.`, /^\.$/)
   rings("a property that breaks is named", `${await heard("a property")}.`, /^\.$/)
   const outcome = await tlc(engine, {
-    folder: model.path, module: "MCAlarm", files: {}, cfg: "MCAlarm.cfg", workers: 1, secondsMax: 60, short: true, property: "Ends"
+    folder: model.path, module: "MCAlarm", files: {}, cfg: "MCAlarm.cfg", workers: 1, secondsMax: 120, property: "Ends"
   })
   rings("the unbroken protocol passes", `${outcome.verdict} ${outcome.distinct} ${outcome.depth}`, /^passed 7 7$/)
   rings("an action that is never taken is a failure", neverTaken([outcome]).join(), /^action Never is never taken$/)
