@@ -18,10 +18,11 @@ export interface Order {
   readonly only: ReadonlyArray<string> | undefined
   /** The seeds of sim/seeds, and no others. */
   readonly known: boolean
+  readonly merciless: boolean
 }
 
 export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minutes M [--from N]] [--profile short|full] [--workers W] [--twice]
-              [--workload NAME,...] [--trace] [--timeline FILE] [--until-failure] [--known]
+              [--workload NAME,...] [--trace] [--timeline FILE] [--until-failure] [--known] [--merciless]
   --seed N      one world;  --seeds K --from N: K worlds from seed N on;  --minutes M: as many as there is time for
   --profile     short (default): 200 operations and 3 crashes at least; full: 3,000 and 20
   --workers W   threads (default 1)
@@ -31,6 +32,7 @@ export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minute
   --timeline F  writes what happened to one seed into F, as a page for a browser
   --until-failure  stops at the first seed that fails
   --known       the seeds of sim/seeds, which found something once
+  --merciless   faults may harm what one node cannot make again: it is named then, and no answer is wrong
 exit codes: 0 ok, 2 usage, 10 crash, 11 safety, 12 liveness, 13 nondeterminism`
 
 const wholes: Readonly<Record<string, readonly [least: number, most: number]>> = {
@@ -46,7 +48,7 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   const flags = new Set<string>()
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at]!
-    if (["--twice", "--trace", "--until-failure", "--known"].includes(word)) {
+    if (["--twice", "--trace", "--until-failure", "--known", "--merciless"].includes(word)) {
       flags.add(word)
       continue
     }
@@ -76,6 +78,6 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   return {
     first: numbers.get("--seed") ?? numbers.get("--from") ?? 1,
     count: minutes === undefined ? numbers.get("--seeds") ?? 1 : undefined, minutes, profile, workers: numbers.get("--workers") ?? 1,
-    twice: flags.has("--twice"), trace: flags.has("--trace"), untilFailure: flags.has("--until-failure"), timeline, only, known: flags.has("--known")
+    twice: flags.has("--twice"), trace: flags.has("--trace"), untilFailure: flags.has("--until-failure"), timeline, only, known: flags.has("--known"), merciless: flags.has("--merciless")
   }
 }

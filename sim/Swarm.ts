@@ -11,6 +11,7 @@ export interface Job {
   readonly keepsTrace: boolean
   /** Workloads by name; absent: what the seed draws. */
   readonly only?: ReadonlyArray<string>
+  readonly merciless?: boolean
 }
 
 /** A WorldReport as it crosses threads. */

@@ -33,6 +33,8 @@ export interface WorldOptions {
   readonly crc64: Crc64
   /** Keeps the whole trace, not only its end. */
   readonly keepsTrace?: boolean
+  /** Faults may harm what one node cannot make again: then it must name what is lost, or refuse to start and say why. */
+  readonly merciless?: boolean
 }
 
 export interface WorldReport {
@@ -85,6 +87,8 @@ class World {
   readonly #numbers = new WeakMap<Request, number>()
   #violation: Violation | undefined
   #isHarmed = false
+  /** Why the last start failed, where it says what was harmed for good. */
+  #refusal: string | undefined
 
   constructor(options: WorldOptions) {
     this.#options = options
@@ -94,7 +98,7 @@ class World {
     this.#random = random
     const traits = drawTraits(random.fork())
     this.#checkers = options.checkers.map((make) => make())
-    this.#faults = new WorldFaults(random.fork(), this.#timeline)
+    this.#faults = new WorldFaults(random.fork(), this.#timeline, options.merciless ?? false)
     this.#faults.struck = (what) => this.#note(`! ${what}`)
     for (const checker of this.#checkers) checker.begin?.(this.#faults)
     this.#clients = new Machine(this.#timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 0, epochMs: traits.machine.epochMs },
@@ -115,7 +119,10 @@ class World {
       died: (ending) => this.#guarded(() => {
         for (const checker of this.#checkers) checker.died?.(ending)
       }),
-      ready: () => this.#supervisor.ready(),
+      ready: () => {
+        this.#refusal = undefined
+        this.#supervisor.ready()
+      },
       failed: (cause) => this.#supervisor.failed(cause),
       computeFault: () => this.#faults.computeFault()
     })
@@ -158,6 +165,8 @@ class World {
       this.#supervisor.crashNow()
     }
     this.#heal()
+    // What is lost is named, by a node that serves nothing: there is no more to see.
+    if (this.#refusal !== undefined) return
     this.#all("check", checkUsMax, ({ workload, context }) => workload.check(context))
     this.#atRest()
     this.#stop()
@@ -240,6 +249,7 @@ class World {
     if (!this.#node.isOn || !this.#isWell() || this.#random.chance(0.5)) this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
     const endUs = this.#timeline.nowUs + readyUsMax
     for (this.#wait(1_000_000); !this.#isWell(); this.#wait(1_000_000)) {
+      if (this.#refusal !== undefined) return this.#note("refuses to start")
       if (this.#timeline.nowUs > endUs) throw new Violation("liveness", `the node is not ready ${readyUsMax / minuteUs} minutes after faults have stopped`)
     }
   }
@@ -302,6 +312,7 @@ class World {
   #startFailed(cause: Cause.Cause<unknown>): void {
     const why = violationOf(cause, "crash", "a start failed")
     this.#note(why.message.split("\n")[0] ?? "")
+    this.#refusal = !Cause.hasDies(cause) && this.#faults.isNamedBy(why.message) ? why.message : undefined
     if (Cause.hasDies(cause) && !isIndexDamage(cause) || !this.#faults.explainFailures) this.#fail(why)
   }
 

@@ -21,8 +21,8 @@ const addUp = (sum: Map<string, number>, counts: Readonly<Record<string, number>
 
 const counted = (sum: ReadonlyMap<string, number>): string => [...sum].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, count]) => `${name} ${count}`).join(", ") || "none"
 
-const replayOf = ({ only }: Order, { profile, seed }: Place): string =>
-  `npm run sim -- --seed ${seed} --profile ${profile}${only === undefined ? "" : ` --workload ${only.join(",")}`}`
+const replayOf = ({ merciless, only }: Order, { profile, seed }: Place): string =>
+  `npm run sim -- --seed ${seed} --profile ${profile}${only === undefined ? "" : ` --workload ${only.join(",")}`}${merciless ? " --merciless" : ""}`
 
 const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
 
@@ -115,7 +115,7 @@ const run = async (order: Order): Promise<number> => {
   const next = (): Job | undefined => {
     const place = account.failures.length >= (order.untilFailure ? 1 : failuresMax) ? undefined : seeds()
     if (place === undefined) return undefined
-    return { ...place, twice: order.twice, keepsTrace: order.trace || order.timeline !== undefined, ...(order.only === undefined ? {} : { only: order.only }) }
+    return { ...place, twice: order.twice, merciless: order.merciless, keepsTrace: order.trace || order.timeline !== undefined, ...(order.only === undefined ? {} : { only: order.only }) }
   }
   await runSwarm({ workers: Math.min(order.workers, order.count ?? order.workers), next, told: (result) => account.add(result) })
   return account.report(performance.now() - startedMs)

@@ -12,11 +12,11 @@ import { drawWorkloads } from "./workload/Workload.ts"
 
 const crc64 = await Effect.runPromise(makeCrc64)
 
-const runOnce = ({ keepsTrace, only, profile, seed }: Job): WorldReport => {
+const runOnce = ({ keepsTrace, merciless = false, only, profile, seed }: Job): WorldReport => {
   const chosen = only === undefined
     ? drawWorkloads(seededRandom(seed).fork(), workloads)
     : namedWorkloads.filter((make) => only.includes(nameOf(make)))
-  return underTraps(() => runWorld({ seed, profile, workloads: chosen, checkers, crc64, keepsTrace }))
+  return underTraps(() => runWorld({ seed, profile, workloads: chosen, checkers, crc64, keepsTrace, merciless }))
 }
 
 const firstDifference = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): string => {

@@ -54,6 +54,11 @@ export class FaultAtlas {
     return generations.length < 2 ? [] : files.filter(({ generation }) => generation === generations.at(-1)).map(({ path }) => path)
   }
 
+  /** Whether these words name a part of the store that was harmed. */
+  isNamedBy(words: string): boolean {
+    return this.harms.some(({ path }) => words.includes(path.startsWith("checkpoints/") ? "checkpoint" : path.startsWith("blocks/") ? "block" : "journal"))
+  }
+
   harmed(harm: Harm): void {
     if (this.mercy === "Merciful") this.#isCheckpointHarmed = true
     else this.harms.push(harm)

@@ -11,8 +11,8 @@ import { FaultPlan } from "./FaultPlan.ts"
 const drawChance = (random: Random, values: ReadonlyArray<number>): number => (random.chance(0.6) ? 0 : random.pick(values))
 
 export class WorldFaults {
-  /** Nothing that was synced is lost. */
-  readonly merciless = false
+  /** What was synced may be lost, and must be named then; else nothing of it is. */
+  readonly merciless: boolean
   readonly counts = new Map<string, number>()
   /** Told of every fault that strikes. */
   struck: ((what: string) => void) | undefined
@@ -29,7 +29,8 @@ export class WorldFaults {
   /** Starts may fail for what a fault left behind, for a while after it. */
   #isTainted = false
 
-  constructor(random: Random, timeline: Timeline) {
+  constructor(random: Random, timeline: Timeline, merciless: boolean) {
+    this.merciless = merciless
     this.#random = random
     this.#timeline = timeline
     this.#plan = new FaultPlan(random.fork(), this.merciless ? "Merciless" : "Merciful", (fault) => this.saw(fault))
@@ -41,7 +42,17 @@ export class WorldFaults {
   }
 
   get explainFailures(): boolean {
-    return this.#isTainted
+    return this.#isTainted || this.hasHarmed
+  }
+
+  /** Something was harmed for good that one node cannot make again. */
+  get hasHarmed(): boolean {
+    return this.#plan.atlas.harms.length > 0
+  }
+
+  /** Whether a start that refuses with these words says what was harmed for good. */
+  isNamedBy(words: string): boolean {
+    return this.#plan.atlas.isNamedBy(words)
   }
 
   /** A fault has struck. */
