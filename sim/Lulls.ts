@@ -17,7 +17,7 @@ export class Lulls {
   constructor(timeline: Timeline, random: Random) {
     this.#timeline = timeline
     this.#random = random
-    this.#mostUs = 1_000_000 * random.pick([0, 5, 30, 30, 120, 600])
+    this.#mostUs = 1_000_000 * random.pick([0, 5, 10, 20, 60])
   }
 
   /** How long a request waits that a client wants to begin now. */

@@ -67,7 +67,7 @@ const drawStore = (random: Random): NodeTraits["store"] => {
       pageEntriesMax: random.pick([8, 16, 64]), inlineEntriesMax: random.pick([4, 40])
     },
     wal: { idleMs: random.pick([200, 700, 5000]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } },
-    settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000]) },
+    settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000, 5000]) },
     checkpoints: { deltasMax: random.pick([1, 3]) },
     scrub: { startMs: random.pick([1000, 10_000]) },
     gc: { reserveBytes: 0 }

@@ -174,7 +174,8 @@ class World {
 
   #makeWorkloads(): ReadonlyArray<AtWork> {
     const lulls = new Lulls(this.#timeline, this.#random.fork())
-    const share = Math.ceil(this.#profile.operations / this.#options.workloads.length)
+    const { length } = this.#options.workloads
+    const share = Math.ceil((this.#profile.operations * (length === 1 ? shareAlone : 1)) / length)
     return this.#options.workloads.map((make) => {
       const workload = make()
       const random = this.#random.fork()
@@ -345,6 +346,8 @@ class World {
 }
 
 const illLooksMax = 3
+/** Of a workload that is alone: what others would have done in their checks. */
+const shareAlone = 1.25
 const linesOfStory = 40
 
 /** What a read throws where the index is garbage: it is marked, and rebuilt at the next start (R8). */
