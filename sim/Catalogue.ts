@@ -1,6 +1,9 @@
 /** Catalogue: the workloads and checkers that worlds draw from. A new one is a line here. */
 import type { MakeChecker } from "./checker/Checker.ts"
+import { sealedChecker } from "./checker/Sealed.ts"
 import { canary } from "./workload/Canary.ts"
+import { garbageChecker } from "./checker/Garbage.ts"
+import { rebuiltChecker } from "./checker/Rebuilt.ts"
 import { referenceChecker } from "./checker/Reference.ts"
 import { durabilityWorkload } from "./workload/Durability.ts"
 import { makeFewKeysWorkload } from "./workload/FewKeysWorkload.ts"
@@ -19,5 +22,5 @@ export const namedWorkloads: ReadonlyArray<MakeWorkload> = [...workloads, canary
 
 export const workloadNames: ReadonlyArray<string> = namedWorkloads.map(nameOf)
 
-/** All of them look at every world. */
-export const checkers: ReadonlyArray<MakeChecker> = [referenceChecker]
+/** All of them look at every world; the one that keeps what it finds for the next life comes last. */
+export const checkers: ReadonlyArray<MakeChecker> = [referenceChecker, garbageChecker, sealedChecker, rebuiltChecker]

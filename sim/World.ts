@@ -8,11 +8,12 @@ import { Cause, Effect, Exit, type Fiber } from "effect"
 import type { Crc64 } from "../src/gateway/s3/Checksums.ts"
 import { listenToProbes } from "../src/base/probes.ts"
 import { StateError } from "../src/namespace/State.ts"
-import type { Checker, MakeChecker } from "./checker/Checker.ts"
+import type { AtRest, Checker, MakeChecker } from "./checker/Checker.ts"
 import type { Outcome, Request } from "./Client.ts"
 import { makeClient } from "./ClientConnection.ts"
 import { CrashPlan, type Ending } from "./faults/CrashPlan.ts"
 import { WorldFaults } from "./faults/WorldFaults.ts"
+import { MemoryKeyValue } from "./KeyValue.ts"
 import { Lulls } from "./Lulls.ts"
 import { Machine } from "./Machine.ts"
 import { NodeMachine } from "./NodeMachine.ts"
@@ -168,8 +169,9 @@ class World {
     // What is lost is named, by a node that serves nothing: there is no more to see.
     if (this.#refusal !== undefined) return
     this.#all("check", checkUsMax, ({ workload, context }) => workload.check(context))
-    this.#atRest()
+    this.#atRest((checker, rest) => checker.atRest(rest))
     this.#stop()
+    if (this.#random.chance(rebuildChance)) this.#rebuild()
   }
 
   #makeWorkloads(): ReadonlyArray<AtWork> {
@@ -265,7 +267,17 @@ class World {
     return outcome._tag === "Answered" && outcome.status === 200
   }
 
-  #atRest(): void {
+  /** Once more, without an index. */
+  #rebuild(): void {
+    this.#note("starts without an index")
+    this.#node.index = new MemoryKeyValue()
+    this.#supervisor.start()
+    this.#until(this.#clients.fork(Effect.callback<void>((resume) => this.#supervisor.whenReady(() => resume(Effect.void)))), readyUsMax, "the start without an index")
+    this.#atRest((checker, rest) => checker.rebuilt?.(rest) ?? Effect.void)
+    this.#stop()
+  }
+
+  #atRest(look: (checker: Checker, rest: AtRest) => ReturnType<Checker["atRest"]>): void {
     const { running } = this.#node
     if (running === undefined) throw new Violation("liveness", "the node is gone once faults have stopped")
     const { disk, index } = this.#node
@@ -274,7 +286,7 @@ class World {
       const rest = {
         rooms, disk, index, random: this.#random.fork(), merciless: this.#faults.merciless, note: (line: string) => this.#note(line), probe: (name: string) => this.#probe(name)
       }
-      this.#until(this.#node.machine.fork(Effect.provide(checker.atRest(rest), rooms)), checkUsMax, `${checker.name} at rest`)
+      this.#until(this.#node.machine.fork(Effect.provide(look(checker, rest), rooms)), checkUsMax, `${checker.name} at rest`)
     }
   }
 
@@ -345,6 +357,8 @@ class World {
   }
 }
 
+/** A start from checkpoint and journal alone costs as much as many operations. */
+const rebuildChance = 0.3
 const illLooksMax = 3
 /** Of a workload that is alone: what others would have done in their checks. */
 const shareAlone = 1.25

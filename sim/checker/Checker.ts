@@ -43,6 +43,8 @@ export interface Checker {
   readonly died?: (ending: Ending) => void
   /** Once faults have stopped, beside every workload's check; runs on the node's machine. Throws a Violation. */
   readonly atRest: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
+  /** Then, in some worlds, in one more life that began without an index. */
+  readonly rebuilt?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
 }
 
 /** A fresh one for each world. */
