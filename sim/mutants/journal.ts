@@ -45,7 +45,7 @@ export const journalMutants: ReadonlyArray<Mutant> = [
   mutant("recovery", "accepted-not-synced", "recovery serves what it read without syncing it (R4)", recovery,
     `    yield* file.sync\n  }))`, `  }))`),
   mutant("recovery", "last-batch-not-rewritten", "recovery syncs the last batch without writing it again, though its pages may count as clean", recovery,
-    `if (isWholeBatch(last, bytes, storeId)) yield*`, `if (isWholeBatch(last, bytes, storeId) && bytes.length === 0) yield*`),
+    `      else yield* file.write(last.offset, [bytes])\n`, `      else if (bytes.length === 0) yield* file.write(last.offset, [bytes])\n`),
   mutant("recovery", "commit-rot-passed-over", "a rotten commit in the middle of the journal is passed over (R4)", scan,
     `record.whole || record.kind === "Chunk")`, `record.whole || record.kind.length > 0)`),
   mutant("recovery", "replay-skips-segment", "replay begins in the segment behind the one that the state stops in", recovery,
