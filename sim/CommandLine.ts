@@ -16,6 +16,11 @@ export interface Order {
   /** A file for the page of the one seed. */
   readonly timeline: string | undefined
   readonly only: ReadonlyArray<string> | undefined
+  /** Of one seed that fails, the few things that it takes. */
+  readonly shrink: boolean
+  /** Faults and crashes that may happen, by number. */
+  readonly strikes: ReadonlyArray<number> | undefined
+  readonly operations: number | undefined
   /** The seeds of sim/seeds, and no others. */
   readonly known: boolean
   readonly merciless: boolean
@@ -23,6 +28,7 @@ export interface Order {
 
 export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minutes M [--from N]] [--profile short|full] [--workers W] [--twice]
               [--workload NAME,...] [--trace] [--timeline FILE] [--until-failure] [--known] [--merciless]
+              [--shrink] [--operations N] [--strikes N,...]
   --seed N      one world;  --seeds K --from N: K worlds from seed N on;  --minutes M: as many as there is time for
   --profile     short (default): 200 operations and 3 crashes at least; full: 3,000 and 20
   --workers W   threads (default 1)
@@ -31,12 +37,14 @@ export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minute
   --trace       every line of the trace
   --timeline F  writes what happened to one seed into F, as a page for a browser
   --until-failure  stops at the first seed that fails
+  --shrink      of what goes wrong in the one seed, the few things that its failure takes: minutes
+  --operations, --strikes  so many requests at most, and only these faults and crashes: what --shrink has found
   --known       the seeds of sim/seeds, which found something once
   --merciless   faults may harm what one node cannot make again: it is named then, and no answer is wrong
 exit codes: 0 ok, 2 usage, 10 crash, 11 safety, 12 liveness, 13 nondeterminism`
 
 const wholes: Readonly<Record<string, readonly [least: number, most: number]>> = {
-  "--seed": [0, 2 ** 32 - 1], "--from": [0, 2 ** 32 - 1], "--seeds": [1, 10_000_000], "--minutes": [1, 100_000], "--workers": [1, 64]
+  "--seed": [0, 2 ** 32 - 1], "--from": [0, 2 ** 32 - 1], "--seeds": [1, 10_000_000], "--minutes": [1, 100_000], "--workers": [1, 64], "--operations": [1, 1_000_000]
 }
 
 /** A word is why nothing is run. */
@@ -45,10 +53,11 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   let profile: ProfileName = "short"
   let only: ReadonlyArray<string> | undefined
   let timeline: string | undefined
+  let strikes: ReadonlyArray<number> | undefined
   const flags = new Set<string>()
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at]!
-    if (["--twice", "--trace", "--until-failure", "--known", "--merciless"].includes(word)) {
+    if (["--twice", "--trace", "--until-failure", "--known", "--merciless", "--shrink"].includes(word)) {
       flags.add(word)
       continue
     }
@@ -65,6 +74,10 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
       profile = value
     } else if (word === "--workload") only = value.split(",")
     else if (word === "--timeline") timeline = value
+    else if (word === "--strikes") {
+      if (!/^(\d+(,\d+)*)?$/.test(value)) return `--strikes are numbers with commas between them, not "${value}"`
+      strikes = value === "" ? [] : value.split(",").map(Number)
+    }
     else return `${word} is unknown`
   }
   const asked = ["--seed", "--seeds", "--minutes"].filter((name) => numbers.has(name))
@@ -74,10 +87,12 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   if (flags.has("--known") && asked.length > 0) return `--known and ${asked[0]} together say different things`
   if (numbers.has("--seed") && numbers.has("--from")) return "--seed and --from together say different things"
   if (timeline !== undefined && !numbers.has("--seed")) return "--timeline draws one world: name it with --seed"
+  if ((flags.has("--shrink") || strikes !== undefined) && !numbers.has("--seed")) return "--shrink and --strikes are about one world: name it with --seed"
   const minutes = numbers.get("--minutes")
   return {
     first: numbers.get("--seed") ?? numbers.get("--from") ?? 1,
     count: minutes === undefined ? numbers.get("--seeds") ?? 1 : undefined, minutes, profile, workers: numbers.get("--workers") ?? 1,
-    twice: flags.has("--twice"), trace: flags.has("--trace"), untilFailure: flags.has("--until-failure"), timeline, only, known: flags.has("--known"), merciless: flags.has("--merciless")
+    twice: flags.has("--twice"), trace: flags.has("--trace"), untilFailure: flags.has("--until-failure"), timeline, only, known: flags.has("--known"), merciless: flags.has("--merciless"),
+    shrink: flags.has("--shrink"), strikes, operations: numbers.get("--operations")
   }
 }

@@ -10,6 +10,8 @@ import type { Life, Timeline } from "./Timeline.ts"
 
 export interface SupervisorEvents {
   readonly note: (line: string) => void
+  /** Whether a crash that is due happens. */
+  readonly strikes: (ending: Ending) => boolean
   /** A start that fails where nothing explains it. */
   readonly startFailed: (cause: Cause.Cause<unknown>) => void
   readonly crashed: (ending: Ending, wasReady: boolean) => void
@@ -135,6 +137,7 @@ export class Supervisor {
   #crash(fate: LifePlan): void {
     this.#fate = undefined
     this.crashes += 1
+    if (!this.#events.strikes(fate.ending)) return this.#drawFate()
     this.#events.crashed(fate.ending, this.#of().running !== undefined)
     this.#end(fate.ending, fate.downMs)
   }

@@ -1,6 +1,7 @@
 /** Swarm: many worlds, one after another or on worker threads, their reports in the order of their seeds. */
 import { Worker } from "node:worker_threads"
 import type { ProfileName } from "./Profile.ts"
+import type { Shrunken } from "./ShrinkWorld.ts"
 import type { ViolationKind } from "./Violation.ts"
 
 export interface Job {
@@ -12,6 +13,10 @@ export interface Job {
   /** Workloads by name; absent: what the seed draws. */
   readonly only?: ReadonlyArray<string>
   readonly merciless?: boolean
+  readonly strikes?: ReadonlyArray<number>
+  readonly operations?: number
+  /** Of what goes wrong, the few things that the failure takes are looked for. */
+  readonly shrinks?: boolean
 }
 
 /** A WorldReport as it crosses threads. */
@@ -30,6 +35,7 @@ export interface Result {
   readonly probes: Readonly<Record<string, number>>
   readonly violation: { readonly kind: ViolationKind; readonly what: string } | undefined
   readonly story: ReadonlyArray<string>
+  readonly shrunk: Shrunken | undefined
 }
 
 export interface SwarmOptions {

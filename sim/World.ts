@@ -12,6 +12,7 @@ import type { AtRest, Checker, MakeChecker } from "./checker/Checker.ts"
 import type { Outcome, Request } from "./Client.ts"
 import { makeClient } from "./ClientConnection.ts"
 import { CrashPlan, type Ending } from "./faults/CrashPlan.ts"
+import { type Strike, Strikes } from "./faults/Strikes.ts"
 import { WorldFaults } from "./faults/WorldFaults.ts"
 import { MemoryKeyValue } from "./KeyValue.ts"
 import { Lulls } from "./Lulls.ts"
@@ -36,6 +37,10 @@ export interface WorldOptions {
   readonly keepsTrace?: boolean
   /** Faults may harm what one node cannot make again: then it must name what is lost, or refuse to start and say why. */
   readonly merciless?: boolean
+  /** Faults and crashes that may happen, by number (faults/Strikes); absent: all. */
+  readonly strikes?: ReadonlySet<number>
+  /** Fewer requests than the profile's. */
+  readonly operations?: number
 }
 
 export interface WorldReport {
@@ -52,6 +57,7 @@ export interface WorldReport {
   readonly faults: ReadonlyMap<string, number>
   readonly probes: ReadonlyMap<string, number>
   readonly violation: Violation | undefined
+  readonly strikes: ReadonlyArray<Strike>
   /** The end of the trace. */
   readonly story: ReadonlyArray<string>
 }
@@ -80,6 +86,7 @@ class World {
   readonly #node: NodeMachine
   readonly #supervisor: Supervisor
   readonly #faults: WorldFaults
+  readonly #strikes: Strikes
   readonly #checkers: ReadonlyArray<Checker>
   readonly #workloads: ReadonlyArray<AtWork>
   readonly #probes = new Map<string, number>()
@@ -93,19 +100,22 @@ class World {
 
   constructor(options: WorldOptions) {
     this.#options = options
-    this.#profile = profiles[options.profile]
+    const profile = profiles[options.profile]
+    this.#profile = { ...profile, operations: Math.min(profile.operations, options.operations ?? profile.operations) }
+    this.#strikes = new Strikes(options.strikes)
     this.#trace = new Trace(options.keepsTrace ?? false)
     const random = seededRandom(options.seed)
     this.#random = random
     const traits = drawTraits(random.fork())
     this.#checkers = options.checkers.map((make) => make())
-    this.#faults = new WorldFaults(random.fork(), this.#timeline, options.merciless ?? false)
+    this.#faults = new WorldFaults(random.fork(), this.#timeline, this.#strikes, options.merciless ?? false)
     this.#faults.struck = (what) => this.#note(`! ${what}`)
     for (const checker of this.#checkers) checker.begin?.(this.#faults)
     this.#clients = new Machine(this.#timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 0, epochMs: traits.machine.epochMs },
       random.fork(), () => undefined, "None")
     this.#supervisor = new Supervisor(this.#timeline, random.fork(), {
       note: (line) => this.#note(line),
+      strikes: (ending) => this.#strikes.allows(ending),
       startFailed: (cause) => this.#startFailed(cause),
       crashed: (ending, wasReady) => this.#faults.saw(wasReady ? ending : `${ending}InRecovery`),
       between: (ending) => this.#between(ending)
@@ -146,7 +156,8 @@ class World {
     return {
       seed: this.#options.seed, profile: this.#options.profile, workloads: this.#workloads.map(({ workload }) => workload.name), trace: this.#trace.digest(), story,
       simulatedMs: this.#timeline.nowMs, operations: this.#operations, crashes: this.#supervisor.crashes, lives: this.#node.lives,
-      events: this.#timeline.ran, faults: this.#faults.counts, probes: this.#probes, violation: this.#violation
+      events: this.#timeline.ran, faults: this.#faults.counts, probes: this.#probes, violation: this.#violation,
+      strikes: this.#strikes.happened
     }
   }
 

@@ -4,6 +4,7 @@ import { probeNames } from "../src/base/probes.ts"
 import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
 import { type Job, type Result, runSwarm } from "./Swarm.ts"
+import type { Shrunken } from "./ShrinkWorld.ts"
 import { timelinePage } from "./TimelinePage.ts"
 import { hashOfTraces } from "./Trace.ts"
 import { exitCodes } from "./Violation.ts"
@@ -55,6 +56,12 @@ class Account {
     for (const line of story.slice(-linesOfStory)) say(`  ${line}`)
     say(`seed ${result.seed}: ${result.violation.kind}: ${result.violation.what}`)
     say(`again: ${replayOf(this.#order, result)}`)
+    if (result.shrunk !== undefined) this.#tellShrunk(result, result.shrunk)
+  }
+
+  #tellShrunk(result: Pick<Result, "seed" | "profile">, { kept, operations, runs }: Shrunken): void {
+    say(`shrunk in ${runs} runs to ${operations} requests and ${kept.length} faults and crashes: ${kept.map(({ number, what }) => `${number} ${what}`).join(", ") || "none"}`)
+    say(`again: ${replayOf(this.#order, result)} --operations ${operations} --strikes ${kept.map(({ number }) => number).join(",") || "\"\""}`)
   }
 
   report(realMs: number): number {
@@ -115,7 +122,9 @@ const run = async (order: Order): Promise<number> => {
   const next = (): Job | undefined => {
     const place = account.failures.length >= (order.untilFailure ? 1 : failuresMax) ? undefined : seeds()
     if (place === undefined) return undefined
-    return { ...place, twice: order.twice, merciless: order.merciless, keepsTrace: order.trace || order.timeline !== undefined, ...(order.only === undefined ? {} : { only: order.only }) }
+    return { ...place, twice: order.twice, merciless: order.merciless, keepsTrace: order.trace || order.timeline !== undefined, shrinks: order.shrink,
+      ...(order.only === undefined ? {} : { only: order.only }), ...(order.strikes === undefined ? {} : { strikes: order.strikes }),
+      ...(order.operations === undefined ? {} : { operations: order.operations }) }
   }
   await runSwarm({ workers: Math.min(order.workers, order.count ?? order.workers), next, told: (result) => account.add(result) })
   return account.report(performance.now() - startedMs)

@@ -10,6 +10,7 @@ import { MemoryKeyValue } from "../KeyValue.ts"
 import type { Random } from "../Random.ts"
 import { FaultAtlas, type Mercy } from "./FaultAtlas.ts"
 import { type DiskFaultClass, diskFaultClasses } from "./FaultClass.ts"
+import { Strikes } from "./Strikes.ts"
 
 /**
  * How often a fault strikes where the seed has it at all: an operation of its kind, a sector in flight, or a night between
@@ -72,6 +73,7 @@ export class FaultPlan {
   readonly chances: ReadonlyMap<DiskFaultClass, number>
   readonly counts = new Map<DiskFaultClass, number>()
   readonly #told: ((fault: DiskFaultClass) => void) | undefined
+  readonly #strikesOfWorld: Strikes
   readonly #random: Random
   readonly #slowMsMax: number
   #isOn = false
@@ -81,7 +83,8 @@ export class FaultPlan {
   #fullUntil = 0
 
   /** `told` of every fault that has had its effect. */
-  constructor(random: Random, mercy: Mercy, told?: (fault: DiskFaultClass) => void) {
+  constructor(random: Random, mercy: Mercy, told?: (fault: DiskFaultClass) => void, strikes = new Strikes()) {
+    this.#strikesOfWorld = strikes
     this.#random = random
     this.#told = told
     this.atlas = new FaultAtlas(mercy)
@@ -161,7 +164,7 @@ export class FaultPlan {
 
   #strikes(random: Random, fault: DiskFaultClass): boolean {
     const chance = this.#chance(fault)
-    return chance > 0 && random.chance(chance)
+    return chance > 0 && random.chance(chance) && this.#strikesOfWorld.allows(fault)
   }
 
   #setWeather(disk: MemoryDisk): void {

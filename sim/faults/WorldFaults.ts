@@ -6,6 +6,7 @@ import type { NodeMachine } from "../NodeMachine.ts"
 import type { Random } from "../Random.ts"
 import type { Timeline } from "../Timeline.ts"
 import { FaultPlan } from "./FaultPlan.ts"
+import type { Strikes } from "./Strikes.ts"
 
 /** Mostly none: a world with a few kinds of faults reaches further than one with all of them. */
 const drawChance = (random: Random, values: ReadonlyArray<number>): number => (random.chance(0.6) ? 0 : random.pick(values))
@@ -18,6 +19,7 @@ export class WorldFaults {
   struck: ((what: string) => void) | undefined
   readonly #random: Random
   readonly #timeline: Timeline
+  readonly #strikes: Strikes
   /** Disk and index. */
   readonly #plan: FaultPlan
   readonly #jumps: number
@@ -29,11 +31,12 @@ export class WorldFaults {
   /** Starts may fail for what a fault left behind, for a while after it. */
   #isTainted = false
 
-  constructor(random: Random, timeline: Timeline, merciless: boolean) {
+  constructor(random: Random, timeline: Timeline, strikes: Strikes, merciless: boolean) {
     this.merciless = merciless
     this.#random = random
     this.#timeline = timeline
-    this.#plan = new FaultPlan(random.fork(), this.merciless ? "Merciless" : "Merciful", (fault) => this.saw(fault))
+    this.#strikes = strikes
+    this.#plan = new FaultPlan(random.fork(), this.merciless ? "Merciless" : "Merciful", (fault) => this.saw(fault), strikes)
     this.#jumps = drawChance(random, [0.05, 0.3])
     this.#pauses = drawChance(random, [0.05, 0.3])
     this.#kernels = drawChance(random, [0.001, 0.02])
@@ -97,14 +100,14 @@ export class WorldFaults {
   }
 
   computeFault(): string | undefined {
-    if (!this.#isOn || this.#kernels === 0 || !this.#random.chance(this.#kernels)) return undefined
+    if (!this.#isOn || this.#kernels === 0 || !this.#random.chance(this.#kernels) || !this.#strikes.allows("LaneDied")) return undefined
     this.saw("LaneDied")
     return "the lane died"
   }
 
   /** Microseconds that a message takes. */
   wireUs(): number {
-    if (this.#isOn && this.#slowWire > 0 && this.#random.chance(this.#slowWire)) {
+    if (this.#isOn && this.#slowWire > 0 && this.#random.chance(this.#slowWire) && this.#strikes.allows("SlowWire")) {
       this.saw("SlowWire")
       return this.#random.below(3_000_000)
     }
@@ -112,7 +115,7 @@ export class WorldFaults {
   }
 
   cuts(): boolean {
-    if (!this.#isOn || this.#cuts === 0 || !this.#random.chance(this.#cuts)) return false
+    if (!this.#isOn || this.#cuts === 0 || !this.#random.chance(this.#cuts) || !this.#strikes.allows("ConnectionCut")) return false
     this.saw("ConnectionCut")
     return true
   }
@@ -120,14 +123,14 @@ export class WorldFaults {
   /** Every few seconds clocks may jump and machines stand still. */
   #weather(node: NodeMachine): void {
     if (!this.#isOn) return
-    if (this.#random.chance(this.#jumps)) {
+    if (this.#random.chance(this.#jumps) && this.#strikes.allows("ClockJump")) {
       // Further off than what signatures allow (15 minutes) only now and then: until the next jump every request is refused.
       const ms = this.#random.chance(0.03) ? this.#random.pick([3_600_000, 86_400_000]) : this.#random.pick([10, 1000, 60_000, 600_000])
       const offsetMs = this.#random.below(2 * ms) - ms
       this.saw(offsetMs < node.traits.machine.clock.offsetMs ? "ClockJumpsBack" : "ClockJumpsForward")
       node.traits.machine.clock.offsetMs = offsetMs
     }
-    if (node.isOn && this.#random.chance(this.#pauses)) {
+    if (node.isOn && this.#random.chance(this.#pauses) && this.#strikes.allows("Pause")) {
       node.machine.processor.pause(this.#random.below(this.#random.pick([100_000, 3_000_000, 30_000_000])))
       this.saw("Pause")
     }
