@@ -13,25 +13,26 @@ export interface Shrunk<A> {
 export const shrink = <A>(all: ReadonlyArray<A>, fails: (kept: ReadonlyArray<A>) => boolean, runsMax: number): Shrunk<A> => {
   let kept = all
   let runs = 0
+  /** False as well where no run is left. */
   const tryTo = (candidate: ReadonlyArray<A>): boolean => {
+    if (runs >= runsMax) return false
     runs += 1
     if (!fails(candidate)) return false
     kept = candidate
     return true
   }
-  if (all.length > 0 && runsMax > 0 && tryTo([])) return { kept, runs }
-  for (let parts = 2; kept.length > 1 && runs < runsMax;) {
+  if (all.length === 0 || tryTo([])) return { kept, runs }
+  let parts = 2
+  while (kept.length > 1) {
     const size = Math.ceil(kept.length / parts)
-    const pieces = Array.from({ length: Math.ceil(kept.length / size) }, (_, index) => kept.slice(index * size, (index + 1) * size))
-    const before = kept
-    let isSmaller = false
-    for (let index = 0; index < pieces.length && runs < runsMax && !isSmaller; index += 1) {
-      // A piece alone, while there are few; then all but a piece.
-      isSmaller = (pieces.length === 2 && tryTo(pieces[index]!)) || (pieces.length > 2 && tryTo(before.filter((_, at) => Math.floor(at / size) !== index)))
-    }
-    if (isSmaller) parts = pieces.length === 2 ? 2 : Math.max(2, pieces.length - 1)
-    else if (size === 1) break
+    if (candidatesOf(kept, size).some(tryTo)) parts = Math.max(2, parts - 1)
+    else if (size === 1) return { kept, runs }
     else parts = Math.min(kept.length, 2 * parts)
   }
   return { kept, runs }
 }
+
+/** Each piece of so many alone, where there are two; all but one of them, where there are more. */
+const candidatesOf = <A>(kept: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
+  Array.from({ length: Math.ceil(kept.length / size) }, (_, index) => index).map((index, _, all) =>
+    kept.filter((_kept, at) => (Math.floor(at / size) === index) === (all.length === 2)))
