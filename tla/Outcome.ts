@@ -17,6 +17,8 @@ export interface Outcome {
   readonly depth: number
   readonly seconds: number
   readonly actions: ReadonlyArray<ActionTaken>
+  /** What PrintT printed: tuples, a line each. */
+  readonly printed: ReadonlyArray<string>
   /** What it said, without the marks of tool mode and without coverage: errors and the behaviour that leads there. */
   readonly text: string
 }
@@ -57,6 +59,7 @@ export const outcomeOf = (output: string, exit: number | "timeout", seconds: num
     verdict, name, seconds, generated: number(generated), distinct: number(distinct),
     depth: number(/is (\d+)/.exec(messages.filter(({ code }) => code === 2194).at(-1)?.text ?? "")?.[1]),
     actions: actionsOf(messages),
+    printed: [...output.matchAll(/^<<.*>>$/gm)].map(([line]) => line),
     text: verdict === "passed" ? "" : textOf(output, messages)
   }
 }

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { type Bounded, boundedOf, cfgExpecting, edited, faultsOf, folders, type Model, readModel, type Variant } from "./Model.ts"
+import { runJournals } from "./Journals.ts"
 import { faultOfVariant, neverTaken, type Outcome } from "./Outcome.ts"
 import { type Engine, findEngine, tlc } from "./Tlc.ts"
 
@@ -116,9 +117,11 @@ const runModel = async (engine: Engine, model: Model, tally: Tally): Promise<voi
 }
 
 const known = folders(import.meta.dirname)
-const unknown = positionals.filter((word) => !known.includes(word))
+/** Not a folder: real traces of the code, through TLC and the monitor. */
+const trace = "trace"
+const unknown = positionals.filter((word) => word !== trace && !known.includes(word))
 if (unknown.length > 0 || !Number.isInteger(workers) || workers < 1) {
-  console.error(unknown.length > 0 ? `no model ${unknown.join(", ")}; there are ${known.join(", ")}` : "--workers takes a number from 1 on")
+  console.error(unknown.length > 0 ? `no model ${unknown.join(", ")}; there are ${[...known, trace].join(", ")}` : "--workers takes a number from 1 on")
   process.exit(2)
 }
 // A run that is ended takes its children along: see Tlc.ts.
@@ -130,6 +133,10 @@ say(`TLC: ${engine.title}`)
 await alarm(engine, tally)
 for (const folder of known) {
   if (positionals.length === 0 || positionals.includes(folder)) await runModel(engine, await readModel(import.meta.dirname, folder), tally)
+}
+if (!values.nightly && (positionals.length === 0 || positionals.includes(trace))) {
+  say(`\n${trace}`)
+  await runJournals(engine, workers, (title, faults, text) => verdict(tally, title, faults, text))
 }
 say(`\n${Math.round((performance.now() - started) / 1000)} s`)
 say(`${tally.passed} passed, ${tally.failed} failed`)

@@ -40,7 +40,7 @@ export interface StoreOptions {
   readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes" | "gc" | "limits" | "scrubBytesPerSecond" | "scrubDays">>
   /** Small bounds and eyes for tests. */
   readonly sizes?: Partial<IngestSizes>
-  readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe">>
+  readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe" | "observeRecovery">>
   readonly settle?: SettleOptions
   readonly scrub?: ScrubOptions
   readonly expiry?: ExpiryOptions

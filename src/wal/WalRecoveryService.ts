@@ -3,7 +3,7 @@
  * Between the Disk port and the decisions of WalRecovery.ts and WalScan.ts. No byte on the disk is changed.
  */
 import { Effect } from "effect"
-import type { StoreId } from "../base/ids.ts"
+import type { RestartId, StoreId } from "../base/ids.ts"
 import { probe } from "../base/probes.ts"
 import type { DiskError, DiskFile, DiskService } from "../ports/Disk.ts"
 import type { WalFiles } from "./WalFilesService.ts"
@@ -35,6 +35,17 @@ export interface ReplayedRecord {
   readonly position: WalPosition
   readonly payload: Uint8Array
 }
+
+/** Recovery's steps under the names of tla/wal, as they are taken: for traces. Nobody need listen. */
+export type RecoveryEvent =
+  | { readonly _tag: "Survey"; readonly restartId: RestartId; readonly plan: LogPlan }
+  | { readonly _tag: "Accept"; readonly link: BatchLink }
+  | { readonly _tag: "End"; readonly link: BatchLink; readonly end: WalPlace }
+  | { readonly _tag: "TornTail"; readonly link: BatchLink; readonly end: WalPlace }
+  | { readonly _tag: "Rewrite"; readonly segment: number }
+  | { readonly _tag: "Resynced"; readonly segment: number }
+
+export type RecoveryObserver = (event: RecoveryEvent) => void
 
 const diskFailed = (segment: number, offset: number) => (error: DiskError): WalError =>
   new WalError({ reason: "Disk", segment, offset, detail: error.message })
@@ -87,13 +98,19 @@ export const scanSegment = Effect.fnUntraced(function*<E>(
 
 const visitNothing = (): Effect.Effect<void> => Effect.void
 
+/** What a recovery works on, and for whom. */
+export interface RecoveryOptions {
+  readonly disk: DiskService
+  readonly files: WalFiles
+  readonly folder: string
+  readonly storeId: StoreId
+  readonly restartId: RestartId
+  readonly observe: RecoveryObserver | undefined
+}
+
 /** Decides what the folder holds and makes sure that what is accepted is durable. */
-export const recoverLog = Effect.fn("Wal.recover")(function*(
-  disk: DiskService,
-  files: WalFiles,
-  folder: string,
-  storeId: StoreId
-) {
+export const recoverLog = Effect.fn("Wal.recover")(function*(options: RecoveryOptions) {
+  const { disk, files, folder, observe, restartId, storeId } = options
   const names = yield* disk.list(folder).pipe(Effect.mapError(diskFailed(0, 0)))
   const numbers = names.flatMap((name) => segmentOfName(name) ?? []).sort((a, b) => a - b)
   const surveyed = yield* Effect.forEach(numbers, (segment) => survey(files, segment))
@@ -103,21 +120,17 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
     return yield* new WalDamaged({ segment, offset, batch: 0, detail: why })
   }
   const { plan } = decision
+  observe?.({ _tag: "Survey", restartId, plan })
   const lastSegment = plan.log.at(-1)
   const none: RecoveredLog = { plan, last: noLink, end: placeAfter(noLink), tornTail: undefined }
   if (plan.leftovers.length > 0) probe("recovery.leftoverSegments")
   if (plan.epochMax > 1) probe("recovery.laterEpoch")
   if (lastSegment === undefined) return none
   const number = lastSegment.header.segment
-  const first = yield* scanSegment(files, lastSegment, visitNothing)
-  // A tail that is given up is worth a second look: a single misread is no torn tail.
-  const [last, ended] = first[1]._tag === "End" ? first : yield* scanSegment(files, lastSegment, visitNothing)
-  if (first[1]._tag !== "End" && ended._tag === "End") probe("recovery.secondLookSawMore")
+  const [last, ended] = yield* scanTwice(files, lastSegment, observe)
   const tornTail: TornTail | undefined = ended._tag === "End" ? undefined :
     { segment: number, offset: ended.offset, bytes: lastSegment.sizeBytes - ended.offset, why: ended.why }
-  yield* makeDurable(disk, files.path(number), last.segment === number ? last : undefined, storeId).pipe(
-    Effect.mapError(diskFailed(number, 0))
-  )
+  yield* makeDurable(options, number, last.segment === number ? last : undefined).pipe(Effect.mapError(diskFailed(number, 0)))
   if (tornTail !== undefined) {
     probe("recovery.tornTail")
     const { offset, bytes, why } = tornTail
@@ -129,14 +142,34 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(
   return recovered
 })
 
+/** A tail that is given up is worth a second look: a single misread is no torn tail. What was seen last is told. */
+const scanTwice = Effect.fnUntraced(function*(files: WalFiles, segment: LogSegment, observe: RecoveryObserver | undefined) {
+  const seen: Array<BatchLink> = []
+  const visit = observe === undefined ? visitNothing : (batch: AcceptedBatch) => Effect.sync(() => void seen.push(batch.link))
+  let scanned = yield* scanSegment(files, segment, visit)
+  if (scanned[1]._tag !== "End") {
+    seen.length = 0
+    scanned = yield* scanSegment(files, segment, visit)
+    if (scanned[1]._tag === "End") probe("recovery.secondLookSawMore")
+  }
+  for (const link of seen) observe?.({ _tag: "Accept", link })
+  const [link, { _tag }] = scanned
+  const number = segment.header.segment
+  observe?.({ _tag, link, end: link.segment === number ? placeAfter(link) : { segment: number, offset: segmentHeaderBytes } })
+  return scanned
+})
+
 /**
  * What was read may be in the page cache alone, and marked clean there if its sync failed in the run before: the last
  * batch, the only one that nothing proves, is written again as it is, and synced. Overwriting a sector with its own
  * bytes leaves them whatever happens (powersafe overwrite, as SQLite assumes).
  */
-const makeDurable = (disk: DiskService, path: string, last: BatchLink | undefined, storeId: StoreId): Effect.Effect<void, DiskError> =>
+const makeDurable = (
+  { disk, files, observe, storeId }: RecoveryOptions, segment: number, last: BatchLink | undefined
+): Effect.Effect<void, DiskError> =>
   Effect.scoped(Effect.gen(function*() {
-    const file = yield* disk.open(path, "write")
+    const file = yield* disk.open(files.path(segment), "write")
+    observe?.({ _tag: "Rewrite", segment })
     if (last !== undefined) {
       const bytes = yield* file.read(last.offset, last.length)
       // A last batch with a rotten chunk was accepted because a later, torn one proves it: it is durable already.
@@ -144,6 +177,7 @@ const makeDurable = (disk: DiskService, path: string, last: BatchLink | undefine
       else yield* file.write(last.offset, [bytes])
     }
     yield* file.sync
+    observe?.({ _tag: "Resynced", segment })
   }))
 
 const isWholeBatch = (link: BatchLink, bytes: Uint8Array, storeId: StoreId): boolean => {

@@ -22,7 +22,7 @@ import { makeWalReader } from "./WalReaderService.ts"
 import type { WalConsumer, WalPlace, WalPosition, WalRecord } from "./WalRecord.ts"
 import { comparePlaces } from "./WalRecord.ts"
 import { replayProblem } from "./WalRecovery.ts"
-import type { RecoveredLog, ReplayedRecord, TornTail } from "./WalRecoveryService.ts"
+import type { RecoveredLog, RecoveryObserver, ReplayedRecord, TornTail } from "./WalRecoveryService.ts"
 import { recoverLog, replayLog } from "./WalRecoveryService.ts"
 import type { WalSpace } from "./WalSpaceService.ts"
 import { makeWalSpace } from "./WalSpaceService.ts"
@@ -96,7 +96,10 @@ export interface WalOptions {
   readonly restartId: RestartId
   readonly sizes?: WalSizes
   readonly idleMs?: number
+  /** Told of every step of the machine: invariants in tests, traces in simulation. */
   readonly observe?: WalObserver
+  /** Told of every step of recovery. */
+  readonly observeRecovery?: RecoveryObserver
   /** Size of the reserve file (WalSpaceService.ts); none by default. */
   readonly reserveFileBytes?: number
 }
@@ -116,7 +119,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
     Effect.andThen(disk.syncFolder(folderOf(folder))),
     Effect.mapError((error) => new WalError({ reason: "Disk", segment: 0, offset: 0, detail: error.message }))
   )
-  const log = yield* recoverLog(disk, files, folder, storeId)
+  const log = yield* recoverLog({ disk, files, folder, storeId, restartId, observe: options.observeRecovery })
   const state = stateOf(log, sizes)
   const writer = makeWalWriter({ disk, files, folder, scope, identity: { storeId, restartId } })
   const space = makeWalSpace({ disk, folder, reserveFileBytes: options.reserveFileBytes ?? 0 }, state)

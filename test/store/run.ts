@@ -6,6 +6,7 @@ import { Cause, type Context, Effect, Exit, Scope } from "effect"
 import type { KeyValueChange } from "../../src/ports/KeyValue.ts"
 import type { MemoryDisk } from "../../sim/Disk.ts"
 import type { Random } from "../../sim/Random.ts"
+import { judge } from "../../spec/WalMonitor.ts"
 import { clientsAtWork } from "./clients.ts"
 import { Violation, claim } from "../../sim/Violation.ts"
 import { collectAll } from "./garbage.ts"
@@ -139,6 +140,14 @@ export class SeedFailed extends Error {
 export const replayOf = (seed: number, { style }: Plan): string =>
   `OUROBOROS_SEED=${seed} ${style === undefined ? "" : `OUROBOROS_STYLE=${style} `}npx vitest run test/store/property.test.ts`
 
+/** The last life ended by itself; whatever the journal did in any of them must be what tla/wal allows. */
+const judgeJournal = (world: World): void => {
+  world.journal.died("Kill")
+  world.journalTrace = world.journal.finish()
+  const verdict = judge(world.journalTrace)
+  if (verdict._tag === "Refused") throw new Broken(`the journal's step ${verdict.index} is refused: ${verdict.why}`)
+}
+
 /** Lives through a seed; throws SeedFailed with the story and the command that tells it again. */
 export const runSeed = (seed: number, plan: Plan = {}): World => {
   const world = new World(seed, plan)
@@ -151,6 +160,7 @@ export const runSeed = (seed: number, plan: Plan = {}): World => {
       world.count(end)
       if (!last) world.die()
     }
+    judgeJournal(world)
     return world
   } catch (error) {
     const why = error instanceof Error ? error.stack ?? error.message : String(error)

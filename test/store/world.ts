@@ -20,6 +20,8 @@ import { seededEntropy } from "../../sim/Entropy.ts"
 import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import { type Random, seededRandom } from "../../sim/Random.ts"
 import { SimulatedScheduler } from "../../sim/Scheduler.ts"
+import { WalRecorder } from "../../sim/WalRecorder.ts"
+import type { WalTrace } from "../../spec/WalTrace.ts"
 import { Bodies } from "../../sim/workload/Bodies.ts"
 import { Oracle } from "../../sim/checker/Oracle.ts"
 import { Violation, claim } from "../../sim/Violation.ts"
@@ -77,6 +79,10 @@ export class World {
   readonly random: Random
   readonly oracle = new Oracle()
   readonly bodies = new Bodies()
+  /** What the journal does in all lives: judged by spec/WalMonitor.ts at the end. */
+  readonly journal = new WalRecorder()
+  /** All of it, once the last life is over. */
+  journalTrace: WalTrace = []
   disk = new MemoryDisk()
   index = new MemoryKeyValue()
   clock = new SimulatedClock(1_700_000_000_000)
@@ -143,7 +149,7 @@ export class World {
     const segmentBytes = this.#plan.style === "Segments" ? 32 * 1024 : 64 * 1024
     const settings = { ...smallStore.settings, ...(this.#plan.style === "Births" ? { checkpointRows: 20 } : {}) }
     const layer = startStore({
-      store: storeId, keys, ...smallStore, sizes: this.#sizes, settings, wal: { ...smallStore.wal, sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } }, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe },
+      store: storeId, keys, ...smallStore, sizes: this.#sizes, settings, wal: { ...smallStore.wal, observe: this.journal.observe, observeRecovery: this.journal.observeRecovery, sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } }, namespace: { applied: this.oracle.applied }, settle: { ...smallStore.settle, observe },
       gc: { ...smallStore.gc, observe: (phase) => void (this.gcPhase = phase) }
     })
     return Layer.buildWithScope(Layer.provide(layer, ports), scope)
@@ -181,6 +187,7 @@ export class World {
     const { random } = this
     const cut = random.chance(this.powerCutChance)
     this.disk = cut ? this.disk.crash(random) : this.disk.kill(random)
+    this.journal.died(cut ? "Crash" : "Kill")
     const index = cut ? this.index.crash(random) : this.index.kill()
     const lost = random.chance(0.1)
     this.index = lost ? new MemoryKeyValue() : index
