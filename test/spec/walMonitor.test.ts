@@ -16,7 +16,7 @@ const why = (trace: WalTrace): string => {
   return verdict._tag === "Refused" ? verdict.why : "accepted"
 }
 
-type Of<Action extends WalStep["action"]> = Extract<WalStep, { readonly action: Action }>
+type Of<Action extends WalStep["action"]> = WalStep & { readonly action: Action }
 
 /** The trace with the first step of this action, of which the test wants one, made something else. */
 const withFirst = <Action extends WalStep["action"]>(trace: WalTrace, action: Action, change: (step: Of<Action>, index: number) => ReadonlyArray<WalStep>): WalTrace => {

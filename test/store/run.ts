@@ -145,7 +145,7 @@ const judgeJournal = (world: World): void => {
   world.journal.died("Kill")
   world.journalTrace = world.journal.finish()
   const verdict = judge(world.journalTrace)
-  if (verdict._tag === "Refused") throw new Broken(`the journal's step ${verdict.index} is refused: ${verdict.why}`)
+  if (verdict._tag === "Refused") throw new Violation("safety", `the journal's step ${verdict.index} is refused: ${verdict.why}`)
 }
 
 /** Lives through a seed; throws SeedFailed with the story and the command that tells it again. */

@@ -95,7 +95,7 @@ export const variants: ReadonlyArray<Variant> = [
   {
     name: "a block is named before it is verified", rule: "R2, R10: released implies verified elsewhere",
     edits: [{ find: "c \\in DOMAIN blocks /\\ blocks[c].stage = \"verified\"", replace: "c \\in DOMAIN blocks /\\ blocks[c].stage \\in {\"synced\", \"verified\"}" }],
-    expect: "ReleasedVerified", model: "MCWalSeal"
+    expect: "ReleasedVerified", model: "MCWalLetGo"
   },
   {
     name: "the journal lets go before the seal is committed", rule: "R10: only the commit \"block sealed\" moves a chunk",
@@ -103,12 +103,12 @@ export const variants: ReadonlyArray<Variant> = [
       find: "KeepFrom == LET places == {lay[c] : c \\in Journaled \\ reported} IN",
       replace: "KeepFrom == LET places == {lay[c] : c \\in {c \\in Journaled \\ reported : c \\notin DOMAIN blocks \\/ blocks[c].stage # \"committing\"}} IN"
     }],
-    expect: "ReleasedVerified", model: "MCWalSeal"
+    expect: "ReleasedVerified", model: "MCWalLetGo"
   },
   {
     name: "release below one mark only", rule: "R11: below every consumer's mark",
     edits: [{ find: "ELSE opening, at.state.seg, at.ingest.seg})", replace: "ELSE opening, at.ingest.seg})" }],
-    expect: "ReleasedVerified", model: "MCWalSeal"
+    expect: "ReleasedVerified", model: "MCWalLetGo"
   },
   {
     name: "the checkpoint's mark moves before it is flushed", rule: "R8: low-water marks move after flushed",
@@ -116,12 +116,12 @@ export const variants: ReadonlyArray<Variant> = [
       find: "Release(\"state\", gens[1].stamp)",
       replace: "Release(\"state\", IF pending = NoPending THEN gens[1].stamp ELSE gens[2].stamp)"
     }],
-    expect: "ReleasedVerified", model: "MCWalSeal"
+    expect: "ReleasedVerified", model: "MCWalLetGo"
   },
   {
     name: "the journal is kept back to the newest generation only", rule: "R8: two generations, and the journal back to the older",
     edits: [{ find: "Release(\"state\", gens[1].stamp)", replace: "Release(\"state\", gens[2].stamp)" }],
-    expect: "ReleasedVerified", model: "MCWalSeal"
+    expect: "ReleasedVerified", model: "MCWalLetGo"
   },
   {
     name: "the older generation is replayed from the newer one's place", rule: "R8: replay begins at the stamp of the generation that is used",
