@@ -13,9 +13,9 @@ import type { Outcome } from "./Outcome.ts"
 import { type Engine, tlc } from "./Tlc.ts"
 import { moduleOf } from "./Traces.ts"
 
-/** Worlds whose traces are short enough for TLC: 23 to 92 steps each, of all kinds. */
-const seeds = [3, 13, 18, 21]
-const seedsOfLies = [3, 13, 21]
+/** Worlds whose traces are short enough for TLC: 24 to 149 steps each, of all kinds. */
+const seeds = [3, 13, 18, 23]
+const seedsOfLies = [3, 13]
 const liesOfTlc = 12
 const liesOfMonitor = 200
 const secondsMax = 900
