@@ -149,6 +149,7 @@ CanHide(r) == Cardinality(HidesThatMatter(r)) < HidesMax
 Hidden(r, b) == [r EXCEPT !.hides = HidesThatMatter(r) \cup {[b |-> b, at |-> Next1]}, !.listed = @ /\ r.src # b]
 NewRow(b) == [src |-> b, at |-> Next1, hides |-> {}, listed |-> TRUE]
 Locked(v) == \E l \in locks : l.v = v
+LockOf(v) == CHOOSE l \in locks : l.v = v
 
 \* What a commit notes of a bucket that it changed.
 Noted(bs) == [b \in DOMAIN lastChange |-> IF b \in bs /\ Len(ConfigAt(b, Next1).lin) > 1 THEN Next1 ELSE lastChange[b]]
@@ -308,7 +309,7 @@ RaiseHorizon ==
   /\ RaiseTo(SequenceAt(Now - Retention))
 
 \* By hand, with no regard to time.
-RaiseByHand(h) == AnyHorizon /\ RaiseTo(h)
+RaiseByHand(h) == AnyHorizon /\ h <= head /\ RaiseTo(h)
 
 \* Names and configurations that another has taken the place of by the horizon.
 Superseded(S) == LET by == {x \in S : x.at <= horizon} IN IF by = {} THEN {} ELSE by \ {NewestOf(by)}
@@ -403,13 +404,17 @@ Lock(n, v, time) ==
   /\ UNCHANGED <<naming, config, rows, users, lastChange, horizon, kept, expiry, commitVars, clockVars, early>>
 
 \* A hold without an end is taken off by whoever may.
-Unlock(l) ==
+Unlock(v) ==
+  LET l == LockOf(v) IN
+  /\ Locked(v)
   /\ l.until = Forever
   /\ locks' = locks \ {l}
   /\ UNCHANGED <<naming, config, rows, users, lastChange, horizon, kept, expiry, commitVars, clockVars, early>>
 
 \* Judged as of now, never AS OF.
-ReleaseLock(l) ==
+ReleaseLock(v) ==
+  LET l == LockOf(v) IN
+  /\ Locked(v)
   /\ ~Suspended
   /\ l.until <= Now
   /\ locks' = locks \ {l}
@@ -462,22 +467,23 @@ Init ==
   /\ shown = <<[n \in Names |-> Nothing], [n \in Names |-> IF n = First THEN [b |-> 1, vis |-> {}] ELSE Nothing]>>
   /\ asked = <<-1, 0>> /\ asks = 0 /\ early = FALSE
 
+\* Over constants, so that TLC tells these actions apart.
 Next ==
   \/ \E n \in Names : CreateBucket(n)
   \/ \E n \in Names : DeleteBucket(n)
   \/ \E n \in Names, k \in Keys, keep \in Keeps, ttl \in Ttls : PutObject(n, k, keep, ttl)
-  \/ \E n \in Names, v \in 1..head : DeleteObjects(n, v)
-  \/ \E n \in Names, to \in 0..head : Rollback(n, to)
-  \/ \E n, source \in Names, from \in 0..head : Branch(n, source, from)
+  \/ \E n \in Names, v \in 1..CommitsMax : DeleteObjects(n, v)
+  \/ \E n \in Names, to \in 0..CommitsMax : Rollback(n, to)
+  \/ \E n \in Names, source \in Names, from \in 0..CommitsMax : Branch(n, source, from)
   \/ RaiseHorizon
-  \/ \E h \in 1..head : RaiseByHand(h)
+  \/ \E h \in 1..CommitsMax : RaiseByHand(h)
   \/ PurgeVersions
   \/ \E b \in 1..BucketsMax : DropHistory(b)
   \/ DropCommits
   \/ ExpireVersions
-  \/ \E n \in Names, v \in 1..head, time \in LockTimes : Lock(n, v, time)
-  \/ \E l \in locks : Unlock(l)
-  \/ \E l \in locks : ReleaseLock(l)
+  \/ \E n \in Names, v \in 1..CommitsMax, time \in LockTimes : Lock(n, v, time)
+  \/ \E v \in 1..CommitsMax : Unlock(v)
+  \/ \E v \in 1..CommitsMax : ReleaseLock(v)
   \/ Tick
   \/ \E by \in Jumps : Jump(by)
   \/ Restart
