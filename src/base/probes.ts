@@ -49,7 +49,7 @@ export const probeNames = {
   "folder.leftOversSwept": "a start removed what an earlier one left half done",
   "gateway.overloaded": "a request found no room in time",
   "gateway.clockTooFarOff": "a request was signed at another time than the node has",
-  "gateway.interrupted": "a client went away before its answer"
+  "gateway.clientGone": "a client went away before its answer"
 } as const satisfies Readonly<Record<string, string>>
 
 export type ProbeName = keyof typeof probeNames

@@ -6,6 +6,7 @@
  */
 import { type Clock, Effect } from "effect"
 import { type Counter, type Histogram, latencyBoundsSeconds, type Meters } from "../base/Meters.ts"
+import { probe } from "../base/probes.ts"
 import type { Follower, HttpRequest, Passage } from "../ports/HttpListener.ts"
 import { categoryOfCut, type ErrorCategory } from "./ErrorCategory.ts"
 import { redactTarget } from "./Redact.ts"
@@ -138,6 +139,7 @@ export class Exchange implements Follower {
     if (passage.isBroken) this.category = "defect"
     else if (passage.failure !== undefined) this.category = categoryOfCut(passage.failure)
     else if (isGone) this.category ??= "gone"
+    if (isGone) probe("gateway.clientGone")
     this.#book.count(this, passage, serverMs)
     const { logsAll, slowMs } = this.#book.options
     return serverMs >= slowMs || logsAll ? this.#line(passage, serverMs, milliseconds(this.#startedNanos, now), isGone) : undefined

@@ -70,10 +70,10 @@ export const makeWalPump = (state: WalState, writer: WalWriter, observe: WalObse
       if (event === undefined) continue
       if (event._tag === "SyncFailed" || event._tag === "OpenFailed") {
         yield* Effect.logError(`journal: a segment is abandoned, epoch ${state.epoch} ends: ${event.detail}`)
-        probe(state.phase === "Failed" ? "journal.failed" : "journal.segmentAbandoned")
         if (event.noSpace) yield* onNoSpace
       }
       left.push(...tell(event))
+      if (event._tag === "SyncFailed" || event._tag === "OpenFailed") probe(state.phase === "Failed" ? "journal.failed" : "journal.segmentAbandoned")
     }
   })
 

@@ -7,7 +7,6 @@ import { Cause, Clock, Effect, LogLevel, Option, References, type Scope } from "
 import { Allowances } from "../../allowance.ts"
 import { toBase64 } from "../../base/bytes.ts"
 import { objectBytesMax, slowRequestMsDefault } from "../../base/limits.ts"
-import { probe } from "../../base/probes.ts"
 import { Get } from "../../get.ts"
 import { Namespace } from "../../namespace/Namespace.ts"
 import { Entropy } from "../../ports/Entropy.ts"
@@ -124,7 +123,6 @@ const orderOf = (desk: Desk, exchange: Exchange, http: HttpRequest, nowMs: numbe
 }
 
 const explain = (desk: Desk, exchange: Exchange, http: HttpRequest, cause: Cause.Cause<OperationError>): Effect.Effect<HttpResponse> => {
-  if (Cause.hasInterruptsOnly(cause)) probe("gateway.interrupted")
   // The client went away or the server stops: nobody waits for an answer.
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   const found = Cause.findErrorOption(cause)
