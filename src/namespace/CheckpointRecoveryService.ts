@@ -43,6 +43,8 @@ export interface RecoveryOptions {
    * everything. Absent: it is never all there, except before the second checkpoint.
    */
   readonly journalHoldsAll: ((upTo: Stamp["wal"]) => boolean) | undefined
+  /** The journal can bring a generation of this stamp up to now. Else it is none: the files of newer ones stay where they are. */
+  readonly journalReaches: (from: Stamp["wal"]) => boolean
   /** The index is thrown away however good it looks, once it is sure that the files can stand for it. */
   readonly rebuild: boolean
 }
@@ -145,6 +147,11 @@ const recoverGeneration = Effect.fnUntraced(function*(
 ) {
   const target = yield* targetOf(options, files, generation, damage)
   if (target === undefined) return undefined
+  // An error of the disk may pass: what is set aside for a generation that ends nowhere would be lost for good.
+  if (generation > 0 && damage.length > 0 && !options.journalReaches(target.stamp.wal)) {
+    damage.push(new StateError({ reason: "Damaged", detail: `generation ${generation} is too old for the journal, which begins behind it` }))
+    return undefined
+  }
   if (found !== undefined && found.generation === generation && equalBytes(rootOf(found.tree), target.root)) {
     const used = yield* barred(useIndex(options, found), damage)
     if (used !== undefined) return used

@@ -46,6 +46,8 @@ export interface StateOptions {
   readonly onProgress?: (progress: Progress) => void
   /** Whether the journal has everything from the first commit to this place: then its replay can stand for lost checkpoints. */
   readonly journalHoldsAll?: (upTo: Stamp["wal"]) => boolean
+  /** Whether its replay from there can bring a generation up to now; absent: it always can. */
+  readonly journalReaches?: (from: Stamp["wal"]) => boolean
   /** Throws the index away at this start and rebuilds it, once it is sure that it can be. */
   readonly rebuild?: boolean
 }
@@ -264,7 +266,7 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
   meterCache(yield* Metrics, "nodes", store.cache)
   const recovered = yield* recover({
     index, files, sealer, store, onProgress: options.onProgress ?? (() => {}),
-    journalHoldsAll: options.journalHoldsAll, rebuild: options.rebuild ?? false
+    journalHoldsAll: options.journalHoldsAll, journalReaches: options.journalReaches ?? (() => true), rebuild: options.rebuild ?? false
   })
   const chain = new CheckpointChain(options.deltasMax)
   for (const file of recovered.files) chain.add(file, yield* files.size(file))

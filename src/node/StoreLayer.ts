@@ -74,8 +74,8 @@ export const storeLayer = (options: StoreOptions) => {
   const restart = Effect.map(Entropy, (entropy) => idOf<RestartId>(entropy.bytes(16)))
   const wal = Layer.unwrap(Effect.map(restart, (restartId) =>
     WalLayer.layer({ folder: "journal", storeId: store, restartId, reserveFileBytes: settings.reserveFileBytes ?? 0, ...options.wal })))
-  const state = Layer.unwrap(Effect.map(Effect.all([Wal, Memory]), ([{ holdsAll }, memory]) => StateLayer.layer({
-    sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints", journalHoldsAll: holdsAll, rebuild: options.rebuildIndex ?? false,
+  const state = Layer.unwrap(Effect.map(Effect.all([Wal, Memory]), ([{ holdsAll, reaches }, memory]) => StateLayer.layer({
+    sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints", journalHoldsAll: holdsAll, journalReaches: reaches, rebuild: options.rebuildIndex ?? false,
     nodeCacheBytes: caches.nodeCacheBytes ?? withinMemory(memory, nodeCacheBytesMax), ...options.checkpoints
   })))
   const namespace = Layer.unwrap(Effect.map(ChunkCache, (chunks) => NamespaceLayer.layer({

@@ -80,6 +80,8 @@ export interface WalInterface {
   readonly head: () => WalPlace
   /** Whether this start found everything from the store's first record up to a place: a replay from `undefined` has it. */
   readonly holdsAll: (upTo: WalPlace) => boolean
+  /** Whether a replay from there has all that this start found since. */
+  readonly reaches: (from: WalPlace) => boolean
   /** Less than the reserve is free, or nothing at all: only what gives space back should be appended (R11). */
   readonly spaceLow: () => boolean
   /** Reads all that is durable from the disk again and names what is not as it was written. */
@@ -158,6 +160,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
     )),
     head: () => state.durable,
     holdsAll: (upTo) => log.last.batch > 0 && missing(log, undefined) === undefined && comparePlaces(upTo, log.end) <= 0,
+    reaches: (from) => missing(log, from) === undefined,
     spaceLow: space.low,
     inspect: makeWalInspect(disk, folder, state, storeId),
     status: () => statusOf(state, log.tornTail)

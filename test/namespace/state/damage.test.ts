@@ -100,6 +100,18 @@ describe("state: damage", () => {
     }
   })
 
+  it("a newest checkpoint that cannot be read for a while is not left for one that the journal does not reach: nothing is set aside, and it is there the next time", async () => {
+    const machine = await aged()
+    machine.index = new MemoryKeyValue()
+    machine.journalReaches = ({ offset }) => offset >= stampOf(rounds).wal.offset
+    machine.disk.fault = (operation, where) => (operation === "read" && where === path("delta", rounds) ? "Io" : undefined)
+    const exit = await machine.exit(() => Effect.void)
+    expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(/Io.*too old for the journal/s)
+    expect(machine.files().filter((name) => name.endsWith(".damaged"))).toEqual([])
+    machine.disk.fault = undefined
+    await expectAt(machine, rounds, true)
+  })
+
   it("a checkpoint of a newer format is refused, and nothing is touched", async () => {
     const machine = await aged()
     machine.disk.corrupt(path("delta", rounds), 9, (version) => version + 1)

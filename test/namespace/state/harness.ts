@@ -51,6 +51,8 @@ export class Machine {
   indexOperations = 0
   /** What the journal is said to hold from its beginning. */
   journalHoldsAll: ((upTo: Stamp["wal"]) => boolean) | undefined
+  /** From where on the journal is said to be there. */
+  journalReaches: ((from: Stamp["wal"]) => boolean) | undefined
   /** The next opening throws the index away. */
   rebuild = false
 
@@ -72,6 +74,7 @@ export class Machine {
   readonly open = (): Effect.Effect<StateService, StateError, Scope.Scope> =>
     Effect.suspend(() => make({
       sealer: twinSealer(), rootKey, folder, rebuild: this.rebuild,
+      ...(this.journalReaches === undefined ? {} : { journalReaches: this.journalReaches }),
       ...(this.journalHoldsAll === undefined ? {} : { journalHoldsAll: this.journalHoldsAll })
     })).pipe(
       Effect.provideService(Disk, this.disk.service),
