@@ -1,0 +1,81 @@
+/** Checkers at rest: each hears what is planted in a store that is otherwise right. */
+import { Effect } from "effect"
+import { describe, expect, test } from "vitest"
+import type { BlockId, ChunkId } from "../../src/base/ids.ts"
+import { hashOf } from "../../src/base/hash.ts"
+import { Blocks } from "../../src/block/BlockService.ts"
+import { makeCrc64 } from "../../src/gateway/s3/Checksums.ts"
+import { afterPrefix, table } from "../../src/namespace/Rows.ts"
+import { chunkRow } from "../../src/namespace/RowsValue.ts"
+import { State } from "../../src/namespace/State.ts"
+import { garbageChecker } from "../../sim/checker/Garbage.ts"
+import { checkAlike, type Rows } from "../../sim/checker/Rebuilt.ts"
+import { foundIn, sealedChecker } from "../../sim/checker/Sealed.ts"
+import type { AtRest, Checker, MakeChecker, RoomServices } from "../../sim/checker/Checker.ts"
+import { seededRandom } from "../../sim/Random.ts"
+import { Bodies, plaintextMark } from "../../sim/workload/Bodies.ts"
+import { durabilityWorkload } from "../../sim/workload/Durability.ts"
+import { keysOf } from "../../sim/workload/Names.ts"
+import { runWorld } from "../../sim/World.ts"
+
+const crc64 = await Effect.runPromise(makeCrc64)
+
+/** Something is planted, then the checker looks. */
+const after = (make: MakeChecker, plant: (rest: AtRest) => Effect.Effect<AtRest, unknown, RoomServices>): MakeChecker => () => {
+  const checker: Checker = make()
+  return { name: checker.name, atRest: (rest) => Effect.flatMap(plant(rest), checker.atRest) }
+}
+
+const violationOf = (make: MakeChecker): string | undefined =>
+  runWorld({ seed: 3, profile: "short", workloads: [durabilityWorkload], checkers: [make], crc64 }).violation?.message
+
+const withFile = (rest: AtRest, bytes: Uint8Array): AtRest =>
+  ({ ...rest, disk: { contents: () => new Map([...rest.disk.contents(), ["blocks/00/planted", bytes]]) } as unknown as AtRest["disk"] })
+
+const inTheMiddle = (bytes: Uint8Array): Uint8Array => Buffer.concat([seededRandom(1).bytes(5000), bytes, seededRandom(2).bytes(5000)])
+
+describe("at rest", () => {
+  test("sealed: bytes of an object in a file are found, and so is a name; in a store that is right there are none", { timeout: 120_000 }, () => {
+    const plant = (bytes: Uint8Array) => after(sealedChecker, (rest) => Effect.succeed(withFile(rest, bytes)))
+    expect(violationOf(plant(inTheMiddle(new Uint8Array(0))))).toBeUndefined()
+    expect(violationOf(plant(inTheMiddle(plaintextMark)))).toBe("blocks/00/planted has in clear bytes of an object at byte 5000 of 10016")
+    expect(violationOf(plant(inTheMiddle(Buffer.from(keysOf(3)[2]!))))).toMatch(/has in clear a name at byte 500/)
+  })
+
+  test("sealed: every body of at least 16 bytes carries the mark, whatever its size, and every key too", () => {
+    const bodies = new Bodies({ marked: true })
+    const random = seededRandom(5)
+    for (let count = 0; count < 200; count += 1) {
+      const { bytes } = bodies.draw(random)
+      expect(bytes.length < plaintextMark.length || foundIn(bytes) !== undefined).toBe(true)
+    }
+    for (const key of keysOf(100)) expect(foundIn(Buffer.from(key))).toMatch(/a name/)
+  })
+
+  test("garbage: a chunk that nothing names is found, and a block that no commit names", { timeout: 120_000 }, () => {
+    const chunk = after(garbageChecker, (rest) => Effect.gen(function*() {
+      const state = yield* State
+      const [key, value] = state.reader.first(table.chunk, afterPrefix(table.chunk))!
+      state.write([[`${key.slice(0, -1)}${key.endsWith("\u0000") ? "\u0001" : "\u0000"}`, chunkRow.encode({ ...chunkRow.decode(value), references: 0 })]], state.stamp())
+      return rest
+    }))
+    expect(violationOf(chunk)).toMatch(/is named by nothing, and is left/)
+    const block = after(garbageChecker, (rest) => Effect.gen(function*() {
+      const sealed = seededRandom(9).bytes(3000)
+      yield* (yield* Blocks).write("0".repeat(32) as BlockId, [{ id: hashOf(sealed) as string as ChunkId, sizeBytes: 3000, sealedHash: hashOf(sealed), sealed }])
+      return rest
+    }))
+    expect(violationOf(block)).toMatch(/block 0{32} has a file, and no commit names it/)
+    expect(violationOf(garbageChecker)).toBeUndefined()
+  })
+
+  test("rebuilt: a row that is another, that is missing or that is more is found, and another root", () => {
+    const rows: Rows = { sequence: 7, root: "a", rows: new Map([["k", Uint8Array.of(1)], ["l", Uint8Array.of(2)]]) }
+    const like = (change: Partial<Rows>) => () => checkAlike(rows, { ...rows, ...change })
+    expect(like({})).not.toThrow()
+    expect(like({ rows: new Map([...rows.rows, ["l", Uint8Array.of(3)]]) })).toThrow(/row 6c of the index at commit 7 was 1 bytes 02, and is rebuilt as 1 bytes 03/)
+    expect(like({ rows: new Map([["k", Uint8Array.of(1)]]) })).toThrow(/row 6c .* rebuilt as no row/)
+    expect(like({ rows: new Map([...rows.rows, ["m", Uint8Array.of(3)]]) })).toThrow(/row 6d .* was no row/)
+    expect(like({ root: "b" })).toThrow(/the root at commit 7 was a, and is rebuilt as b/)
+  })
+})
