@@ -285,15 +285,16 @@ class World {
     this.#node.index = new MemoryKeyValue()
     this.#supervisor.start()
     this.#until(this.#clients.fork(Effect.callback<void>((resume) => this.#supervisor.whenReady(() => resume(Effect.void)))), readyUsMax, "the start without an index")
-    this.#atRest((checker, rest) => checker.rebuilt?.(rest) ?? Effect.void)
+    // The last one first: it compares with what it found last, before others collect.
+    this.#atRest((checker, rest) => checker.rebuilt?.(rest) ?? Effect.void, this.#checkers.toReversed())
     this.#stop()
   }
 
-  #atRest(look: (checker: Checker, rest: AtRest) => ReturnType<Checker["atRest"]>): void {
+  #atRest(look: (checker: Checker, rest: AtRest) => ReturnType<Checker["atRest"]>, checkers = this.#checkers): void {
     const { running } = this.#node
     if (running === undefined) throw new Violation("liveness", "the node is gone once faults have stopped")
     const { disk, index } = this.#node
-    for (const checker of this.#checkers) {
+    for (const checker of checkers) {
       const { rooms } = running
       const rest = {
         rooms, disk, index, random: this.#random.fork(), merciless: this.#faults.merciless, note: (line: string) => this.#note(line), probe: (name: string) => this.#probe(name)
