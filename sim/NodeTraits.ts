@@ -70,7 +70,7 @@ const drawStore = (random: Random): NodeTraits["store"] => {
     settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000, 5000]) },
     checkpoints: { deltasMax: random.pick([1, 3]) },
     scrub: { startMs: random.pick([1000, 10_000]) },
-    gc: { reserveBytes: 0 }
+    gc: { reserveBytes: 0, sweepMs: random.pick([0, 60_000]) }
   }
 }
 

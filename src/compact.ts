@@ -181,7 +181,8 @@ const readLive = Effect.fnUntraced(function*({ blocks, namespace }: CompactRooms
     probe("compact.damagedChunkStays")
     yield* Effect.logError(`compaction leaves chunk ${chunk} in block ${block}: ${sealed.message}`)
     if (!compacting.damaged.has(block) && compacting.damaged.size >= compactDamagedMax) compacting.damaged.clear()
-    compacting.damaged.set(block, liveBytes)
+    // What a disk refuses now it may give in the next round.
+    if (sealed._tag !== "DiskError") compacting.damaged.set(block, liveBytes)
   }
   if (moving.length === wanted.length) return moving
   // What is whole of it is not moved either: the block stays, and would only be read again and again.

@@ -12,13 +12,13 @@ import type { Sequence, VaultId } from "./base/ids.ts"
 import { probe } from "./base/probes.ts"
 import {
   blockSizeBytesTarget, chunksPerFreeMax, compactBelowDefault, compactBytesPerSecondDefault, gcChunksPerRoundMax, gcGraceMsDefault, gcIntervalMsDefault,
-  gcRowsPerRoundMax, settleBackoffMsMax, staleUploadMsDefault, walReserveBytes
+  gcRowsPerRoundMax, settleBackoffMsMax, staleUploadMsDefault, walReserveBytes, sweepIntervalMs
 } from "./base/limits.ts"
 import { Blocks } from "./block/BlockService.ts"
 import { type Compacting, compact, type CompactRooms, noCompacting } from "./compact.ts"
 import { abortStale, dropEndedParts, free, freeableUntil, type Freeing, index, noFreeing } from "./free.ts"
 import { Intents } from "./intents.ts"
-import { Namespace, type Unavailable } from "./namespace/Namespace.ts"
+import { Namespace, Unavailable } from "./namespace/Namespace.ts"
 import { blocksAfter, blockUse, condemnedUntil, garbageTotals, isIndexed } from "./namespace/QueryGarbage.ts"
 import { State } from "./namespace/State.ts"
 import { Disk } from "./ports/Disk.ts"
@@ -27,6 +27,8 @@ import { watched } from "./ports/Health.ts"
 import { dropCommits, noPurging, purge, type Purging } from "./purge.ts"
 import { Retention, type RetentionService } from "./retention.ts"
 import { Settle, type SettleService } from "./settle.ts"
+import { noSweeping, sweep, type Sweeping } from "./sweep.ts"
+import { Wal, type WalInterface } from "./wal/WalService.ts"
 
 export type GcPhase = "Idle" | "Indexing" | "Purging" | "Freeing" | "Dropping" | "Compacting"
 
@@ -87,6 +89,7 @@ export interface GcOptions {
   readonly compactBytesPerSecond?: number
   readonly blockBytesTarget?: number
   readonly reserveBytes?: number
+  readonly sweepMs?: number
   /** Called at every change of phase: traces, and tests that want to know what a crash fell into. */
   readonly observe?: (phase: GcPhase) => void
 }
@@ -96,6 +99,8 @@ interface Rooms extends CompactRooms {
   readonly settle: SettleService
   readonly graceMs: number
   readonly staleMs: number
+  readonly sweepMs: number
+  readonly wal: WalInterface
   readonly observe: (phase: GcPhase) => void
 }
 
@@ -105,9 +110,10 @@ interface Progress {
   readonly purging: Purging
   readonly freeing: Freeing
   readonly compacting: Compacting
+  readonly sweeping: Sweeping
 }
 
-type Needed = Namespace | State | Blocks | Intents | Entropy | Disk | Retention | Settle
+type Needed = Wal | Namespace | State | Blocks | Intents | Entropy | Disk | Retention | Settle
 
 export class Gc extends Context.Service<Gc, GcService>()("ouroborosdb/Gc") {
   /** Collects in the background until the scope closes; what is left then the next start goes on with. */
@@ -116,12 +122,12 @@ export class Gc extends Context.Service<Gc, GcService>()("ouroborosdb/Gc") {
       const rooms: Rooms = {
         namespace: yield* Namespace, reader: (yield* State).reader, blocks: yield* Blocks, intents: yield* Intents, entropy: yield* Entropy,
         disk: yield* Disk, retention: yield* Retention, settle: yield* Settle, vault: options.vault,
-        graceMs: options.graceMs ?? gcGraceMsDefault, staleMs: options.staleUploadMs ?? staleUploadMsDefault,
+        graceMs: options.graceMs ?? gcGraceMsDefault, staleMs: options.staleUploadMs ?? staleUploadMsDefault, sweepMs: options.sweepMs ?? sweepIntervalMs, wal: yield* Wal,
         below: options.compactBelow ?? compactBelowDefault, bytesPerSecond: options.compactBytesPerSecond ?? compactBytesPerSecondDefault,
         blockBytesTarget: options.blockBytesTarget ?? blockSizeBytesTarget, reserveBytes: options.reserveBytes ?? walReserveBytes,
         observe: options.observe ?? (() => undefined)
       }
-      const progress: Progress = { phase: "Idle", lastError: undefined, purging: noPurging(), freeing: noFreeing(), compacting: noCompacting() }
+      const progress: Progress = { phase: "Idle", lastError: undefined, purging: noPurging(), freeing: noFreeing(), compacting: noCompacting(), sweeping: noSweeping() }
       // One at a time: the loop and whoever collects now.
       const turn = Semaphore.makeUnsafe(1)
       yield* Effect.forkScoped(watched("collection", loop(rooms, progress, turn, options.intervalMs ?? gcIntervalMsDefault)))
@@ -144,6 +150,7 @@ const loop = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, turn:
   let pauseMs = intervalMs
   for (;;) {
     yield* Effect.sleep(pauseMs)
+    progress.sweeping.waitedMs += pauseMs
     const exit = yield* Effect.exit(turn.withPermit(round(rooms, progress)))
     yield* enter(rooms, progress, "Idle")
     if (exit._tag === "Success") {
@@ -167,6 +174,16 @@ const round = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) {
     yield* letGo(rooms, progress, rooms.graceMs, false)
   }
   yield* compact(rooms, progress.compacting, false, observeIn(rooms, progress))
+  if (progress.sweeping.waitedMs >= rooms.sweepMs) yield* sweepFiles(rooms, progress)
+})
+
+/** Not after a torn tail: what was not accepted may name one of them (R4). */
+const sweepFiles = Effect.fnUntraced(function*(rooms: Rooms, { compacting, sweeping }: Progress) {
+  sweeping.waitedMs = 0
+  // What was damaged is looked at again as well: it may have been misread.
+  compacting.damaged.clear()
+  if (rooms.wal.status().tornTail !== undefined) return
+  yield* Effect.catchTag(sweep(rooms, sweeping), "DiskError", (error) => Effect.fail(new Unavailable({ reason: "BlockFailed", detail: error.message })))
 })
 
 const observeIn = (rooms: Rooms, progress: Progress) => (phase: GcPhase): void => {
@@ -194,6 +211,7 @@ const run = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, now: b
   yield* rooms.retention.raiseNow
   if (!(yield* rooms.retention.clockJumped)) yield* letGo(rooms, progress, now ? 0 : rooms.graceMs, true)
   // First what needs no room: a full disk may have none to seal in.
+  yield* sweepFiles(rooms, progress)
   yield* compact(rooms, progress.compacting, true, observeIn(rooms, progress))
   yield* rooms.settle.settleNow
   // The journal is kept back to the older of two checkpoints.

@@ -179,6 +179,11 @@ interface Waiting {
   readonly from: JournalPlace
 }
 
+/** With its sealed bytes, verified. */
+interface Whole extends Waiting {
+  readonly sealed: Uint8Array
+}
+
 const nameOf = ({ segment, offset }: JournalPlace): string => `${segment}:${offset}`
 
 const skippedBytes = (progress: Progress): number => {
@@ -212,21 +217,25 @@ const sealOldest = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress,
   yield* enter(rooms, progress, "Reading")
   const whole = yield* readWhole(rooms, progress, waiting)
   if (whole.length === 0) return true
+  // From its first byte to its last commit the block is at work: it must be neither swept nor dropped meanwhile.
+  yield* Effect.scoped(Effect.andThen(rooms.intents.open, writeAndName(rooms, progress, whole)))
+  progress.blocksSealed += 1
+  probe(until === undefined ? "settle.fullBlock" : "settle.agedBlock")
+  return true
+})
+
+const writeAndName = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, whole: ReadonlyArray<Whole>) {
   yield* enter(rooms, progress, "Writing")
   const block = idOf<BlockId>(rooms.entropy.bytes(16))
   const chunks = whole.map(({ row, sealed }) => ({ id: row.id, sizeBytes: row.sizeBytes, sealedHash: row.sealedHash, sealed }))
   const written = yield* Effect.mapError(rooms.blocks.write(block, chunks), (error) =>
     new Unavailable({ reason: error._tag === "DiskError" && error.code === "NoSpace" ? "DiskFull" : "BlockFailed", detail: error.message }))
   yield* enter(rooms, progress, "Committing")
-  // Named by several commits, the block must not be dropped between them.
-  yield* Effect.scoped(Effect.andThen(rooms.intents.open, nameBlock(rooms, whole, written)))
-  progress.blocksSealed += 1
-  probe(until === undefined ? "settle.fullBlock" : "settle.agedBlock")
-  return true
+  yield* nameBlock(rooms, whole, written)
 })
 
 /** By compare-and-set: a chunk that moved meanwhile stays where it is (R10). Large blocks take several commits (R9). */
-const nameBlock = Effect.fnUntraced(function*(rooms: Rooms, whole: ReadonlyArray<Waiting>, written: BlockWritten) {
+const nameBlock = Effect.fnUntraced(function*(rooms: Rooms, whole: ReadonlyArray<Whole>, written: BlockWritten) {
   const moves = whole.map(({ row, from }, index) => ({ chunk: row.id, from, to: written.places[index]! }))
   for (let at = 0; at < moves.length; at += commitMovesMax) {
     const change = { _tag: "BlockSealed" as const, block: written.arrival, moves: moves.slice(at, at + commitMovesMax) }
@@ -242,7 +251,7 @@ const readWhole = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, 
   const positions = waiting.map(({ from }) => ({ segment: from.segment, offset: from.offset, length: from.lengthBytes }))
   // One by one where that fails, so that one bad record fails alone, and is named.
   const all = yield* Effect.catch(rooms.wal.readMany(positions), () => Effect.succeed(undefined))
-  const whole: Array<Waiting & { readonly sealed: Uint8Array }> = []
+  const whole: Array<Whole> = []
   for (const [index, one] of waiting.entries()) {
     const sealed: Uint8Array | WalError = all?.[index] ?? (yield* Effect.catch(rooms.wal.read(positions[index]!), (error) => Effect.succeed(error)))
     if (sealed instanceof Uint8Array && equalBytes(hashBytes(sealed), fromHex(one.row.sealedHash))) {

@@ -15,7 +15,7 @@ export const sealingMutants: ReadonlyArray<Mutant> = [
     `comparePlaces(place, least) < 0 ? place : least)\n  assert(places.every((place) => comparePlaces(keepFrom, place) <= 0), "the journal is kept from the lowest place")`,
     `comparePlaces(place, least) > 0 ? place : least)\n  assert(places.every((place) => comparePlaces(keepFrom, place) >= 0), "the journal is kept from the highest place")`),
   mutant("sealing", "sealed-unintended", "a block under way is not announced to the collector (R1)", settle,
-    `yield* Effect.scoped(Effect.andThen(rooms.intents.open, nameBlock(rooms, whole, written)))`, `yield* nameBlock(rooms, whole, written)`),
+    `yield* Effect.scoped(Effect.andThen(rooms.intents.open, writeAndName(rooms, progress, whole)))`, `yield* writeAndName(rooms, progress, whole)`),
   mutant("sealing", "moved-without-compare", "a chunk is moved to a block though its copy is elsewhere by now (R10)", chunks,
     `row?.copies.findIndex((copy) => samePlace(copy.place, from)) ?? -1`, `row?.copies.findIndex((copy) => copy.place._tag === from._tag) ?? -1`),
   mutant("sealing", "place-of-neighbour", "the last two chunks of a block are named at each other's places", "settle.ts",

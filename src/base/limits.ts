@@ -203,6 +203,8 @@ export const commitHealsMax = 512
 /** Collection: pause between two rounds, and the least time between a chunk's condemnation and its end. */
 export const gcIntervalMsDefault = 60_000
 export const gcGraceMsDefault = 600_000
+/** Between two looks for files of blocks that no commit names, while the node runs. */
+export const sweepIntervalMs = 3_600_000
 /** An upload in parts that nobody went on with for so long is aborted. */
 export const staleUploadMsDefault = 7 * 24 * 3_600_000
 /** What one round looks at or lets go, at most: rows of versions, chunks, blocks, uploads; the next one goes on. */

@@ -17,6 +17,7 @@ export const probeNames = {
   "recovery.emptyLastSegment": "the last segment has a header and no batch",
   "recovery.lastBatchRotten": "the last batch is accepted with a rotten chunk, and not written again",
   "recovery.rottenChunkPassed": "a chunk in the journal is rotten, and named",
+  "sweep.unnamedBlock": "a block that no commit names was removed while the node runs",
   "settle.fullBlock": "a block's worth of chunks was sealed",
   "settle.agedBlock": "chunks were sealed because they had waited long enough",
   "settle.failed": "sealing failed and is tried again",

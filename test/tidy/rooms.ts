@@ -23,7 +23,7 @@ export const MACHINE_ROOMS = [
  * The files at the root of src: the ways of the data and their stages, leftmost first. put, get and settle are the
  * pages to read; the others are what they are made of. Each may use those to its left.
  */
-export const WAYS = ["pins", "intents", "allowance", "chunkCache", "fetch", "pressure", "get", "unitKernel", "units", "uploadSlots", "ingest", "gather", "content", "pages", "complete", "put", "settle", "retention", "purge", "free", "compact", "gc", "expiry", "damage", "copies", "references", "verify", "scrubbed", "scrub"] as const
+export const WAYS = ["pins", "intents", "allowance", "chunkCache", "fetch", "pressure", "get", "unitKernel", "units", "uploadSlots", "ingest", "gather", "content", "pages", "complete", "put", "settle", "retention", "purge", "free", "compact", "sweep", "gc", "expiry", "damage", "copies", "references", "verify", "scrubbed", "scrub"] as const
 
 /** Every room, leftmost first. Imports point left only. */
 export const ROOMS: ReadonlyArray<string> = [
