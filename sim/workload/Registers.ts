@@ -33,14 +33,24 @@ interface Seen {
   readonly key: string
   readonly versionIds: Array<string>
   readonly etags: Array<string>
+  /** Of writes whose outcome nobody knows. */
+  unknowns: number
 }
+
+/**
+ * Each of them may take effect at any time: from so many on clients turn to a new key, or no search would ever decide what
+ * a history could have been.
+ */
+const unknownsMax = 6
 
 class Registers implements Workload {
   readonly name = "registers"
   readonly #history = new History<KeyInput, KeyOutput>()
   readonly #bodies = new Bodies({ marked: true })
   #contents: ReadonlyArray<Content> = []
-  #keys: ReadonlyArray<Seen> = []
+  #keys: Array<Seen> = []
+  /** Keys that clients have turned away from. */
+  readonly #abandoned: Array<Seen> = []
   /** By its mark, what a write wrote. */
   readonly #written = new Map<string, Content>()
   #left = 0
@@ -57,7 +67,7 @@ class Registers implements Workload {
       })
       const used = modes.filter((_, index) => index === 0 || random.chance(0.7))
       const keyCount = 1 + random.below(3)
-      this.#keys = used.flatMap((mode) => Array.from({ length: keyCount }, (_, index): Seen => ({ bucket: bucketOf(mode), key: `${"register/".repeat(index)}${nameMark}`, versionIds: [], etags: [] })))
+      this.#keys = used.flatMap((mode) => Array.from({ length: keyCount }, (_, index): Seen => ({ bucket: bucketOf(mode), key: `${"register/".repeat(index)}${nameMark}`, versionIds: [], etags: [], unknowns: 0 })))
       for (const mode of used) {
         const path = `/${bucketOf(mode)}`
         yield* insist(client, { method: "PUT", path })
@@ -96,6 +106,14 @@ class Registers implements Workload {
     return this.#ask(context, { _tag: "Get", key: `${bucket}/${key}`, ...of(versionId, random.chance(0.2) ? conditionOf(random, seen) : undefined) }, seen, { method })
   }
 
+  #doubt(seen: Seen): void {
+    seen.unknowns += 1
+    const index = this.#keys.indexOf(seen)
+    if (seen.unknowns < unknownsMax || index < 0) return
+    this.#abandoned.push(seen)
+    this.#keys[index] = { bucket: seen.bucket, key: `${seen.key}~`, versionIds: [], etags: [], unknowns: 0 }
+  }
+
   #put(context: WorkloadContext, name: string, random: Random, seen: Seen, copies: boolean) {
     const { bucket, key } = seen
     this.#marks += 1
@@ -128,6 +146,7 @@ class Registers implements Workload {
         } else if (fateOf(outcome) === "Unknown") {
           call.lost(context.lives())
           context.probe("registers: an outcome is unknown")
+          this.#doubt(seen)
         } else call.none()
         context.note(`${label}: ${output === undefined ? fateOf(outcome) : JSON.stringify(output)}`)
         return outcome
@@ -175,7 +194,7 @@ class Registers implements Workload {
   /** Every key once more, by name and by every version that was ever seen; then all that was told is judged. */
   readonly check = (context: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
-      for (const seen of this.#keys) {
+      for (const seen of [...this.#keys, ...this.#abandoned]) {
         for (const versionId of [undefined, ...seen.versionIds.slice(-10)]) {
           const input: KeyInput = { _tag: "Get", key: `${seen.bucket}/${seen.key}`, ...of(versionId, undefined) }
           const call = this.#history.call(input, `the last GET of ${input.key}?${versionId ?? ""}`, context.lives())
