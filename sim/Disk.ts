@@ -146,9 +146,12 @@ export class MemoryDisk {
     for (const [, file] of this.#names.files()) file.unspoil()
   }
 
-  /** The page here answers what was there before its last write, until the next; false where the disk knows nothing else. */
-  revert(path: string, offset: number): boolean {
-    return this.#fileOf(path, offset).revert(offset)
+  /**
+   * The page here answers what was there before its last write, until the next; false where the disk knows nothing else.
+   * What the page cache has of it too ("Alike"), or is as it was.
+   */
+  revert(path: string, offset: number, cache: "Alike" | "Kept" = "Kept"): boolean {
+    return this.#fileOf(path, offset).revert(offset, cache)
   }
 
   /** Somebody else's write lands here, under the page cache. */

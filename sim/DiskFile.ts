@@ -236,11 +236,11 @@ export class SimulatedFile {
   }
 
   /** From now on the disk answers what was in this page before its last write; false where it remembers nothing else. */
-  revert(offset: number): boolean {
+  revert(offset: number, cache: "Alike" | "Kept"): boolean {
     const index = pageOf(offset)
     if (!this.#before.has(index)) return false
     this.#part()
-    for (const image of [this.#durable, this.#landed]) image.setPage(index, this.#before.get(index))
+    for (const image of cache === "Kept" ? [this.#durable, this.#landed] : [this.#durable, this.#landed, this.#cached]) image.setPage(index, this.#before.get(index))
     this.#before.delete(index)
     return true
   }

@@ -243,7 +243,8 @@ export class FaultPlan {
       const offset = random.below(sizes.get(path)!)
       if (fault === "BitRot") disk.corrupt(path, offset, (byte) => byte ^ (1 << random.below(8)))
       else if (fault === "LatentSector") disk.spoil(path, offset)
-      else if (!disk.revert(path, offset)) continue
+      // Under a page that stays cached it would not be met at once, and be built upon: two faults in one.
+      else if (!disk.revert(path, offset, this.atlas.mercy === "Merciful" ? "Alike" : "Kept")) continue
       this.#harm(fault, path, offset)
       // A latent sector has had its effect when it is read.
       if (fault !== "LatentSector") this.saw(fault)

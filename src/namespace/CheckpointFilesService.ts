@@ -137,7 +137,8 @@ export const makeCheckpointFiles = (disk: DiskService, sealer: ValueSealer, fold
     size: (file) => Effect.scoped(Effect.flatMap(disk.open(pathOf(file), "read"), (handle) => handle.size)).pipe(Effect.mapError(diskError)),
     trailer: (file) => readTrailer(disk, sealer, file, pathOf(file)).pipe(Effect.mapError(naming(pathOf(file)))),
     verify: (file) => readThrough(atRest, sealer, file, pathOf(file)).pipe(Effect.mapError(naming(pathOf(file)))),
-    remove: (files) => each(files, (path) => disk.remove(path)),
+    // A removal that failed may have been done all the same.
+    remove: (files) => each(files, (path) => Effect.catch(disk.remove(path), (error) => error.code === "NotFound" ? Effect.void : Effect.fail(error))),
     setAside: (files) => each(files, (path) => disk.rename(path, `${path}.damaged`))
   }
 }
