@@ -260,8 +260,7 @@ class World {
     this.#isHarmed = false
     this.#supervisor.heal()
     this.#faults.heal(this.#node)
-    // Always: files that a failing disk did not remove are removed by the next start, which the store at rest is judged after.
-    this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
+    if (!this.#node.isOn || !this.#isWell() || this.#random.chance(0.5)) this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
     const endUs = this.#timeline.nowUs + readyUsMax
     for (this.#wait(1_000_000); !this.#isWell(); this.#wait(1_000_000)) {
       if (this.#refusal !== undefined) return this.#note("refuses to start")

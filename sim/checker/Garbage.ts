@@ -18,11 +18,8 @@ import { Wal } from "../../src/wal/WalService.ts"
 import { claim } from "../Violation.ts"
 import type { AtRest, Checker, MakeChecker } from "./Checker.ts"
 
-/**
- * Of a store that has collected to the end, with nobody at work. What a write that failed has left behind goes at the next
- * start (settle.ts): `isYoung` says that this life has seen no failure.
- */
-const checkLeft = (isYoung: boolean) => Effect.gen(function*() {
+/** Of a store that has collected to the end, with nobody at work. */
+export const checkLeft = Effect.gen(function*() {
   const { reader } = yield* State
   for (const [key, value] of reader.scan(table.chunk, afterPrefix(table.chunk))) {
     const row = chunkRow.decode(value)
@@ -32,7 +29,7 @@ const checkLeft = (isYoung: boolean) => Effect.gen(function*() {
   const named = new Set<BlockId>(blocksAfter(reader, undefined, Number.MAX_SAFE_INTEGER))
   const list = yield* (yield* Blocks).list
   // After a torn tail, what lies behind it may have named a block: its file stays until a start without one (settle.ts).
-  const mayBeUnnamed = !isYoung || (yield* Wal).status().tornTail !== undefined
+  const mayBeUnnamed = (yield* Wal).status().tornTail !== undefined
   for (const block of list) claim(mayBeUnnamed || named.has(block), `block ${block} has a file, and no commit names it`)
   const files = new Set<BlockId>(list)
   for (const block of named) {
@@ -43,20 +40,20 @@ const checkLeft = (isYoung: boolean) => Effect.gen(function*() {
 })
 
 /** Collects to the end; what is left condemned, and why. */
-export const collect = (isYoung: boolean) => Effect.gen(function*() {
+export const collect = Effect.gen(function*() {
   const { remaining } = yield* (yield* Gc).run(true)
   claim((yield* Intents).count() === 0, "nobody is at work any more")
   claim(remaining.condemnedChunks === 0, `${remaining.condemnedChunks} condemned chunks are left: ${remaining.waiting.join("; ")}`)
-  yield* checkLeft(isYoung)
+  yield* checkLeft
 })
 
 class Garbage implements Checker {
   readonly name = "garbage"
 
   /** Where faults took what was synced, blocks may be kept for what they still have. */
-  readonly atRest = ({ merciless }: AtRest) => (merciless ? Effect.void : collect(false))
+  readonly atRest = ({ merciless }: AtRest) => (merciless ? Effect.void : collect)
 
-  readonly rebuilt = ({ merciless }: AtRest) => (merciless ? Effect.void : collect(true))
+  readonly rebuilt = ({ merciless }: AtRest) => (merciless ? Effect.void : collect)
 }
 
 export const garbageChecker: MakeChecker = () => new Garbage()

@@ -43,7 +43,7 @@ export const journalMutants: ReadonlyArray<Mutant> = [
   mutant("recovery", "damage-taken-for-torn", "whatever does not check ends the journal, though later batches prove it (R4)", scan,
     `header.value.link.batch > state.link.batch + 1`, `header.value.link.batch > state.link.batch + 1_000_000`),
   mutant("recovery", "accepted-not-synced", "recovery serves what it read without syncing it (R4)", recovery,
-    `    yield* file.sync\n  }))`, `  }))`),
+    `    yield* file.sync\n    observe?.({ _tag: "Resynced", segment })`, `    observe?.({ _tag: "Resynced", segment })`),
   mutant("recovery", "last-batch-not-rewritten", "recovery syncs the last batch without writing it again, though its pages may count as clean", recovery,
     `      else yield* file.write(last.offset, [bytes])\n`, `      else if (bytes.length === 0) yield* file.write(last.offset, [bytes])\n`),
   mutant("recovery", "commit-rot-passed-over", "a rotten commit in the middle of the journal is passed over (R4)", scan,

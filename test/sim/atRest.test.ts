@@ -8,7 +8,7 @@ import { makeCrc64 } from "../../src/gateway/s3/Checksums.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { chunkRow } from "../../src/namespace/RowsValue.ts"
 import { State } from "../../src/namespace/State.ts"
-import { garbageChecker } from "../../sim/checker/Garbage.ts"
+import { checkLeft, garbageChecker } from "../../sim/checker/Garbage.ts"
 import { checkAlike, type Rows } from "../../sim/checker/Rebuilt.ts"
 import { foundIn, sealedChecker } from "../../sim/checker/Sealed.ts"
 import type { AtRest, Checker, MakeChecker, RoomServices } from "../../sim/checker/Checker.ts"
@@ -60,7 +60,9 @@ describe("at rest", () => {
       return rest
     }))
     expect(violationOf(chunk)).toMatch(/is named by nothing, and is left/)
-    const block = after(garbageChecker, (rest) => Effect.gen(function*() {
+    // A collection would sweep it: the look alone must see it.
+    const look: MakeChecker = () => ({ name: "garbage", atRest: () => Effect.orDie(checkLeft) })
+    const block = after(look, (rest) => Effect.gen(function*() {
       const sealed = seededRandom(9).bytes(3000)
       yield* (yield* Blocks).write("0".repeat(32) as BlockId, [{ id: hashOf(sealed) as string as ChunkId, sizeBytes: 3000, sealedHash: hashOf(sealed), sealed }])
       return rest

@@ -9,7 +9,7 @@ import type { World } from "./world.ts"
 export const collectAll = (world: World, random: Random) =>
   Effect.gen(function*() {
     if (world.faulty || world.disk.stopped) return
-    yield* collect(true)
+    yield* collect
     world.note("collected")
     yield* checkAll(world, random, 20)
   })
