@@ -2,7 +2,8 @@
 import { Deferred, Effect, Fiber } from "effect"
 import { describe, expect, test } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
-import type { BucketId, UploadId } from "../../src/base/ids.ts"
+import { hashOf } from "../../src/base/hash.ts"
+import type { BlockId, BucketId, ChunkId, UploadId } from "../../src/base/ids.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { Gc } from "../../src/gc.ts"
 import { Get } from "../../src/get.ts"
@@ -57,6 +58,42 @@ describe("gc", () => {
       for (const number of [0, 2, 4]) expect((yield* Effect.result(versionOf(`k${number}`)))._tag).toBe("Failure")
       for (const number of [1, 3, 5]) yield* expectWhole(`k${number}`, bytesOf(100 + number, 5000))
       for (const number of [6, 7]) yield* expectWhole(`k${number}`, bytesOf(number, 20_000))
+    }), options)
+  })
+
+  test("a block's file that no commit names goes while the node runs, but not while somebody from before may be writing it", async () => {
+    await withStore(newMachine(12), Effect.gen(function*() {
+      yield* makeBucket
+      const blocks = yield* Blocks
+      const sealed = bytesOf(1, 3000)
+      const chunk = { id: hashOf(sealed) as string as ChunkId, sizeBytes: 3000, sealedHash: hashOf(sealed), sealed }
+      const unnamed = "0".repeat(31) + "7" as BlockId
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* (yield* Intents).open
+        yield* blocks.write(unnamed, [chunk])
+        yield* collect
+        expect(yield* blocks.list).toContain(unnamed)
+      }))
+      yield* collect
+      expect(yield* blocks.list).not.toContain(unnamed)
+    }), options)
+  })
+
+  test("a sparse block that was misread once is written anew the next time", async () => {
+    const machine = newMachine(13)
+    await withStore(machine, Effect.gen(function*() {
+      yield* makeBucket
+      for (let number = 0; number < 8; number += 1) yield* put(`k${number}`, bytesOf(number, 2000))
+      yield* settle
+      const full = blockBytes(machine)
+      for (let number = 0; number < 7; number += 1) yield* remove(`k${number}`)
+      machine.disk.fault = (operation, path) => operation === "read" && path.startsWith("blocks/") ? "Io" : undefined
+      yield* collect
+      expect(blockBytes(machine)).toBe(full)
+      machine.disk.fault = undefined
+      yield* collect
+      expect(blockBytes(machine)).toBeLessThan(0.5 * full)
+      yield* expectWhole("k7", bytesOf(7, 2000))
     }), options)
   })
 

@@ -154,6 +154,22 @@ describe("state: damage", () => {
     expect(machine.files().filter((name) => name.endsWith(".damaged"))).toEqual([])
   })
 
+  it.each([1, 2, 3, 4])("removing old files breaks off at the %i. of them: the next checkpoint goes on where it stopped", async (nth) => {
+    const machine = new Machine()
+    machine.deltasMax = 3
+    await machine.run((state) => Effect.gen(function*() {
+      let removals = 0
+      machine.disk.fault = (operation, name) => operation === "remove" && !name.endsWith(".tmp") && (removals += 1) === nth ? "Io" : undefined
+      const failed: Array<number> = []
+      for (let round = 1; round <= 12; round += 1) {
+        state.write(drawChanges(random, 50, 1500), stampOf(round))
+        if (Exit.isFailure(yield* Effect.exit(state.checkpoint))) failed.push(round)
+      }
+      expect(removals).toBeGreaterThan(nth)
+      expect(failed.length).toBe(1)
+    }))
+  })
+
   it("a rebuild that is asked for gives the same rows; where the files cannot stand for the index, it is left as it is", async () => {
     const machine = await aged()
     machine.rebuild = true

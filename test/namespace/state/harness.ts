@@ -53,6 +53,8 @@ export class Machine {
   journalHoldsAll: ((upTo: Stamp["wal"]) => boolean) | undefined
   /** From where on the journal is said to be there. */
   journalReaches: ((from: Stamp["wal"]) => boolean) | undefined
+  /** After so many deltas a base is due. */
+  deltasMax: number | undefined
   /** The next opening throws the index away. */
   rebuild = false
 
@@ -73,7 +75,7 @@ export class Machine {
 
   readonly open = (): Effect.Effect<StateService, StateError, Scope.Scope> =>
     Effect.suspend(() => make({
-      sealer: twinSealer(), rootKey, folder, rebuild: this.rebuild,
+      sealer: twinSealer(), rootKey, folder, rebuild: this.rebuild, ...(this.deltasMax === undefined ? {} : { deltasMax: this.deltasMax }),
       ...(this.journalReaches === undefined ? {} : { journalReaches: this.journalReaches }),
       ...(this.journalHoldsAll === undefined ? {} : { journalHoldsAll: this.journalHoldsAll })
     })).pipe(
