@@ -27,6 +27,8 @@ export interface Segment {
   leaving: boolean
   /** It was seen without a header: nothing in it counts. */
   blank: boolean
+  /** Behind its last batch lies what a recovery did not accept: it stays there, and a recovery after that one may see it again. */
+  torn: boolean
   readonly batches: Array<Batch>
 }
 
@@ -112,7 +114,8 @@ export class WalDisk {
     const { accepted, segment } = this.#scan!
     const left = segment.batches.splice(accepted)
     demand(left.every((batch) => !batch.sure && !batch.cached), `batch ${left[0]?.batch} was durable, and is not accepted`)
-    demand(step.action === "End" || left.length > 0, "nothing lies behind what was accepted")
+    segment.torn ||= left.length > 0
+    demand(step.action === "End" || segment.torn, "nothing lies behind what was accepted")
     const end = segment.batches.at(-1)
     const offset = end === undefined ? headerBytes : end.offset + end.length
     demand(step.segment === segment.segment && step.offset === offset, `what was accepted ends at ${segment.segment}:${offset}`)

@@ -199,7 +199,7 @@ export class WalMonitor {
     demand(this.#current === undefined || this.#queued() > 0, "nothing needs another segment")
     demand(step.segment > this.#top, "a segment's number is used once")
     demand(step.epoch === this.#epoch && step.batch === this.#last.batch, "it continues from the last batch, in this epoch")
-    this.#opening = { segment: step.segment, run: this.#run, epoch: step.epoch, from: this.#last, sure: false, leaving: false, blank: false, batches: [] }
+    this.#opening = { segment: step.segment, run: this.#run, epoch: step.epoch, from: this.#last, sure: false, leaving: false, blank: false, torn: false, batches: [] }
     this.#disk.add(this.#opening)
     this.#top = step.segment
     this.#kept += 1
