@@ -45,6 +45,8 @@ export class NodeMachine {
   /** Once it serves. */
   running: RunningNode | undefined
   lives = 0
+  /** How far off its wall clock was when the present life began. */
+  startedOffMs = 0
   readonly #random: Random
   readonly #crc64: Crc64
   readonly #events: NodeEvents
@@ -66,6 +68,7 @@ export class NodeMachine {
   /** A process begins. */
   start(): void {
     this.lives += 1
+    this.startedOffMs = this.traits.machine.clock.offsetMs
     this.machine.powerOn()
     this.#events.begins(this)
     const { processor } = this.machine

@@ -41,6 +41,8 @@ export class WalRecorder {
   #lifeSteps = 0
   #phase: WalState["phase"] = "Running"
   #isServing = false
+  /** A closing batch waits already: to be idle once more plans none. */
+  #isClosing = false
   #marks: readonly [After["state"], After["state"]] = [nowhere, nowhere]
 
   #push(step: Bare<WalStep>): void {
@@ -55,6 +57,7 @@ export class WalRecorder {
         this.#run = restartId
         this.#phase = "Running"
         this.#isServing = false
+        this.#isClosing = false
         this.#marks = [nowhere, nowhere]
         const log = plan.log.map(({ header }) => ({ segment: header.segment, epoch: header.epoch, run: header.restartId, batch: header.continuesFrom.batch }))
         const segments = [...log, ...plan.leftovers].map(({ segment }) => segment).sort((a, b) => a - b)
@@ -81,6 +84,7 @@ export class WalRecorder {
     this.#machine(state, event, commands, after)
     if (this.#phase !== "Stopped" && state.phase === "Stopped" && event._tag === "Write") this.#push({ action: "Stopped", after })
     this.#phase = state.phase
+    this.#isClosing = last.closing
     if (opening !== undefined) {
       const { continuesFrom, epoch, segment } = opening
       this.#push({ action: "OpenSegment", segment, epoch, batch: continuesFrom.batch, after: last })
@@ -128,7 +132,7 @@ export class WalRecorder {
       case "Retry":
         return this.#phase === "Full" ? this.#push({ action: "Retry", after }) : undefined
       case "Idle":
-        return state.planned.at(-1)?.closing === true ? this.#push({ action: "Idle", after }) : undefined
+        return state.planned.at(-1)?.closing === true && !this.#isClosing ? this.#push({ action: "Idle", after }) : undefined
       case "Stop":
         return this.#phase === "Running" || this.#phase === "Full" ? this.#push({ action: "Stop", after }) : undefined
       default:

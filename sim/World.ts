@@ -260,7 +260,9 @@ class World {
     this.#isHarmed = false
     this.#supervisor.heal()
     this.#faults.heal(this.#node)
-    if (!this.#node.isOn || !this.#isWell() || this.#random.chance(0.5)) this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
+    // Whose clock was put right while it ran destroys nothing until a restart says that it is right now (R6).
+    const distrustsTime = this.#node.startedOffMs !== 0
+    if (!this.#node.isOn || distrustsTime || !this.#isWell() || this.#random.chance(0.5)) this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
     const endUs = this.#timeline.nowUs + readyUsMax
     for (this.#wait(1_000_000); !this.#isWell(); this.#wait(1_000_000)) {
       if (this.#refusal !== undefined) return this.#note("refuses to start")
