@@ -182,7 +182,8 @@ class World {
     this.#all("check", checkUsMax, ({ workload, context }) => workload.check(context))
     this.#atRest((checker, rest) => checker.atRest(rest))
     this.#stop()
-    if (this.#random.chance(rebuildChance)) this.#rebuild()
+    // What the merciless took of checkpoints nobody makes again.
+    if (this.#random.chance(rebuildChance) && !this.#faults.merciless) this.#rebuild()
   }
 
   #makeWorkloads(): ReadonlyArray<AtWork> {

@@ -19,6 +19,10 @@ export interface Mutant {
   /** What the code does wrong, and so which rule or promise it breaks. */
   readonly what: string
   readonly edits: ReadonlyArray<Edit>
+  /** Only where faults harm what was synced does it show: its worlds are merciless ones. */
+  readonly merciless?: boolean
+  /** Nothing catches it yet, and why as far as is known: a hole in generator or oracle. */
+  readonly open?: string
 }
 
 /** A mutant of one edit. */

@@ -7,4 +7,9 @@ import { referenceMutants } from "./references.ts"
 import { sealingMutants } from "./sealing.ts"
 import { wayMutants } from "./ways.ts"
 
-export const mutants: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
+/** Who reads what rotted, or takes rot for something else. */
+const ofRot = new Set(["no-closing-batch", "damage-taken-for-torn", "commit-rot-passed-over", "journal-read-unverified", "region-unverified", "node-unverified"])
+
+const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
+
+export const mutants: ReadonlyArray<Mutant> = all.map((one) => (ofRot.has(one.id) ? { ...one, merciless: true } : one))

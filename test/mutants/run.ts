@@ -33,9 +33,9 @@ interface Caught {
 const verdictOfExit: Readonly<Record<number, string>> = { 10: "crash", 11: "safety", 12: "liveness", 13: "nondeterminism" }
 
 /** One swarm in the copy, stopped at the first seed that fails. */
-const swarm = (folder: string): Promise<Caught> =>
+const swarm = (folder: string, merciless: boolean): Promise<Caught> =>
   new Promise((resolve, reject) => {
-    const args = ["sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure"]
+    const args = ["sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless ? ["--merciless"] : [])]
     const child = spawn("node", args, { cwd: folder, timeout: swarmMsMax, stdio: ["ignore", "pipe", "pipe"] })
     let output = ""
     child.stdout.on("data", (bytes: Buffer) => { output += bytes.toString() })
@@ -58,7 +58,7 @@ interface Row extends Caught {
 const judge = async (mutant: Mutant): Promise<Row> => {
   const { folder, remove } = planted(mutant)
   try {
-    return { mutant, units: values.units ? unitVerdict(mutant, folder) : undefined, ...await swarm(folder) }
+    return { mutant, units: values.units ? unitVerdict(mutant, folder) : undefined, ...await swarm(folder, mutant.merciless ?? false) }
   } finally {
     remove()
   }
