@@ -80,7 +80,8 @@ const chosen = (): ReadonlyArray<Mutant> => {
   const none: Mutant = { id: "none", room: "answers", what: "nothing is planted", edits: [] }
   if (positionals.includes("none")) return [none]
   const matching = mutants.filter(({ id, room }) => positionals.length === 0 || positionals.some((word) => id.includes(word) || room === word))
-  return values.sample === undefined ? matching : sampled(matching, Number(values.sample))
+  // What is known to survive tells nothing new.
+  return values.sample === undefined ? matching : sampled(matching.filter(({ open }) => open === undefined), Number(values.sample))
 }
 
 const lineOf = ({ mutant: { id, room, what }, seeds, units, verdict }: Row): string =>
