@@ -166,7 +166,8 @@ class Reference implements Checker {
     const commit = commitOf(answer)
     claim(commit <= head, `${what} is answered of commit ${commit}, and ${head} is the last`)
     const isPast = asked !== undefined
-    const view = { model, isPast, bytesOf: this.#bytesOf, positionOf: (name: string) => this.#positions.get(name) } satisfies Omit<ReadView, "at">
+    // As of a time, what has a time to live is judged by that time, which lies behind the commit's own.
+    const view = { model, isPast: sequence !== undefined, bytesOf: this.#bytesOf, positionOf: (name: string) => this.#positions.get(name) } satisfies Omit<ReadView, "at">
     if (!isPast && token === undefined) claim(commit >= sent.told, `${what} is answered of commit ${commit}, and ${sent.told} was acknowledged before it was asked`)
     if (sequence !== undefined && answer.status < 400) claim(commit === sequence, `${what} is answered of commit ${commit}`)
     if (isPast && sequence === undefined && answer.status < 400) this.#judgeTime(asked, commit, sent, times, what)
