@@ -41,6 +41,10 @@ tla-nightly *ARGS:
 sim *ARGS:
     npm run sim -- {{ARGS}}
 
+# How many worlds were green since the code last changed
+tally:
+    npm run sim -- --tally
+
 # What the documents promise, as commands
 claims *FILTER:
     npm run claims -- {{FILTER}}

@@ -24,11 +24,15 @@ export interface Order {
   /** The seeds of sim/seeds, and no others. */
   readonly known: boolean
   readonly merciless: boolean
+  /** The verdict becomes a line of sim/RUNS.tsv. */
+  readonly record: boolean
+  /** Nothing runs: what sim/RUNS.tsv says of the code as it stands. */
+  readonly tally: boolean
 }
 
 export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minutes M [--from N]] [--profile short|full] [--workers W] [--twice]
               [--workload NAME,...] [--trace] [--timeline FILE] [--until-failure] [--known] [--merciless]
-              [--shrink] [--operations N] [--strikes N,...]
+              [--shrink] [--operations N] [--strikes N,...] [--record] | --tally
   --seed N      one world;  --seeds K --from N: K worlds from seed N on;  --minutes M: as many as there is time for
   --profile     short (default): 200 operations and 3 crashes at least; full: 3,000 and 20
   --workers W   threads (default 1)
@@ -41,6 +45,8 @@ export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minute
   --operations, --strikes  so many requests at most, and only these faults and crashes: what --shrink has found
   --known       the seeds of sim/seeds, which found something once
   --merciless   faults may harm what one node cannot make again: it is named then, and no answer is wrong
+  --record      the verdict becomes a line of sim/RUNS.tsv; what runs must be committed
+  --tally       how many worlds sim/RUNS.tsv counts of the code as it stands
 exit codes: 0 ok, 2 usage, 10 crash, 11 safety, 12 liveness, 13 nondeterminism`
 
 const wholes: Readonly<Record<string, readonly [least: number, most: number]>> = {
@@ -57,7 +63,7 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   const flags = new Set<string>()
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at]!
-    if (["--twice", "--trace", "--until-failure", "--known", "--merciless", "--shrink"].includes(word)) {
+    if (["--twice", "--trace", "--until-failure", "--known", "--merciless", "--shrink", "--record", "--tally"].includes(word)) {
       flags.add(word)
       continue
     }
@@ -88,11 +94,12 @@ export const parseOrder = (words: ReadonlyArray<string>, workloads: ReadonlyArra
   if (numbers.has("--seed") && numbers.has("--from")) return "--seed and --from together say different things"
   if (timeline !== undefined && !numbers.has("--seed")) return "--timeline draws one world: name it with --seed"
   if ((flags.has("--shrink") || strikes !== undefined) && !numbers.has("--seed")) return "--shrink and --strikes are about one world: name it with --seed"
+  if (flags.has("--record") && (flags.has("--known") || only !== undefined || strikes !== undefined || numbers.has("--operations"))) return "--record is of whole worlds, seed after seed"
   const minutes = numbers.get("--minutes")
   return {
     first: numbers.get("--seed") ?? numbers.get("--from") ?? 1,
     count: minutes === undefined ? numbers.get("--seeds") ?? 1 : undefined, minutes, profile, workers: numbers.get("--workers") ?? 1,
     twice: flags.has("--twice"), trace: flags.has("--trace"), untilFailure: flags.has("--until-failure"), timeline, only, known: flags.has("--known"), merciless: flags.has("--merciless"),
-    shrink: flags.has("--shrink"), strikes, operations: numbers.get("--operations")
+    record: flags.has("--record"), tally: flags.has("--tally"), shrink: flags.has("--shrink"), strikes, operations: numbers.get("--operations")
   }
 }

@@ -1,9 +1,11 @@
 /** main: `npm run sim`: worlds, what they went through, and a verdict. */
-import { readdirSync, writeFileSync, writeSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { appendFileSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs"
 import { probeNames } from "../src/base/probes.ts"
 import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
 import { type Job, type Result, runSwarm } from "./Swarm.ts"
+import { lineOf, type Run, tallyLines } from "./Runs.ts"
 import type { Shrunken } from "./ShrinkWorld.ts"
 import { timelinePage } from "./TimelinePage.ts"
 import { hashOfTraces } from "./Trace.ts"
@@ -13,6 +15,18 @@ import { exitCodes } from "./Violation.ts"
 const failuresMax = 10
 const linesOfStory = 40
 const seedsMax = 2 ** 32
+
+const runsFile = new URL("./RUNS.tsv", import.meta.url)
+const hashDigits = 12
+
+const git = (...args: ReadonlyArray<string>): string => execFileSync("git", args, { cwd: new URL("../", import.meta.url), encoding: "utf8" }).trim()
+
+/** The commit, and its tree of `src/`. */
+const committed = (): Pick<Run, "commit" | "machines"> =>
+  ({ commit: git("rev-parse", "HEAD").slice(0, hashDigits), machines: git("rev-parse", "HEAD:src").slice(0, hashDigits) })
+
+/** What runs is what was committed. */
+const isCommitted = (): boolean => git("status", "--porcelain", "--", "src", "sim", "spec", "package-lock.json", ":!sim/RUNS.tsv") === ""
 
 const say = (line: string): void => void writeSync(1, `${line}\n`)
 
@@ -62,6 +76,15 @@ class Account {
   #tellShrunk(result: Pick<Result, "seed" | "profile">, { kept, operations, runs }: Shrunken): void {
     say(`shrunk in ${runs} runs to ${operations} requests and ${kept.length} faults and crashes: ${kept.map(({ number, what }) => `${number} ${what}`).join(", ") || "none"}`)
     say(`again: ${replayOf(this.#order, result)} --operations ${operations} --strikes ${kept.map(({ number }) => number).join(",") || "\"\""}`)
+  }
+
+  record(at: Pick<Run, "commit" | "machines">): void {
+    const [first] = this.failures
+    const { seed = this.#order.first } = this.results.at(-1) ?? {}
+    appendFileSync(runsFile, `${lineOf({
+      ...at, profile: this.#order.profile, faults: this.#order.merciless ? "merciless" : "merciful", first: this.#order.first, last: seed, worlds: this.results.length,
+      verdict: first?.violation === undefined ? "ok" : `${first.violation.kind}: ${this.failures.length} failed, the first ${first.seed}`
+    })}\n`)
   }
 
   report(realMs: number): number {
@@ -126,12 +149,20 @@ const run = async (order: Order): Promise<number> => {
       ...(order.only === undefined ? {} : { only: order.only }), ...(order.strikes === undefined ? {} : { strikes: order.strikes }),
       ...(order.operations === undefined ? {} : { operations: order.operations }) }
   }
+  const at = order.record ? committed() : undefined
+  if (at !== undefined && !isCommitted()) {
+    say("--record: src, sim or spec are not as committed: commit first, or leave --record out")
+    return exitCodes.usage
+  }
   await runSwarm({ workers: Math.min(order.workers, order.count ?? order.workers), next, told: (result) => account.add(result) })
-  return account.report(performance.now() - startedMs)
+  const exit = account.report(performance.now() - startedMs)
+  if (at !== undefined) account.record(at)
+  return exit
 }
 
 const order = parseOrder(process.argv.slice(2), workloadNames)
 if (typeof order === "string") {
   say(`${order}\n\n${usage}`)
   process.exitCode = exitCodes.usage
-} else process.exitCode = await run(order)
+} else if (order.tally) tallyLines(readFileSync(runsFile, "utf8"), committed()).forEach(say)
+else process.exitCode = await run(order)

@@ -1,0 +1,69 @@
+/**
+ * Runs: the lines of `RUNS.tsv`, one for each swarm that was told to `--record`. What is counted are the green worlds of the
+ * machines as they stand: a change under `src/` begins at nothing. main.ts asks git and writes the file.
+ */
+import type { ProfileName } from "./Profile.ts"
+
+export interface Run {
+  /** The commit that ran: twelve hex digits. */
+  readonly commit: string
+  /** Its tree of `src/`: twelve hex digits. */
+  readonly machines: string
+  readonly profile: ProfileName
+  readonly faults: "merciful" | "merciless"
+  readonly first: number
+  readonly last: number
+  readonly worlds: number
+  /** "ok", or what was wrong with how many, and the first of them. */
+  readonly verdict: string
+}
+
+const columns = ["commit", "machines", "profile", "faults", "first", "last", "worlds", "verdict"] as const
+
+export const lineOf = (run: Run): string => columns.map((column) => run[column]).join("\t")
+
+/** Every run of the text of RUNS.tsv. Throws, with the line's number, where a line is none. */
+export const runsOf = (text: string): ReadonlyArray<Run> =>
+  text.split("\n").flatMap((line, index) => {
+    if (line === "" || line.startsWith("#") || index === 0) return []
+    const cells = line.split("\t")
+    const [commit, machines, profile, faults, first, last, worlds, verdict] = cells
+    if (cells.length !== columns.length || (profile !== "short" && profile !== "full") || (faults !== "merciful" && faults !== "merciless")) {
+      throw new Error(`sim/RUNS.tsv, line ${index + 1}: not a run: ${line}`)
+    }
+    return [{ commit: commit!, machines: machines!, profile, faults, first: Number(first), last: Number(last), worlds: Number(worlds), verdict: verdict! }]
+  })
+
+/** Different seeds of green runs: a range that was run twice counts once. */
+const worldsIn = (runs: ReadonlyArray<Run>): number => {
+  let counted = 0
+  let upTo = -1
+  for (const { first, last } of [...runs].sort((a, b) => a.first - b.first)) {
+    counted += Math.max(0, last - Math.max(first - 1, upTo))
+    upTo = Math.max(upTo, last)
+  }
+  return counted
+}
+
+export interface Tally {
+  readonly profile: ProfileName
+  readonly green: number
+  readonly greenAtCommit: number
+  readonly red: number
+}
+
+/** What was run of these machines, and of this commit alone. */
+export const tallyOf = (runs: ReadonlyArray<Run>, at: Pick<Run, "commit" | "machines">): ReadonlyArray<Tally> =>
+  (["short", "full"] as const).map((profile) => {
+    const ours = runs.filter((run) => run.machines === at.machines && run.profile === profile)
+    const green = ours.filter(({ verdict }) => verdict === "ok")
+    return {
+      profile, red: ours.length - green.length, greenAtCommit: worldsIn(green.filter(({ commit }) => commit === at.commit)),
+      green: (["merciful", "merciless"] as const).reduce((sum, faults) => sum + worldsIn(green.filter((run) => run.faults === faults)), 0)
+    }
+  })
+
+/** The lines of `--tally`. */
+export const tallyLines = (text: string, at: Pick<Run, "commit" | "machines">): ReadonlyArray<string> =>
+  tallyOf(runsOf(text), at).map(({ green, greenAtCommit, profile, red }) =>
+    `${profile}: ${green} worlds green of the machines ${at.machines}, ${greenAtCommit} of them at ${at.commit}; ${red} runs red`)

@@ -1,0 +1,27 @@
+import { readFileSync } from "node:fs"
+import { describe, expect, it } from "vitest"
+import { lineOf, type Run, runsOf, tallyOf } from "../../sim/Runs.ts"
+
+const ours: Run = { commit: "c1c1c1c1c1c1", machines: "aaaaaaaaaaaa", profile: "short", faults: "merciful", first: 100, last: 199, worlds: 100, verdict: "ok" }
+const tallied = (runs: ReadonlyArray<Run>) => tallyOf(runs, { commit: "c1c1c1c1c1c1", machines: "aaaaaaaaaaaa" })[0]
+
+describe("the account of swarms", () => {
+  it("reads what it wrote, and names a line that is none", () => {
+    const text = `commit\tmachines\n${lineOf(ours)}\n`
+    expect(runsOf(text)).toEqual([ours])
+    expect(() => runsOf(`${text}nonsense\n`)).toThrow("sim/RUNS.tsv, line 3")
+  })
+
+  it("counts a seed once, of these machines alone, and only where the run was green", () => {
+    expect(tallied([ours, { ...ours, first: 150, last: 249 }, { ...ours, first: 120, last: 130 }])).toMatchObject({ green: 150, greenAtCommit: 150, red: 0 })
+    expect(tallied([ours, { ...ours, commit: "another", first: 1000, last: 1009 }])).toMatchObject({ green: 110, greenAtCommit: 100 })
+    expect(tallied([ours, { ...ours, machines: "others" }, { ...ours, profile: "full" }])).toMatchObject({ green: 100 })
+    expect(tallied([ours, { ...ours, faults: "merciless" }])).toMatchObject({ green: 200 })
+    expect(tallied([ours, { ...ours, first: 300, last: 399, verdict: "safety: 1 failed, the first 301" }])).toMatchObject({ green: 100, red: 1 })
+  })
+
+  it("holds nothing but runs", () => {
+    const runs = runsOf(readFileSync(new URL("../../sim/RUNS.tsv", import.meta.url), "utf8"))
+    expect(runs.every(({ first, last, worlds }) => last - first + 1 === worlds)).toBe(true)
+  })
+})
