@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import { resolveSettings, type Settings } from "../src/node/Settings.ts"
 import type { StartOptions } from "../src/node/Node.ts"
 import type { MachineTraits } from "./Machine.ts"
+import type { ProfileName } from "./Profile.ts"
 import type { Random } from "./Random.ts"
 
 export const accessKey = "simulated"
@@ -59,8 +60,11 @@ const oftenEnough = Array.from({ length: 17 }, () => 1 << 20)
 const drawCaches = (random: Random) =>
   ({ chunkCacheBytes: random.pick([0, 0, 8192, 1 << 20]), nodeCacheBytes: random.pick([0, 16_384, 16_384, ...oftenEnough]) })
 
-const drawStore = (random: Random): NodeTraits["store"] => {
-  const segmentBytes = random.pick([32, 64, 256]) * 1024
+/** A world of 3,000 operations may free so many chunks at once (chunksPerFreeMax) that their commit takes 40 KiB: a batch must hold it. */
+const segmentKiB: Readonly<Record<ProfileName, ReadonlyArray<number>>> = { short: [32, 64, 256], full: [96, 128, 256] }
+
+const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] => {
+  const segmentBytes = random.pick(segmentKiB[profile]) * 1024
   return {
     sizes: {
       unitBytes: random.pick([4096, 8192, 32_768]), inlineBytesMax: 200, blockBytesTarget: 16_384, blockBytesMin: 6000,
@@ -74,9 +78,9 @@ const drawStore = (random: Random): NodeTraits["store"] => {
   }
 }
 
-export const drawTraits = (random: Random): NodeTraits => ({
+export const drawTraits = (random: Random, profile: ProfileName): NodeTraits => ({
   settings: drawSettings(random),
-  store: drawStore(random),
+  store: drawStore(random, profile),
   machine: {
     clock: { offsetMs: random.chance(0.5) ? 0 : random.below(20_000) - 10_000, drift: random.chance(0.5) ? 0 : (random.below(2001) - 1000) / 1e6 },
     disorder: random.pick([0, 0.1, 0.5]), taskUs: random.pick([1, 5, 20]), epochMs

@@ -106,7 +106,7 @@ class World {
     this.#trace = new Trace(options.keepsTrace ?? false)
     const random = seededRandom(options.seed)
     this.#random = random
-    const traits = drawTraits(random.fork())
+    const traits = drawTraits(random.fork(), profile.name)
     this.#checkers = options.checkers.map((make) => make())
     this.#faults = new WorldFaults(random.fork(), this.#timeline, this.#strikes, options.merciless ?? false)
     this.#faults.struck = (what) => this.#note(`! ${what}`)
