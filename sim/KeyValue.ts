@@ -78,9 +78,9 @@ export class MemoryKeyValue {
     return count
   }
 
-  /** What is rotten still, and was not written since, is as it was. */
+  /** What is rotten still, and was not written since, is as it was: the last rot first, for it may lie on an older one. */
   mend(): void {
-    for (const { table, key, value, rotten } of this.#rotten) {
+    for (const { table, key, value, rotten } of this.#rotten.toReversed()) {
       for (const tables of [this.#visible, this.#durable]) {
         const rows = tables.get(table)
         if (rows?.get(key) === rotten) rows.set(key, value)

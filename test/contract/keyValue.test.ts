@@ -113,3 +113,20 @@ describe("index: the twin", () => {
       assert.deepStrictEqual([...lengths].sort((a, b) => a - b), [2, 3, 4, 5])
     }))
 })
+
+describe("index: what the twin does at rest", () => {
+  it.effect("index: a value that rotted twice is mended to what it was", () =>
+    Effect.gen(function* () {
+      const first = new MemoryKeyValue()
+      yield* first.service.commit([put("t", bytes(1), bytes(1, 2, 3))])
+      yield* first.service.flushed
+      const random = seededRandom(1)
+      const rotten = first.kill()
+      assert.strictEqual(rotten.rot(random, 1), 1)
+      const again = rotten.kill()
+      assert.strictEqual(again.rot(random, 1), 1)
+      assert.notDeepEqual([...(again.service.get("t", bytes(1)) ?? [])], [1, 2, 3])
+      again.mend()
+      assert.deepStrictEqual([...(again.service.get("t", bytes(1)) ?? [])], [1, 2, 3])
+    }))
+})
