@@ -114,6 +114,10 @@ export class Connection {
     receivedBytes: 0, sentBytes: 0, waitedMs: 0, workedMs: 0, isWhole: false, isBroken: false, failure: undefined, follower: undefined
   }
   #interrupt: (() => void) | undefined
+  /** The head of the answer is sent. */
+  #hasBegun = false
+  /** The client went away. */
+  #isLeft = false
   #isOver = false
 
   constructor(processor: Processor, desk: Desk, head: Head, heard: Heard) {
@@ -137,6 +141,7 @@ export class Connection {
   /** The client went away: what works for it is interrupted, as the adapter does. */
   leave(): void {
     if (!this.#life.isOn || this.#isOver) return
+    this.#isLeft = true
     this.#arrivals.abort()
     this.#interrupt?.()
   }
@@ -166,7 +171,11 @@ export class Connection {
       }
       const last = this.#passage.follower?.ended(this.#passage)
       if (last !== undefined) fork(last)
-      if (!this.#isOver) this.cut("no answer")
+      if (this.#isOver) return
+      // What began is cut; what did not begin says that it failed.
+      if (this.#hasBegun || this.#isLeft) return this.cut("no answer")
+      this.#over()
+      this.heard.answered(500, new Map(), new Uint8Array())
     })
   }
 
@@ -180,6 +189,7 @@ export class Connection {
     const bodiless = this.#head.method === "HEAD" || reply.status === 204 || reply.status === 304
     const content = bodiless ? undefined : reply.body
     if (content === undefined || content instanceof Uint8Array) return Effect.sync(() => this.#answer(reply, content ?? new Uint8Array()))
+    this.#hasBegun = true
     return Effect.matchEffect(this.#pullAll(content), {
       onSuccess: (bytes) => Effect.sync(() => {
         if (content.sizeBytes === undefined || content.sizeBytes === bytes.length) this.#answer(reply, bytes)
