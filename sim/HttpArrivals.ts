@@ -1,11 +1,13 @@
 /** Arrivals: what has come of a simulated request's body and was not pulled yet. Used by sim/HttpListener. */
 import { Effect } from "effect"
+import { copyInto } from "../src/base/bytes.ts"
 import { type Body, BodyError } from "../src/ports/Body.ts"
 import type { Passage } from "../src/ports/HttpListener.ts"
 import type { Processor } from "./Processor.ts"
 
 export class Arrivals {
   readonly next: Body["next"]
+  readonly nextInto: Required<Body>["nextInto"]
   readonly #processor: Processor
   readonly #passage: Passage
   readonly #stallMs: number
@@ -18,6 +20,7 @@ export class Arrivals {
     this.#passage = passage
     this.#stallMs = stallMs
     this.next = this.#wait()
+    this.nextInto = (memory) => Effect.map(this.next, (bytes) => bytes === undefined ? undefined : placed(memory, bytes))
   }
 
   push(bytes: Uint8Array): void {
@@ -69,4 +72,11 @@ export class Arrivals {
       return Effect.sync(release)
     })
   }
+}
+
+/** Where it has room for them, as a socket's bytes mostly do. */
+const placed = (memory: Uint8Array, bytes: Uint8Array): Uint8Array => {
+  if (bytes.length > memory.length) return bytes
+  copyInto(memory, 0, bytes)
+  return memory.subarray(0, bytes.length)
 }

@@ -158,7 +158,7 @@ export class Connection {
     const fork = Effect.runForkWith(context)
     const request: HttpRequest = {
       method: this.#head.method, target: this.#head.target, headers: this.#head.headers, secure: false, remote: this.#head.remote,
-      body: { sizeBytes: this.#head.sizeBytes, next: this.#arrivals.next }, passage: this.#passage
+      body: { sizeBytes: this.#head.sizeBytes, next: this.#arrivals.next, nextInto: this.#arrivals.nextInto }, passage: this.#passage
     }
     const sent = Effect.scoped(Effect.flatMap(handler(request), (reply) => this.#send(reply)))
     const fiber = fork(sent)

@@ -62,16 +62,17 @@ class BodyReader {
     const { memory } = filling
     // A body that is longer than it said goes on into the next unit; whoever made it complains.
     while (filling.to < memory.length) {
-      const bytes = this.#left ?? (yield* this.#body.next)
+      const bytes = this.#left ?? (yield* this.#nextInto(memory.subarray(filling.to)))
       this.#left = undefined
       if (bytes === undefined) {
         filling.ended = true
         return
       }
       const taken = Math.min(bytes.length, memory.length - filling.to)
-      copyInto(memory, filling.to, taken === bytes.length ? bytes : bytes.subarray(0, taken))
+      if (bytes.buffer === memory.buffer) assert(taken === bytes.length && bytes.byteOffset === memory.byteOffset + filling.to, "bytes lie where they were asked for")
+      else copyInto(memory, filling.to, taken === bytes.length ? bytes : bytes.subarray(0, taken))
       if (taken < bytes.length) this.#left = bytes.subarray(taken)
-      else release(bytes)
+      else if (bytes.buffer !== memory.buffer) release(bytes)
       filling.to += taken
       this.readBytes += taken
     }
@@ -80,6 +81,10 @@ class BodyReader {
     this.#left ??= yield* this.#body.next
     filling.ended = this.#left === undefined
   })
+
+  #nextInto(memory: Uint8Array): Body["next"] {
+    return this.#body.nextInto?.(memory) ?? this.#body.next
+  }
 
   /** They come again. */
   putBack(bytes: Uint8Array): void {

@@ -1,9 +1,10 @@
 /** HttpBody: the body of a request as the Body port: pulled, bounded by the socket's buffer. Used by NodeHttp. */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Effect } from "effect"
-import { httpDrainBytesMax, httpDrainMsMax } from "../base/limits.ts"
+import { httpDrainBytesMax, httpDrainMsMax, httpStraightBytesMin } from "../base/limits.ts"
 import { type Body, BodyError } from "../ports/Body.ts"
 import type { Passage } from "../ports/HttpListener.ts"
+import { type BodySocket, bodySocketOf, handBack } from "./BodySocket.ts"
 
 export interface RequestBody extends Body {
   /** The client waits for "100 Continue", and nobody pulled yet. */
@@ -26,12 +27,20 @@ class Arrivals {
   #pieces: Array<Uint8Array> = []
   #bytes = 0
   #attached = false
+  /** Of the body, so far; those in hand included. */
+  #arrivedBytes = 0
+  readonly #sizeBytes: number | undefined
+  #straight: BodySocket | undefined
+  #isTaking = false
+  /** Of the pull that waits. */
+  #memory: Uint8Array | undefined
   /** Called once something changed. */
   onChange: (() => void) | undefined
 
-  constructor(request: IncomingMessage, passage: Passage) {
+  constructor(request: IncomingMessage, passage: Passage, sizeBytes: number | undefined) {
     this.#request = request
     this.#passage = passage
+    this.#sizeBytes = sizeBytes
   }
 
   /** The next piece, the end, why there is none; or nothing, yet. */
@@ -50,14 +59,45 @@ class Arrivals {
     return undefined
   }
 
+  /** There is nothing now: what comes next may come into this memory. */
+  await(memory: Uint8Array | undefined): void {
+    this.#memory = memory
+    if (this.#straight?.isTaken() === true) this.#straight.pull(memory)
+    else if (memory !== undefined && !this.#isTaking && this.#leftBytes() >= httpStraightBytesMin) {
+      this.#isTaking = true
+      // Not now: the parser may be at work, further up.
+      setImmediate(() => this.#take())
+    }
+  }
+
+  #leftBytes(): number {
+    return this.#sizeBytes === undefined ? 0 : this.#sizeBytes - this.#arrivedBytes
+  }
+
+  /** From here on the body comes straight from the socket, unless node:http has some of it in hand. */
+  #take(): void {
+    this.#isTaking = false
+    const request = this.#request
+    if (request.destroyed || request.readableLength > 0 || request.isPaused() || this.#leftBytes() < httpStraightBytesMin) return
+    const socket = bodySocketOf(request)
+    if (socket?.take(this.#leftBytes(), (piece) => this.#push(piece)) !== true) return
+    this.#straight = socket
+    if (this.onChange !== undefined) socket.pull(this.#memory)
+  }
+
+  #push(piece: Uint8Array): void {
+    this.#pieces.push(piece)
+    this.#bytes += piece.length
+    this.#arrivedBytes += piece.length
+    this.onChange?.()
+  }
+
   #attach(): void {
     this.#attached = true
     const changed = (): void => this.onChange?.()
     this.#request.on("data", (piece: Buffer) => {
-      this.#pieces.push(piece)
-      this.#bytes += piece.length
-      if (this.#bytes >= this.#request.readableHighWaterMark) this.#request.pause()
-      changed()
+      if (this.#bytes + piece.length >= this.#request.readableHighWaterMark) this.#request.pause()
+      this.#push(piece)
     }).on("end", changed).on("close", changed).on("error", changed)
   }
 }
@@ -70,8 +110,9 @@ export const requestBody = (
   stallMs: number
 ): RequestBody => {
   let unasked = expectsContinue
-  const arrivals = new Arrivals(request, passage)
-  const next = Effect.callback<Uint8Array | undefined, BodyError>((resume) => {
+  const sizeBytes = announced(request)
+  const arrivals = new Arrivals(request, passage, sizeBytes)
+  const pull = (memory?: Uint8Array) => Effect.callback<Uint8Array | undefined, BodyError>((resume) => {
     if (unasked) {
       unasked = false
       response.writeContinue()
@@ -94,11 +135,11 @@ export const requestBody = (
       release()
       resume(answer)
     }
+    arrivals.await(memory)
     return Effect.sync(release)
   })
-  const sizeBytes = announced(request)
   // A request without a body is handled before its parser says that it is complete.
-  return { sizeBytes, next, unasked: () => unasked, isRead: () => request.complete || sizeBytes === 0 }
+  return { sizeBytes, next: pull(), nextInto: pull, unasked: () => unasked, isRead: () => request.complete || sizeBytes === 0 }
 }
 
 /** True where the rest of an unread body is too much to read only to keep the connection. */
@@ -115,6 +156,7 @@ export const drain = (request: IncomingMessage): Effect.Effect<void> =>
       seen += bytes.length
       if (seen > httpDrainBytesMax) done()
     }
+    handBack(request)
     // Who pulled before pulls no more: nothing is kept for it.
     request.removeAllListeners("data")
     const done = (): void => {

@@ -363,9 +363,8 @@ export const httpIdleMsMax = 75_000
 export const httpHeadersCountMax = 1000
 /** Answers up to this are joined to their head before they are written. */
 export const httpJoinedBytesMax = 4 * KiB
-export const httpConnectionsMax = 10_000
-/** The administrator's connections: few. */
-export const adminConnectionsMax = 256
+/** Connections: the administrator's are few. */
+export const [httpConnectionsMax, adminConnectionsMax] = [10_000, 256]
 /** Connections beyond the limit that are let in to be told so (503). */
 export const httpConnectionsSpare = 64
 /** Requests that wait on a connection behind the one under way; a client that pipelines more is cut. */
@@ -374,6 +373,8 @@ export const httpPipelinedMax = 32
 export const httpHeadersCheckMs = 5_000
 /** What one message may have waiting in memory, in each direction, before it is held back. */
 export const httpBufferBytes = 256 * KiB
+/** Bodies with so much to come are read straight into the memory of who pulls them (BodySocket). */
+export const [httpStraightBytesMin, httpSpareBytes] = [1 * MiB, 64 * KiB]
 /** What is read and thrown away of a request body that nobody wanted, before the connection is closed instead. */
 export const httpDrainBytesMax = 1 * MiB
 export const httpDrainMsMax = 5_000

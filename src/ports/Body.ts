@@ -21,4 +21,10 @@ export interface Body {
   readonly sizeBytes: number | undefined
   /** The next bytes, never empty, theirs who pulls; undefined at the end, again and again. One pull at a time. */
   readonly next: Effect.Effect<Uint8Array | undefined, BodyError>
+  /**
+   * The same for who has room for the bytes: what comes may be a view of `memory`, from its first byte on, or bytes of its
+   * own as ever. Nobody else touches the memory until this has answered, and for ever where it was interrupted before.
+   * Absent where it would be no better.
+   */
+  readonly nextInto?: (memory: Uint8Array) => Effect.Effect<Uint8Array | undefined, BodyError>
 }

@@ -126,22 +126,27 @@ const wrapBody = (source: Body, checks: Checks): Required<PutBody> => {
     queueAt = 0
     return next
   }
-  const next: Body["next"] = Effect.suspend(() => {
+  const pull = (from: Body["next"]): Body["next"] => Effect.suspend(() => {
     if (failed !== undefined) return Effect.fail(failed)
     const queued = queue[queueAt]
     if (queued !== undefined) {
       queueAt += 1
       return handOut(queued)
     }
-    return ended ? Effect.succeed(undefined) : Effect.flatMap(source.next, onBytes)
+    return ended ? Effect.succeed(undefined) : Effect.flatMap(from, onBytes)
   })
+  const next = pull(source.next)
+  const { nextInto } = source
+  // What is decoded moves anyway.
+  const straight = nextInto === undefined || checks.decoder !== undefined ? {}
+    : { nextInto: (memory: Uint8Array): Body["next"] => pull(nextInto(memory)) }
   const summary = (md5: string | undefined): BodySummary | BodyError => {
     const known = result ?? { md5: undefined, checksum: undefined }
     if (!checks.md5Later) return known
     const wrong = wrongMd5(checks, md5)
     return wrong === undefined ? { ...known, md5 } : new BodyError(wrong)
   }
-  return { body: { sizeBytes: checks.sizeBytes, next }, wantsMd5: checks.md5Later, summary }
+  return { body: { sizeBytes: checks.sizeBytes, next, ...straight }, wantsMd5: checks.md5Later, summary }
 }
 
 /** The verified body of a request. S3Error: what its headers say of it is contradictory, malformed or missing. */
