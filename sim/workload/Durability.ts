@@ -148,14 +148,19 @@ class Durability implements Workload {
     const write = done.length > 0 && random.chance(0.6) ? random.pick(done) : undefined
     const request = write === undefined ? { method: "GET", path: pathOf(key) } : readOf(random, key, write)
     // What may be there is what may be there at the call or later: nobody else writes this key.
-    return Effect.tap(context.client.send(request), (outcome) => Effect.sync(() => this.#judge(context, key, write, request, outcome)))
+    return Effect.suspend(() => this.#judged(context, key, write, request, context.client.send(request)))
   }
 
-  #judge({ merciless, probe }: WorkloadContext, key: Key, write: Write | undefined, request: Request, outcome: Outcome): void {
+  #judged(context: WorkloadContext, key: Key, write: Write | undefined, request: Request, read: Effect.Effect<Outcome>): Effect.Effect<Outcome> {
+    const { passed } = this.#horizon
+    return Effect.tap(read, (outcome) => Effect.sync(() => this.#judge(context, key, write, request, outcome, passed)))
+  }
+
+  #judge({ merciless, probe }: WorkloadContext, key: Key, write: Write | undefined, request: Request, outcome: Outcome, passed: number): void {
     if (outcome._tag !== "Answered" || outcome.status >= 500) return
     const what = `${key.bucket}/${key.key}${write === undefined ? "" : ` ${JSON.stringify({ ...request.query, ...request.headers })}`}`
     const asOf = request.headers?.["x-ouroboros-as-of"]
-    if (asOf !== undefined && !this.#horizon.judge(Number(asOf), outcome, what)) return probe("durability: history was let go")
+    if (asOf !== undefined && !this.#horizon.judge(Number(asOf), outcome, what, passed)) return probe("durability: history was let go")
     const shown = shownBy(outcome)
     const allowed = (write === undefined ? possible(key) : [write]).map((one) => (one?.blob === undefined ? undefined : one.mark))
     const mayBeLost = merciless && shown === undefined
@@ -171,10 +176,10 @@ class Durability implements Workload {
       const random = context.random.fork()
       for (const key of this.#keys) {
         const now: Request = { method: "GET", path: pathOf(key) }
-        this.#judge(context, key, undefined, now, yield* settled(context, now))
+        yield* this.#judged(context, key, undefined, now, settled(context, now))
         for (const write of key.writes.filter(({ done }) => done !== undefined).slice(-4)) {
           const request = readOf(random, key, write)
-          this.#judge(context, key, write, request, yield* settled(context, request))
+          yield* this.#judged(context, key, write, request, settled(context, request))
         }
       }
       const writes = this.#keys.flatMap((key) => key.writes)

@@ -103,13 +103,18 @@ class Recollection implements Workload {
   }
 
   #recall(context: WorkloadContext, memory: Memory): Effect.Effect<Outcome> {
-    return Effect.tap(context.client.send(asOf(memory)), (outcome) => Effect.sync(() => this.#judge(context, memory, outcome)))
+    return Effect.suspend(() => this.#judged(context, memory, context.client.send(asOf(memory))))
   }
 
-  #judge({ merciless, probe }: WorkloadContext, { question, commit, answer }: Memory, outcome: Outcome): void {
+  #judged(context: WorkloadContext, memory: Memory, read: Effect.Effect<Outcome>): Effect.Effect<Outcome> {
+    const { passed } = this.#horizon
+    return Effect.tap(read, (outcome) => Effect.sync(() => this.#judge(context, memory, outcome, passed)))
+  }
+
+  #judge({ merciless, probe }: WorkloadContext, { question, commit, answer }: Memory, outcome: Outcome, passed: number): void {
     if (outcome._tag !== "Answered" || outcome.status >= 500 || merciless) return
     const what = `${question.method} ${question.path} ${JSON.stringify({ ...question.query, ...question.headers })}`
-    if (!this.#horizon.judge(commit, outcome, what)) return probe("recollection: history was let go")
+    if (!this.#horizon.judge(commit, outcome, what, passed)) return probe("recollection: history was let go")
     claim(commitOf(outcome) === commit, `${what} AS OF ${commit} is answered of commit ${commitOf(outcome)}`)
     const again = essenceOf(outcome)
     claim(again === answer, `${what} AS OF ${commit} is now\n  ${again}\nand was\n  ${answer}`)
@@ -117,7 +122,7 @@ class Recollection implements Workload {
 
   readonly check = (context: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
-      for (const memory of this.#memories.slice(-rememberedMax)) this.#judge(context, memory, yield* settled(context, asOf(memory)))
+      for (const memory of this.#memories.slice(-rememberedMax)) yield* this.#judged(context, memory, settled(context, asOf(memory)))
       context.note(`recollection: ${this.#memories.length} answers are remembered`)
     })
 }
