@@ -2,22 +2,22 @@
  * SimulatedClock: Effect's clock on which time passes only when its owner says so: from one sleeper's end to the next.
  * Sits beside sim/Scheduler under every fiber of a simulated node.
  */
-import { type Clock, Duration, Effect } from "effect"
-
-type ClockInterface = Clock.Clock
+import { Effect } from "effect"
+import { TwinClock } from "./TwinClock.ts"
 
 interface Timer {
   readonly atMs: number
   readonly wake: () => void
 }
 
-export class SimulatedClock implements ClockInterface {
+export class SimulatedClock extends TwinClock {
   #nowMs: number
   readonly #startMs: number
   /** By time; those of one time in the order in which they were asked for. */
   readonly #timers: Array<Timer> = []
 
   constructor(nowMs: number) {
+    super()
     this.#nowMs = nowMs
     this.#startMs = nowMs
   }
@@ -26,26 +26,15 @@ export class SimulatedClock implements ClockInterface {
     return this.#nowMs
   }
 
-  currentTimeMillisUnsafe(): number {
-    return this.#nowMs
+  protected override wallUs(): number {
+    return this.#nowMs * 1000
   }
 
-  currentTimeNanosUnsafe(): bigint {
-    return BigInt(this.#nowMs) * 1_000_000n
+  protected override monotonicUs(): number {
+    return (this.#nowMs - this.#startMs) * 1000
   }
 
-  monotonicTimeNanosUnsafe(): bigint {
-    return BigInt(this.#nowMs - this.#startMs) * 1_000_000n
-  }
-
-  readonly currentTimeMillis = Effect.sync(() => this.currentTimeMillisUnsafe())
-  readonly currentTimeNanos = Effect.sync(() => this.currentTimeNanosUnsafe())
-  readonly monotonicTimeNanos = Effect.sync(() => this.monotonicTimeNanosUnsafe())
-
-  sleep(duration: Duration.Duration): Effect.Effect<void> {
-    const ms = Duration.toMillis(duration)
-    if (ms <= 0) return Effect.yieldNow
-    if (!Number.isFinite(ms)) return Effect.never
+  protected override wait(ms: number): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const timer: Timer = { atMs: this.#nowMs + Math.ceil(ms), wake: () => resume(Effect.void) }
       const later = this.#timers.findIndex(({ atMs }) => atMs > timer.atMs)
