@@ -32,6 +32,9 @@ export interface Wire {
 
 /** A client gives up after so long: longer than the node lets a body stall. */
 const patienceUs = 180_000_000
+/** Where nobody listens a client tries again before it gives up, and waits twice as long each time. */
+const triesMax = 6
+const firstPauseUs = 100_000
 const empty = new Uint8Array()
 const signer: Signer = { accessKey, secretKey, region: "us-east-1" }
 
@@ -77,10 +80,19 @@ class Exchange {
     this.#done = done
   }
 
-  begin(): void {
-    const { machine } = this.#wire
+  get #port(): number {
+    return this.#request.to === "admin" ? adminPort : s3Port
+  }
+
+  begin(tries = 1): void {
+    const { machine, random } = this.#wire
     // Whoever gave up before it was sent has sent nothing.
     if (this.#isOver) return
+    if (tries < triesMax && this.#wire.http()?.listens(this.#port) !== true) {
+      const pauseUs = firstPauseUs * 2 ** (tries - 1)
+      machine.timeline.after(pauseUs + random.below(pauseUs), () => this.begin(tries + 1), machine.processor.life)
+      return
+    }
     this.#wire.sent(this.#request)
     this.#patience = machine.timeline.after(patienceUs, () => this.leave("no answer in time"), machine.processor.life)
     this.#later(0, () => this.#connect())
@@ -113,7 +125,7 @@ class Exchange {
   #connect(): void {
     if (this.#isOver) return
     const { bytes, announcedBytes } = this.#plan
-    const port = this.#request.to === "admin" ? adminPort : s3Port
+    const port = this.#port
     const head = {
       method: this.#request.method, target: targetOf(this.#request), headers: this.#headers(`node:${port}`),
       sizeBytes: announcedBytes === "Chunked" ? undefined : announcedBytes ?? bytes.length, remote: "client"

@@ -21,6 +21,7 @@ const oldPagesMax = 64
 export class DiskNames {
   readonly #durable: Map<string, Entry>
   readonly #visible: Map<string, Entry>
+  readonly #listed = new Map<string, ReadonlyArray<string>>()
   #pending: Array<Change> = []
   #oldPages: ReadonlyArray<Uint8Array>
 
@@ -45,8 +46,16 @@ export class DiskNames {
     return path === "" ? "folder" : this.#visible.get(path)
   }
 
-  /** Names in a folder, in byte order. */
+  /** Names in a folder, in byte order. Kept until they change: a node asks again and again, and a long world has many files. */
   list(folder: string): ReadonlyArray<string> {
+    const known = this.#listed.get(folder)
+    if (known !== undefined) return known
+    const names = this.#namesIn(folder)
+    this.#listed.set(folder, names)
+    return names
+  }
+
+  #namesIn(folder: string): ReadonlyArray<string> {
     const prefix = folder === "" ? "" : `${folder}/`
     const names: Array<string> = []
     for (const path of this.#visible.keys()) {
@@ -103,6 +112,8 @@ export class DiskNames {
 
   #change(change: Change): void {
     apply(this.#visible, change)
+    this.#listed.delete(folderOf(change.path))
+    if (change._tag === "Rename") this.#listed.delete(folderOf(change.from))
     this.#pending.push(change)
   }
 }

@@ -54,6 +54,11 @@ export class SimulatedHttp {
     this.service = { listen: (options, handler) => this.#listen(options, handler) }
   }
 
+  /** Whether anybody takes connections there. */
+  listens(port: number): boolean {
+    return this.#processor.life.isOn && this.#desks.get(port)?.isOpen === true
+  }
+
   /** A connection with its request's head; undefined: nobody listens there. The body's bytes follow. */
   connect(port: number, head: Head, heard: Heard): Connection | undefined {
     const desk = this.#desks.get(port)

@@ -35,10 +35,24 @@ const plain = Effect.runSync(resolveSettings(
   { OUROBOROS_ACCESS_KEY: accessKey, OUROBOROS_SECRET_KEY: secretKey }, undefined
 ))
 
-const drawSettings = (random: Random): Settings => ({
+/**
+ * What grows with the store and not with the requests: a large world's housekeeping comes in longer turns, or it would spend
+ * most of its time on writing the same rows again. It still comes hundreds of times in each.
+ */
+const turns: Readonly<Record<ProfileName, {
+  readonly checkpointRows: ReadonlyArray<number>
+  readonly deltasMax: ReadonlyArray<number>
+  readonly gcMs: ReadonlyArray<number>
+  readonly sweepMs: ReadonlyArray<number>
+}>> = {
+  short: { checkpointRows: [30, 100, 100, 400], deltasMax: [1, 3], gcMs: [4000, 20_000], sweepMs: [0, 60_000] },
+  full: { checkpointRows: [100, 400, 400, 1500], deltasMax: [3, 9], gcMs: [8000, 40_000], sweepMs: [20_000, 60_000] }
+}
+
+const drawSettings = (random: Random, profile: ProfileName): Settings => ({
   ...plain,
   chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 },
-  checkpointRows: random.pick([30, 100, 100, 400]),
+  checkpointRows: random.pick(turns[profile].checkpointRows),
   retentionDays: random.pick([10 * secondMs, 60 * secondMs, 600 * secondMs, 30 * dayMs]) / dayMs,
   settleBytes: 16_384,
   settleAgeMs: random.pick([1000, 3000, 20_000]),
@@ -49,7 +63,7 @@ const drawSettings = (random: Random): Settings => ({
   logLevel: "Info",
   limits: { ...plain.limits, ...(random.chance(0.3) ? { requestsMax: 4, requestsQueuedMax: random.pick([0, 4, 64]) } : {}), ...drawCaches(random) },
   gc: {
-    ...plain.gc, intervalMs: random.pick([4000, 20_000]), graceMs: random.pick([0, 3000]),
+    ...plain.gc, intervalMs: random.pick(turns[profile].gcMs), graceMs: random.pick([0, 3000]),
     staleUploadMs: random.pick([0, 60_000]), compactBytesPerSecond: random.pick([0, 65_536])
   }
 })
@@ -72,14 +86,14 @@ const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] =>
     },
     wal: { idleMs: random.pick([200, 700, 5000]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } },
     settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000, 5000]) },
-    checkpoints: { deltasMax: random.pick([1, 3]) },
+    checkpoints: { deltasMax: random.pick(turns[profile].deltasMax) },
     scrub: { startMs: random.pick([1000, 10_000]) },
-    gc: { reserveBytes: 0, sweepMs: random.pick([0, 60_000]) }
+    gc: { reserveBytes: 0, sweepMs: random.pick(turns[profile].sweepMs) }
   }
 }
 
 export const drawTraits = (random: Random, profile: ProfileName): NodeTraits => ({
-  settings: drawSettings(random),
+  settings: drawSettings(random, profile),
   store: drawStore(random, profile),
   machine: {
     clock: { offsetMs: random.chance(0.5) ? 0 : random.below(20_000) - 10_000, drift: random.chance(0.5) ? 0 : (random.below(2001) - 1000) / 1e6 },

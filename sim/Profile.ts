@@ -9,6 +9,6 @@ export interface Profile {
 }
 
 export const profiles: Readonly<Record<ProfileName, Profile>> = {
-  short: { name: "short", operations: 165, crashesMin: 3 },
-  full: { name: "full", operations: 3050, crashesMin: 20 }
+  short: { name: "short", operations: 132, crashesMin: 3 },
+  full: { name: "full", operations: 2700, crashesMin: 20 }
 }

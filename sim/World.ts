@@ -90,6 +90,8 @@ class World {
   readonly #checkers: ReadonlyArray<Checker>
   readonly #workloads: ReadonlyArray<AtWork>
   readonly #probes = new Map<string, number>()
+  /** Requests that were sent, and those of them that were answered or may have been: a refused connection is no operation. */
+  #requests = 0
   #operations = 0
   /** Of requests under way, as the trace names them. */
   readonly #numbers = new WeakMap<Request, number>()
@@ -187,7 +189,7 @@ class World {
   }
 
   #makeWorkloads(): ReadonlyArray<AtWork> {
-    const lulls = new Lulls(this.#timeline, this.#random.fork())
+    const lulls = new Lulls(this.#timeline, this.#random.fork(), this.#profile.name)
     const { length } = this.#options.workloads
     const share = Math.ceil((this.#profile.operations * (length === 1 ? shareAlone : 1)) / length)
     return this.#options.workloads.map((make) => {
@@ -318,9 +320,9 @@ class World {
 
   #sent(request: Request): void {
     const { method, path, query } = request
-    this.#operations += 1
-    this.#numbers.set(request, this.#operations)
-    this.#note(`> ${this.#operations} ${method} ${path}${query === undefined ? "" : ` ${JSON.stringify(query)}`}`)
+    this.#requests += 1
+    this.#numbers.set(request, this.#requests)
+    this.#note(`> ${this.#requests} ${method} ${path}${query === undefined ? "" : ` ${JSON.stringify(query)}`}`)
     this.#guarded(() => {
       for (const checker of this.#checkers) checker.sent?.(request)
     })
@@ -329,6 +331,7 @@ class World {
 
   #heard(request: Request, outcome: Outcome): void {
     const { method, path } = request
+    if (outcome._tag !== "Refused" && this.#numbers.has(request)) this.#operations += 1
     this.#guarded(() => {
       for (const checker of this.#checkers) checker.heard?.(request, outcome)
     })

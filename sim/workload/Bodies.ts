@@ -35,9 +35,19 @@ export interface Blob {
 export class Bodies {
   readonly #byToken = new Map<string, Uint8Array>()
   readonly #isMarked: boolean
+  /** Bodies that take chunks are so many times smaller than they can be. */
+  #smaller = 1
 
   constructor(options: { readonly marked?: boolean } = {}) {
     this.#isMarked = options.marked === true
+  }
+
+  /**
+   * How large bodies are in this world: chunks are what an operation costs, so that only one world in four has as many of
+   * them as there can be.
+   */
+  drawScale(random: Random): void {
+    this.#smaller = random.pick([1, 4, 4, 8])
   }
 
   remember(bytes: Uint8Array): Blob {
@@ -51,8 +61,8 @@ export class Bodies {
     const kind = random.below(10)
     if (kind < 3) return this.#make(random.bytes(random.below(200)))
     if (kind < 4) return this.#make(copyOf(pieces[0]!.subarray(0, 1 + random.below(50))))
-    if (kind < 8) return this.#make(mixed(random, 200 + random.below(20_000)))
-    return this.#make(mixed(random, 20_000 + random.below(60_000)))
+    if (kind < 8) return this.#make(mixed(random, 200 + Math.floor(random.below(20_000) / this.#smaller)))
+    return this.#make(mixed(random, Math.floor((20_000 + random.below(60_000)) / this.#smaller)))
   }
 
   /** Exactly so many bytes, none of them like those of other sizes. */

@@ -36,6 +36,7 @@ class Objects implements Workload {
   readonly setup = ({ client, operations, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
       this.#left = operations
+      this.#bodies.drawScale(random)
       this.#keys = keysOf(random.pick([1, 3, 12, 60]))
       for (const [index, bucket] of objectBuckets.entries()) if (index === 0 || random.chance(0.7)) yield* insist(client, { method: "PUT", path: `/${bucket}` })
       if (random.chance(0.7)) yield* insist(client, versioningRequest(objectBuckets[0]!, "Enabled"))

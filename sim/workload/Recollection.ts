@@ -49,6 +49,7 @@ class Recollection implements Workload {
   readonly setup = ({ client, operations, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
       this.#left = operations
+      this.#bodies.drawScale(random)
       this.#keys = keysOf(random.pick([2, 6, 25]))
       yield* insist(client, { method: "PUT", path: `/${bucket}` })
       if (random.chance(0.6)) yield* insist(client, { method: "PUT", path: `/${bucket}`, query: { versioning: "" }, body: versioningXml("Enabled") })
