@@ -3,7 +3,7 @@
  * between a thread of a Swarm, which runs worlds, and Shrink, which chooses what to leave out.
  */
 import type { Strike } from "./faults/Strikes.ts"
-import { profiles } from "./Profile.ts"
+import { operationsOf } from "./Profile.ts"
 import { shrink } from "./Shrink.ts"
 import type { WorldReport } from "./World.ts"
 
@@ -25,7 +25,7 @@ const runsMax = 2000
 export const shrinkWorld = (failed: WorldReport, run: (part: Part) => WorldReport, isLate: () => boolean): Shrunken => {
   const kind = failed.violation?.kind
   const fails = (report: WorldReport): boolean => report.violation?.kind === kind
-  let operations = profiles[failed.profile].operations
+  let operations = operationsOf(failed.profile, failed.workloads.length)
   let last = failed
   let runs = 0
   for (let fewer = operations >> 1; fewer > 0 && !isLate(); fewer >>= 1) {

@@ -19,7 +19,7 @@ import { Lulls } from "./Lulls.ts"
 import { Machine } from "./Machine.ts"
 import { NodeMachine } from "./NodeMachine.ts"
 import { drawTraits } from "./NodeTraits.ts"
-import { type Profile, type ProfileName, profiles } from "./Profile.ts"
+import { operationsOf, type Profile, type ProfileName, profiles } from "./Profile.ts"
 import { type Random, seededRandom } from "./Random.ts"
 import { Supervisor } from "./Supervisor.ts"
 import { Timeline } from "./Timeline.ts"
@@ -103,7 +103,8 @@ class World {
   constructor(options: WorldOptions) {
     this.#options = options
     const profile = profiles[options.profile]
-    this.#profile = { ...profile, operations: Math.min(profile.operations, options.operations ?? profile.operations) }
+    const operations = operationsOf(profile.name, options.workloads.length)
+    this.#profile = { ...profile, operations: Math.min(operations, options.operations ?? operations) }
     this.#strikes = new Strikes(options.strikes)
     this.#trace = new Trace(options.keepsTrace ?? false)
     const random = seededRandom(options.seed)
@@ -191,7 +192,7 @@ class World {
   #makeWorkloads(): ReadonlyArray<AtWork> {
     const lulls = new Lulls(this.#timeline, this.#random.fork(), this.#profile.name)
     const { length } = this.#options.workloads
-    const share = Math.ceil((this.#profile.operations * (length === 1 ? shareAlone : 1)) / length)
+    const share = Math.ceil(this.#profile.operations / length)
     return this.#options.workloads.map((make) => {
       const workload = make()
       const random = this.#random.fork()
@@ -378,8 +379,6 @@ class World {
 /** A start from checkpoint and journal alone costs as much as many operations. */
 const rebuildChance = 0.3
 const illLooksMax = 3
-/** Of a workload that is alone: what others would have done in their checks. */
-const shareAlone = 1.25
 const linesOfStory = 40
 
 /** What a read throws where the index is garbage: it is marked, and rebuilt at the next start (R8). */
