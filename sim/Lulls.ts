@@ -6,8 +6,8 @@ import type { ProfileName } from "./Profile.ts"
 import type { Random } from "./Random.ts"
 import type { Timeline } from "./Timeline.ts"
 
-/** A lull begins with one of so many requests: often enough in the small, and in the large no oftener than it tells anything new. */
-const requestsBetween: Readonly<Record<ProfileName, number>> = { short: 12, full: 60 }
+/** A lull begins with one of so many requests. A store that rests costs the simulator little: it is most of a small world's time. */
+const requestsBetween: Readonly<Record<ProfileName, number>> = { short: 6, full: 30 }
 
 export class Lulls {
   readonly #timeline: Timeline
