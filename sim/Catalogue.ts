@@ -3,6 +3,7 @@ import type { MakeChecker } from "./checker/Checker.ts"
 import { sealedChecker } from "./checker/Sealed.ts"
 import { canary } from "./workload/Canary.ts"
 import { garbageChecker } from "./checker/Garbage.ts"
+import { journalStepsChecker } from "./checker/JournalSteps.ts"
 import { rebuiltChecker } from "./checker/Rebuilt.ts"
 import { referenceChecker } from "./checker/Reference.ts"
 import { durabilityWorkload } from "./workload/Durability.ts"
@@ -23,4 +24,4 @@ export const namedWorkloads: ReadonlyArray<MakeWorkload> = [...workloads, canary
 export const workloadNames: ReadonlyArray<string> = namedWorkloads.map(nameOf)
 
 /** All of them look at every world; the one that keeps what it finds for the next life comes last. */
-export const checkers: ReadonlyArray<MakeChecker> = [referenceChecker, garbageChecker, sealedChecker, rebuiltChecker]
+export const checkers: ReadonlyArray<MakeChecker> = [referenceChecker, garbageChecker, sealedChecker, rebuiltChecker, journalStepsChecker]

@@ -33,9 +33,11 @@ const afterOf = (state: WalState, isServing: boolean): After => {
 const alignUp = (bytes: number): number => Math.ceil(bytes / 4096) * 4096
 const nowhere = { segment: 0, offset: 0 }
 
-/** Holds every step of every life: for runs of tests and simulations, not for ever. */
+/** Tells every step of every life, in order; where nobody is told it holds them all. */
 export class WalRecorder {
   readonly steps: Array<WalStep> = []
+  readonly #told: (step: WalStep) => void
+  #count = 0
   #run = ""
   #lives = 0
   #lifeSteps = 0
@@ -45,9 +47,18 @@ export class WalRecorder {
   #isClosing = false
   #marks: readonly [After["state"], After["state"]] = [nowhere, nowhere]
 
+  constructor(told?: (step: WalStep) => void) {
+    this.#told = told ?? ((step) => void this.steps.push(step))
+  }
+
   #push(step: Bare<WalStep>): void {
     this.#lifeSteps += 1
-    this.steps.push({ ...step, run: this.#run })
+    this.#tell({ ...step, run: this.#run })
+  }
+
+  #tell(step: WalStep): void {
+    this.#count += 1
+    this.#told(step)
   }
 
   readonly observeRecovery: RecoveryObserver = (event) => {
@@ -159,14 +170,13 @@ export class WalRecorder {
 
   /** The life is over: what the page cache had is lost (Crash), or is there for the next one (Kill). */
   died(how: "Crash" | "Kill"): void {
-    this.steps.push({ action: how, steps: this.#lifeSteps, run: this.#run })
+    this.#tell({ action: how, steps: this.#lifeSteps, run: this.#run })
     this.#lives += 1
     this.#lifeSteps = 0
   }
 
   /** The trace, whole. */
   finish(): ReadonlyArray<WalStep> {
-    const steps = this.steps.length
-    return [...this.steps, { action: "Finish", lives: this.#lives, steps, run: this.#run }]
+    return [...this.steps, { action: "Finish", lives: this.#lives, steps: this.#count, run: this.#run }]
   }
 }

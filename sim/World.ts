@@ -183,7 +183,7 @@ class World {
     // What is lost is named, by a node that serves nothing: there is no more to see.
     if (this.#refusal !== undefined) return
     this.#all("check", checkUsMax, ({ workload, context }) => workload.check(context))
-    this.#atRest((checker, rest) => checker.atRest(rest))
+    this.#atRest((checker, rest) => checker.atRest?.(rest) ?? Effect.void)
     this.#stop()
     // What the merciless took of checkpoints nobody makes again.
     if (this.#random.chance(rebuildChance) && !this.#faults.merciless) this.#rebuild()
@@ -295,11 +295,12 @@ class World {
     this.#stop()
   }
 
-  #atRest(look: (checker: Checker, rest: AtRest) => ReturnType<Checker["atRest"]>, checkers = this.#checkers): void {
+  #atRest(look: (checker: Checker, rest: AtRest) => ReturnType<NonNullable<Checker["atRest"]>>, checkers = this.#checkers): void {
     const { running } = this.#node
     if (running === undefined) throw new Violation("liveness", "the node is gone once faults have stopped")
     const { disk, index } = this.#node
     for (const checker of checkers) {
+      if (checker.atRest === undefined) continue
       const { rooms } = running
       const rest = {
         rooms, disk, index, random: this.#random.fork(), merciless: this.#faults.merciless, note: (line: string) => this.#note(line), probe: (name: string) => this.#probe(name)

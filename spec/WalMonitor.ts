@@ -314,8 +314,9 @@ export class WalMonitor {
     demand(["Running", "Stopping", "Full", "Failed"].includes(this.#phase), `the journal is ${this.#phase}`)
   }
 
+  /** A journal that has failed or is full writes to no segment: what it had let go of before still leaves. */
   #limit(): number {
-    return Math.min(this.#current?.segment ?? this.#opening?.segment ?? 0, this.#state.segment, this.#ingest.segment)
+    return Math.min(this.#current?.segment ?? this.#opening?.segment ?? this.#top + 1, this.#state.segment, this.#ingest.segment)
   }
 
   #removed(segment: number): void {

@@ -42,7 +42,7 @@ export interface Checker {
   /** A life is over: after a clean stop, by SIGKILL (also a start that failed), or by a power cut. */
   readonly died?: (ending: Ending) => void
   /** Once faults have stopped, beside every workload's check; runs on the node's machine. Throws a Violation. */
-  readonly atRest: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
+  readonly atRest?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
   /** Then, in some worlds, in one more life that began without an index. */
   readonly rebuilt?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
 }

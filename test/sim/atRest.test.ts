@@ -23,7 +23,7 @@ const crc64 = await Effect.runPromise(makeCrc64)
 /** Something is planted, then the checker looks. */
 const after = (make: MakeChecker, plant: (rest: AtRest) => Effect.Effect<AtRest, unknown, RoomServices>): MakeChecker => () => {
   const checker: Checker = make()
-  return { name: checker.name, atRest: (rest) => Effect.flatMap(plant(rest), checker.rebuilt ?? checker.atRest) }
+  return { name: checker.name, atRest: (rest) => Effect.flatMap(plant(rest), checker.rebuilt ?? checker.atRest!) }
 }
 
 const violationOf = (make: MakeChecker): string | undefined =>

@@ -23,7 +23,7 @@ const lying = (make: MakeChecker, lie: Lie): MakeChecker => () => {
   const inner = make()
   const random = seededRandom(7)
   const checker: Checker = {
-    ...inner, name: "Lied to", atRest: inner.atRest, sent: (request) => inner.sent?.(request),
+    ...inner, name: "Lied to", atRest: inner.atRest!, sent: (request) => inner.sent?.(request),
     applied: (entry, answer) => {
       const told = lie.commit?.(entry, answer, random)
       if (told !== "Hidden") inner.applied?.(...(told ?? [entry, answer] as const))

@@ -269,8 +269,9 @@ OpenFailed ==
      \/ files' = [s \in DOMAIN files \ {opening} |-> files[s]]
   /\ Abandon
 
-\* Below every consumer's mark, and never the segment that is written to.
-Limit(at) == Min({IF current # 0 THEN current ELSE opening, at.state.seg, at.ingest.seg})
+\* Below every consumer's mark, and never the segment that is written to. A journal that has failed or is full writes to none:
+\* what it had let go of before still leaves.
+Limit(at) == Min({IF current # 0 THEN current ELSE IF opening # 0 THEN opening ELSE top + 1, at.state.seg, at.ingest.seg})
 
 Release(consumer, place) ==
   /\ phase \in {"Running", "Stopping", "Full", "Failed"}

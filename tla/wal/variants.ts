@@ -107,7 +107,7 @@ export const variants: ReadonlyArray<Variant> = [
   },
   {
     name: "release below one mark only", rule: "R11: below every consumer's mark",
-    edits: [{ find: "ELSE opening, at.state.seg, at.ingest.seg})", replace: "ELSE opening, at.ingest.seg})" }],
+    edits: [{ find: "ELSE top + 1, at.state.seg, at.ingest.seg})", replace: "ELSE top + 1, at.ingest.seg})" }],
     expect: "ReleasedVerified", model: "MCWalLetGo"
   },
   {
