@@ -2,7 +2,7 @@
  * WalFalsehood: traces that are not what a journal did: a true one with one lie in it, drawn by a function. They sit
  * between true traces and the judges, each of which must refuse every one: a judge that cannot refuse judges nothing.
  */
-import type { WalTrace } from "./WalTrace.ts"
+import type { WalStep, WalTrace } from "./WalTrace.ts"
 
 export const lies = ["Drop", "Swap", "Repeat", "Change"] as const
 export type Lie = (typeof lies)[number]
@@ -41,9 +41,16 @@ const changed = (value: unknown, [name, ...rest]: Path): unknown => {
   return { ...fields, [name]: changed(fields[name], rest) }
 }
 
+const isEnd = (step: WalStep | undefined): boolean => step?.action === "Crash" || step?.action === "Kill"
+
+/** Two ends of lives side by side may as well have come the other way round. */
+const placesOf = (trace: WalTrace, lie: Lie): ReadonlyArray<number> =>
+  [...trace.keys()].filter((at) => lie !== "Swap" || (at + 1 < trace.length && !(isEnd(trace[at]) && isEnd(trace[at + 1]))))
+
 /** The trace with one lie of this kind in it, and where. */
 export const lied = (trace: WalTrace, lie: Lie, draw: Draw): { readonly trace: WalTrace; readonly what: string } => {
-  const at = draw(trace.length - (lie === "Swap" ? 1 : 0))
+  const places = placesOf(trace, lie)
+  const at = places[draw(places.length)]!
   const steps = [...trace]
   switch (lie) {
     case "Drop":

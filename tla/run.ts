@@ -2,6 +2,7 @@
  * npm run tla: every bounded model exhausted, every broken variant rejected by the name that it must break, every action
  * taken somewhere; and first of all, that the alarm rings. Words after `--` choose models by their folders; README.md.
  */
+import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
@@ -14,7 +15,8 @@ const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     nightly: { type: "boolean", default: false }, workers: { type: "string", default: "2" }, variant: { type: "string" },
-    "no-variants": { type: "boolean", default: false }, "no-models": { type: "boolean", default: false }, actions: { type: "boolean", default: false }
+    "no-variants": { type: "boolean", default: false }, "no-models": { type: "boolean", default: false }, actions: { type: "boolean", default: false },
+    from: { type: "string" }, worlds: { type: "string", default: "8" }
   }
 })
 const workers = Number(values.workers)
@@ -116,6 +118,12 @@ const runModel = async (engine: Engine, model: Model, tally: Tally): Promise<voi
   if (!values["no-variants"] && !values.nightly) await runVariants(engine, model, tally)
 }
 
+/** As the swarm of CI: the hash of the committed tree; 1 where there is no repository. */
+const treeSeed = (): number => {
+  const { status, stdout } = spawnSync("git", ["rev-parse", "HEAD^{tree}"], { cwd: import.meta.dirname, encoding: "utf8" })
+  return status === 0 ? Number.parseInt(stdout.slice(0, 7), 16) : 1
+}
+
 const known = folders(import.meta.dirname)
 /** Not a folder: real traces of the code, through TLC and the monitor. */
 const trace = "trace"
@@ -136,7 +144,8 @@ for (const folder of known) {
 }
 if (!values.nightly && (positionals.length === 0 || positionals.includes(trace))) {
   say(`\n${trace}`)
-  await runJournals(engine, workers, (title, faults, text) => verdict(tally, title, faults, text))
+  const from = Number(values.from ?? treeSeed())
+  await runJournals(engine, workers, { from, worlds: Number(values.worlds) }, (title, faults, text) => verdict(tally, title, faults, text), say)
 }
 say(`\n${Math.round((performance.now() - started) / 1000)} s`)
 say(`${tally.passed} passed, ${tally.failed} failed`)

@@ -180,6 +180,27 @@ Accepted ==
   /\ line' = line + 1
   /\ UNCHANGED <<which, aux, vars>>
 
+-----------------------------------------------------------------------------
+(* What a failed sync left matters no more once a later header is durable: it names where the log goes on from, and nothing  *)
+(* behind that place is read again. States that differ only there are one, or every failure would multiply all that follows. *)
+
+\* Its header and name are on the disk and stay: rot is no step of a trace.
+Stays(s) == files[s].name = "durable" /\ files[s].hdr.d.t = "header" /\ ~files[s].hdr.dirty
+RECURSIVE EndsBefore(_, _)
+EndsBefore(link, ends) ==
+  IF link.seg = 0 \/ link.seg \notin DOMAIN files THEN ends
+  ELSE EndsBefore(IF files[link.seg].hdr.d.t = "header" THEN files[link.seg].hdr.d.prev ELSE NoLink, (link.seg :> link.slot) @@ ends)
+Seen ==
+  LET staying == {s \in DOMAIN files : Stays(s)} IN
+  IF staying = {} THEN files
+  ELSE LET newest == Max(staying)
+           ends == EndsBefore(files[newest].hdr.d.prev, <<>>)
+       IN [s \in DOMAIN files |->
+            IF s >= newest THEN files[s]
+            ELSE LET end == IF s \in DOMAIN ends THEN ends[s] ELSE 0
+                 IN [files[s] EXCEPT !.slots = [k \in {k \in DOMAIN @ : k <= end} |-> @[k]]]]
+TraceView == <<which, line, aux, Seen, old, machine, store, ghost>>
+
 TraceNext == Step \/ Going \/ Accepted
 TraceSpec == TraceInit /\ [][TraceNext]_<<vars, which, line, aux>>
 =============================================================================
