@@ -21,6 +21,7 @@ import { NodeMachine } from "./NodeMachine.ts"
 import { drawTraits } from "./NodeTraits.ts"
 import { operationsOf, type Profile, type ProfileName, profiles } from "./Profile.ts"
 import { type Random, seededRandom } from "./Random.ts"
+import { underStandIns } from "./StandIns.ts"
 import { Supervisor } from "./Supervisor.ts"
 import { Timeline } from "./Timeline.ts"
 import { Trace } from "./Trace.ts"
@@ -392,4 +393,8 @@ const violationOf = (cause: Cause.Cause<unknown>, kind: "crash" | "safety", what
   return new Violation(kind, `${what}: ${Cause.pretty(cause)}`)
 }
 
-export const runWorld = (options: WorldOptions): WorldReport => new World(options).run()
+/** Short worlds with cheap kernels (StandIns), full ones with the real ones. */
+export const runWorld = (options: WorldOptions): WorldReport => {
+  const run = (): WorldReport => new World(options).run()
+  return options.profile === "short" ? underStandIns(run) : run()
+}

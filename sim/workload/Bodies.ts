@@ -93,12 +93,18 @@ export class Bodies {
   }
 }
 
+/** So many parts of a body are one byte again and again: chunks that are worth compressing. */
+const dullChance = 0.1
+
+const ownPart = (random: Random, sizeBytes: number): Uint8Array =>
+  random.chance(dullChance) ? new Uint8Array(sizeBytes).fill(random.below(256)) : random.bytes(sizeBytes)
+
 /** Pieces that others have too between bytes of its own. */
 const mixed = (random: Random, size: number): Uint8Array => {
   const parts: Array<Uint8Array> = []
   let left = size
   while (left > 0) {
-    const part = random.chance(0.5) ? random.pick(pieces) : random.bytes(1 + random.below(6000))
+    const part = random.chance(0.5) ? random.pick(pieces) : ownPart(random, 1 + random.below(6000))
     const taken = part.subarray(0, left)
     parts.push(taken)
     left -= taken.length

@@ -125,14 +125,14 @@ const split = (target: string): { readonly path: string; readonly pairs: QueryPa
 }
 
 /** Derived keys are good for a day: who signs often pays for one. */
-const derivedKeys = new WeakMap<Signer, { readonly date: string; readonly key: Buffer }>()
+const derivedKeys = new WeakMap<Signer, { readonly date: string; readonly sign: (text: string) => string }>()
 
-const keyOf = (signer: Signer, date: string): Buffer => {
+const signOf = (signer: Signer, date: string): ((text: string) => string) => {
   const known = derivedKeys.get(signer)
-  if (known?.date === date) return known.key
-  const key = signingKey(signer.secretKey, date, signer.region, "s3")
-  derivedKeys.set(signer, { date, key })
-  return key
+  if (known?.date === date) return known.sign
+  const sign = signerOf(signingKey(signer.secretKey, date, signer.region, "s3"))
+  derivedKeys.set(signer, { date, sign })
+  return sign
 }
 
 /**
@@ -151,7 +151,7 @@ export const signRequest = (
   const canonical = canonicalRequest({
     method: request.method, path, query: canonicalQuery(pairs), headers, signedHeaders, payloadHash
   })
-  const value = signature(keyOf(signer, amzDate.slice(0, 8)), stringToSign(amzDate, scope, canonical))
+  const value = signOf(signer, amzDate.slice(0, 8))(stringToSign(amzDate, scope, canonical))
   return [...all, ["authorization",
     `${algorithm} Credential=${signer.accessKey}/${scope}, SignedHeaders=${signedHeaders.join(";")}, Signature=${value}`]]
 }
