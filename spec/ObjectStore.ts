@@ -3,23 +3,10 @@
  * is tested against. It sits beside the code and imports nothing of it. Every commit keeps a copy of all there is, so
  * AS OF is looking at an old copy (at some point of time, for what expires); every listing sorts everything and then leaves out what was not asked for.
  */
+import { add, type Bucket, byExpiry, type Condition, currentOf, type Deleted, expireOne, isExpired, isOlder, judge, remove, type Target, type Version, type Versioning } from "./Bucket.ts"
 import { byBytes, type Page, page, type Query } from "./Pages.ts"
 
-export { byBytes, type Page, type Query }
-
-export type Versioning = "Unversioned" | "Enabled" | "Suspended"
-
-export interface Version {
-  readonly key: string
-  /** "null", or 16 hex digits of the commit and 4 of the place in it. */
-  readonly versionId: string
-  readonly sequence: number
-  readonly deleteMarker: boolean
-  readonly etag: string
-  readonly body: string
-  /** From this millisecond on it counts as deleted, and nothing older comes back in its place. */
-  readonly expiresMs?: number | undefined
-}
+export { byBytes, type Condition, type Page, type Query, type Target, type Version, type Versioning }
 
 export interface Part {
   readonly etag: string
@@ -34,41 +21,13 @@ interface Upload {
   readonly ttlSeconds?: number | undefined
 }
 
-interface Bucket {
-  readonly name: string
-  /** The commit that made it: a name may come to mean another bucket. */
-  readonly born: number
-  readonly versioning: Versioning
-  /** What S3 lists, newest first by key. */
-  readonly versions: ReadonlyMap<string, ReadonlyArray<Version>>
-}
-
 type Buckets = ReadonlyMap<string, Bucket>
-
-export interface Condition {
-  readonly ifMatch?: string
-  readonly ifNoneMatch?: string
-}
-
-export interface Target {
-  readonly key: string
-  readonly versionId?: string
-  readonly condition?: Condition
-}
 
 export type Outcome =
   | { readonly refusal: string }
   | { readonly versionId: string | undefined; readonly etag: string }
   | { readonly deleted: ReadonlyArray<Deleted> }
   | { readonly done: true }
-
-export interface Deleted {
-  readonly key: string
-  readonly versionId?: string
-  readonly deleteMarker: boolean
-  readonly deleteMarkerVersionId?: string
-  readonly refusal?: string
-}
 
 const partSizeMin = 5 * 1024 * 1024
 const done: Outcome = { done: true }
@@ -229,6 +188,14 @@ export class ObjectStore {
     return done
   }
 
+  /** What is shown again after its turn to expire has one anew. */
+  expireAgain(places: ReadonlyArray<{ readonly key: string; readonly sequence: number }>): Outcome {
+    const shown = places.flatMap(({ key, sequence }) => [...this.#now.values()].flatMap(({ versions }) => versions.get(key) ?? []).filter((one) => one.sequence === sequence))
+    this.#expiring.push(...new Set(shown.filter((one) => one.expiresMs !== undefined && !this.#expiring.includes(one))))
+    this.other()
+    return done
+  }
+
   buckets(at: number): ReadonlyArray<{ readonly name: string; readonly versioning: Versioning }> {
     const all = [...this.#at(at).values()].sort((a, b) => byBytes(a.name, b.name))
     return all.map(({ name, versioning }) => ({ name, versioning }))
@@ -320,26 +287,6 @@ export class ObjectStore {
   }
 }
 
-const isOlder = ({ sequence, versionId }: Version, than: string): boolean =>
-  (versionId === "null" ? sequence < Number.parseInt(than.slice(0, 16), 16) : versionId < than)
-
-const byExpiry = (a: Version, b: Version): number => (a.expiresMs ?? 0) - (b.expiresMs ?? 0) || a.sequence - b.sequence
-
-const isExpired = ({ expiresMs }: Version, ms: number): boolean => expiresMs !== undefined && expiresMs <= ms
-
-const currentOf = (bucket: Bucket, key: string, nowMs: number): Version | undefined => {
-  const version = bucket.versions.get(key)?.[0]
-  return version === undefined || isExpired(version, nowMs) ? undefined : version
-}
-
-const judge = ({ ifMatch, ifNoneMatch }: Condition, version: Version | undefined): string | undefined => {
-  const etag = version === undefined || version.deleteMarker ? undefined : version.etag
-  if (ifMatch !== undefined && etag === undefined) return "NoSuchKey"
-  if (ifMatch !== undefined && ifMatch !== "*" && ifMatch !== etag) return "PreconditionFailed"
-  if (ifNoneMatch === "*" && etag !== undefined) return "PreconditionFailed"
-  return ifNoneMatch !== undefined && ifNoneMatch === etag ? "PreconditionFailed" : undefined
-}
-
 const judgeParts = (upload: Upload, parts: ReadonlyArray<readonly [number, string]>): string | undefined => {
   if (parts.length === 0) return "InvalidPart"
   for (let index = 1; index < parts.length; index += 1) {
@@ -351,50 +298,4 @@ const judgeParts = (upload: Upload, parts: ReadonlyArray<readonly [number, strin
     if (index < parts.length - 1 && part.sizeBytes < partSizeMin) return "EntityTooSmall"
   }
   return undefined
-}
-
-const withVersions = (bucket: Bucket, key: string, versions: ReadonlyArray<Version>): Bucket => {
-  const all = new Map(bucket.versions)
-  if (versions.length === 0) all.delete(key)
-  else all.set(key, versions)
-  return { ...bucket, versions: all }
-}
-
-/** A version gets an id of its own while versioning is enabled, else it takes the place of the one named "null". */
-const add = (bucket: Bucket, sequence: number, place: number, made: Omit<Version, "versionId" | "sequence">): readonly [{ versionId: string | undefined; etag: string }, Bucket] => {
-  const old = bucket.versions.get(made.key) ?? []
-  const enabled = bucket.versioning === "Enabled"
-  const versionId = enabled ? sequence.toString(16).padStart(16, "0") + place.toString(16).padStart(4, "0") : "null"
-  const rest = enabled ? old : old.filter((version) => version.versionId !== "null")
-  const answered = bucket.versioning === "Unversioned" ? undefined : versionId
-  return [{ versionId: answered, etag: made.etag }, withVersions(bucket, made.key, [{ ...made, versionId, sequence }, ...rest])]
-}
-
-const expireOne = (bucket: Bucket, expired: Version, sequence: number, place: number, nowMs: number): Bucket => {
-  const { key } = expired
-  const versions = bucket.versions.get(key) ?? []
-  const older = versions[1]
-  if (versions[0] !== expired || older === undefined || older.deleteMarker || isExpired(older, nowMs)) {
-    return withVersions(bucket, key, versions.filter((version) => version !== expired))
-  }
-  const versionId = expired.versionId === "null" ? "null" : sequence.toString(16).padStart(16, "0") + place.toString(16).padStart(4, "0")
-  return withVersions(bucket, key, [{ key, versionId, sequence, deleteMarker: true, etag: "", body: "" }, ...versions.slice(1)])
-}
-
-const remove = (
-  bucket: Bucket, { key, versionId, condition = {} }: Target, sequence: number, place: number, nowMs: number
-): readonly [Deleted, Bucket] => {
-  const versions = bucket.versions.get(key) ?? []
-  const named = versionId === undefined ? {} : { versionId }
-  const asked = versionId === undefined ? versions[0] : versions.find((version) => version.versionId === versionId)
-  const found = asked === undefined || isExpired(asked, nowMs) ? undefined : asked
-  const refusal = judge(condition, found)
-  if (refusal !== undefined) return [{ key, ...named, deleteMarker: false, refusal }, bucket]
-  if (versionId === undefined && bucket.versioning !== "Unversioned") {
-    const [made, next] = add(bucket, sequence, place, { key, etag: "", body: "", deleteMarker: true })
-    return [{ key, deleteMarker: true, ...(made.versionId === undefined ? {} : { deleteMarkerVersionId: made.versionId }) }, next]
-  }
-  const rest = withVersions(bucket, key, versions.filter((version) => version !== found))
-  if (versionId === undefined || found?.deleteMarker !== true) return [{ key, ...named, deleteMarker: false }, rest]
-  return [{ key, ...named, deleteMarker: true, deleteMarkerVersionId: versionId }, rest]
 }

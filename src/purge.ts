@@ -8,7 +8,8 @@
 import { Effect } from "effect"
 import type { BucketId, Sequence } from "./base/ids.ts"
 import { bucketsPerDropMax, commitRowsMax, gcCommitRowsMin, gcRowsAtOnceMax, versionsPerPurgeMax } from "./base/limits.ts"
-import type { Change } from "./namespace/Model.ts"
+import { probe } from "./base/probes.ts"
+import type { Change, VersionPlace } from "./namespace/Model.ts"
 import type { NamespaceService, Unavailable } from "./namespace/Namespace.ts"
 import { bucketsAfter, commitsBefore, mayListPurgeable, purgeable, withSupersededRows } from "./namespace/QueryGarbage.ts"
 import { Readable } from "./namespace/QueryPurge.ts"
@@ -67,6 +68,7 @@ export const purge = Effect.fnUntraced(function*(rooms: PurgeRooms, purging: Pur
     rowsLeft -= walk.scanned + 1
     if (walk.places.length > 0) purging.versions += (yield* collectAll(namespace, { _tag: "PurgeVersions", rows: walk.places })).items
     else yield* Effect.yieldNow
+    if (walk.shownAgain.length > 0) yield* expireAgain(namespace, walk.shownAgain)
     pass.from = walk.next
     if (walk.next === undefined && !nextBucket(reader, readable, pass)) {
       purging.pass = undefined
@@ -76,6 +78,12 @@ export const purge = Effect.fnUntraced(function*(rooms: PurgeRooms, purging: Pur
   }
   return false
 })
+
+/** Their turn to be hidden comes anew (expiry.ts): nobody sees them, and without it they would stay for ever. */
+const expireAgain = (namespace: NamespaceService, rows: ReadonlyArray<VersionPlace>): Effect.Effect<void, Unavailable> => {
+  probe("expiry.shownAgain")
+  return Effect.asVoid(Effect.catchTag(namespace.propose({ _tag: "ExpireAgain", rows }), "Refused", neverRefused))
+}
 
 /** To the next bucket whose listed rows may be purged; false where there is none. */
 const nextBucket = (reader: StateReader, readable: Readable, pass: Pass): boolean => {

@@ -86,7 +86,7 @@ export const asksOf = (change: Change): ReadonlyArray<string> | undefined => {
       return [`CompleteUpload ${change.bucket} ${change.key} ${change.upload}`]
     case "AbortUpload":
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed":
-    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions":
+    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions": case "ExpireAgain":
       return undefined
   }
 }

@@ -76,7 +76,7 @@ export const signatureOf = (change: Change): string | undefined => {
     case "Branch":
       return `Branch ${change.bucket} ${change.id} ${change.source} ${change.from}`
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed":
-    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions":
+    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions": case "ExpireAgain":
       return undefined
   }
 }
@@ -201,6 +201,8 @@ export class Oracle {
         return model.abort(change.bucket, change.key, change.upload)
       case "ExpireVersions":
         return model.expire(change.limit)
+      case "ExpireAgain":
+        return model.expireAgain(change.rows)
       case "RaiseHorizon":
         return model.raiseHorizon(change.oldestReadable)
       case "Rollback":

@@ -46,6 +46,7 @@ export const probeNames = {
   "checkpoint.recoveredInSpiteOfDamage": "a checkpoint or the index was damaged, and another one served",
   "index.markedForRebuild": "a read met damage in the index: the next start rebuilds it",
   "index.thrownAway": "the index could not be opened",
+  "expiry.shownAgain": "a rollback shows again what had expired and was hidden: its turn comes anew",
   "expiry.versionsHidden": "objects whose time has come are hidden",
   "folder.leftOversSwept": "a start removed what an earlier one left half done",
   "gateway.overloaded": "a request found no room in time",

@@ -11,7 +11,7 @@ import { millisOf } from "../base/time.ts"
 import { createBucket, deleteBucket, setVersioning } from "./ApplyBuckets.ts"
 import { Chunks } from "./ApplyChunks.ts"
 import { type ApplyContext, type Commit, refused } from "./ApplyCommit.ts"
-import { expireVersions } from "./ApplyExpiry.ts"
+import { expireAgain, expireVersions } from "./ApplyExpiry.ts"
 import { dropBlock, freeChunks, reindexChunks } from "./ApplyGarbage.ts"
 import { dropHistory, purgeVersions } from "./ApplyPurge.ts"
 import { abortUpload, completeUpload, createUpload, dropParts, putPart } from "./ApplyUploads.ts"
@@ -57,6 +57,8 @@ const step = (commit: Commit, change: Change): Answer => {
       return raiseHorizon(commit, change.oldestReadable)
     case "ExpireVersions":
       return expireVersions(commit, change)
+    case "ExpireAgain":
+      return expireAgain(commit, change)
     case "ChunksHealed":
       return commit.chunks.heal(change.arrivals, change.blocks) ? { _tag: "Done" } : refused("ChunkMissing")
     case "PurgeVersions":
@@ -84,7 +86,7 @@ const step = (commit: Commit, change: Change): Answer => {
 /** Those that name no bucket, or one that is not there yet. */
 type Elsewhere =
   | "CreateBucket" | "DropParts" | "StagePage" | "BlockSealed" | "RaiseHorizon" | "ChunksHealed"
-  | "PurgeVersions" | "DropHistory" | "FreeChunks" | "DropBlock" | "ReindexChunks" | "Branch" | "ExpireVersions"
+  | "PurgeVersions" | "DropHistory" | "FreeChunks" | "DropBlock" | "ReindexChunks" | "Branch" | "ExpireVersions" | "ExpireAgain"
 type InBucket = Exclude<Change, { readonly _tag: Elsewhere }>
 
 const stepInBucket = (commit: Commit, view: View, change: InBucket): Answer => {

@@ -12,9 +12,10 @@ import type { Draft } from "./Draft.ts"
 import type { Answer, Change } from "./Model.ts"
 import { configAt, type Found, foundOf, inView, hiddenAt, isExpired, newestOf, type View, viewAt } from "./QueryView.ts"
 import {
-  afterPrefix, ascending, type ExpiryPlace, expiryPlaceOf, lineageUserOf, lineageUsersPrefix, table, versionKey, type VersionTable
+  afterPrefix, ascending, expiryKey, type ExpiryPlace, expiryPlaceOf, lineageUserOf, lineageUsersPrefix, table, versionKey, type VersionTable
 } from "./Rows.ts"
 import { expiryRow } from "./RowsValue.ts"
+import { decodeVersionRow } from "./RowsVersion.ts"
 
 export const expireVersions = (commit: Commit, { limit }: Extract<Change, { readonly _tag: "ExpireVersions" }>): Answer => {
   const { draft, entry } = commit
@@ -32,6 +33,16 @@ export const expireVersions = (commit: Commit, { limit }: Extract<Change, { read
     if (outcomes.includes("Replaced")) markers += 1
   }
   return { _tag: "Dropped", remaining: false }
+}
+
+/** Of rows that are there; a row of commits to come is looked at when its turn has come. */
+export const expireAgain = ({ draft }: Commit, { rows }: Extract<Change, { readonly _tag: "ExpireAgain" }>): Answer => {
+  for (const { source, rows: where, key, sequence, ordinal } of rows) {
+    const value = draft.get(versionKey(where, source, key, sequence, ordinal))
+    const expiresMs = value === undefined ? undefined : decodeVersionRow(value).expiresMs
+    if (expiresMs !== undefined) draft.put(expiryKey(expiresMs, source, sequence, ordinal), expiryRow.encode({ key }))
+  }
+  return { _tag: "Done" }
 }
 
 const usersOf = (draft: Draft, source: BucketId): ReadonlyArray<BucketId> => {

@@ -71,7 +71,8 @@ const change = union<Change>({
   FreeChunks: [18, struct({ chunks: list(condemned, chunksPerFreeMax) })],
   DropBlock: [19, struct({ block: blockId })],
   ReindexChunks: [20, struct({ chunks: list(chunkId, chunksPerReindexMax), done: flag })],
-  ExpireVersions: [21, struct({ limit: uint(commitRowsMax) })]
+  ExpireVersions: [21, struct({ limit: uint(commitRowsMax) })],
+  ExpireAgain: [22, struct({ rows: list(versionPlace, versionsPerPurgeMax) })]
 })
 
 const codec = struct<Entry>({

@@ -9,7 +9,7 @@ export const isHousework = (change: Change): boolean => {
     case "CompleteUpload": case "AbortUpload": case "Rollback": case "Branch": case "ExpireVersions":
       return false
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed": case "PurgeVersions": case "DropHistory":
-    case "FreeChunks": case "DropBlock": case "ReindexChunks":
+    case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireAgain":
       return true
     default:
       return unreachable(change)

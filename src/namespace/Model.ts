@@ -150,6 +150,8 @@ export type Change =
   | { readonly _tag: "Branch"; readonly bucket: string; readonly source: string; readonly id: BucketId; readonly owner: string; readonly from: Sequence }
   /** Hides versions that have expired, the earliest first, up to `limit` of them; proposed again until none is left. */
   | { readonly _tag: "ExpireVersions"; readonly limit: number }
+  /** Versions that expired, were hidden, and are shown again by a rollback or branch: their turn to be hidden comes anew. */
+  | { readonly _tag: "ExpireAgain"; readonly rows: ReadonlyArray<VersionPlace> }
   /** Version rows that no commit which can be read shows go, as far as `apply` finds that so (R5). */
   | { readonly _tag: "PurgeVersions"; readonly rows: ReadonlyArray<VersionPlace> }
   /** Up to `limit` rows of commits before `before` and the horizon go, and what the horizon took of these buckets. */

@@ -7,7 +7,7 @@ import { type ByteString, fromByteString, toHex } from "../base/bytes.ts"
 import type { BlockId, BucketId, ChunkId, Sequence, UploadId, VaultId } from "../base/ids.ts"
 import { millisOf } from "../base/time.ts"
 import type { VersionPlace } from "./Model.ts"
-import { isPurgeable, type Readable, supersededRows } from "./QueryPurge.ts"
+import { isPurgeable, isShownAgain, type Readable, supersededRows } from "./QueryPurge.ts"
 import { foundOf } from "./QueryView.ts"
 import {
   afterPrefix, ascendingAt, blockKey, bucketConfigPrefix, chunkKey, commitKey, deadKey, endOfName, gcKey, partsPrefix, regionsPrefix, table, totalsKey,
@@ -131,6 +131,8 @@ export const commitsBefore = (reader: StateReader, before: Sequence, limit: numb
 /** Where a walk over version rows stands: the next key; undefined: at the end. */
 export interface PurgeWalk {
   readonly places: ReadonlyArray<VersionPlace>
+  /** What expired and was hidden, and is shown again now: a rollback or branch went back to before that. */
+  readonly shownAgain: ReadonlyArray<VersionPlace>
   readonly scanned: number
   readonly next: RowKey | undefined
 }
@@ -141,16 +143,18 @@ export const purgeable = (
 ): PurgeWalk => {
   const prefix = bucket === undefined ? table[rows] : versionsPrefix(rows, bucket)
   const places: Array<VersionPlace> = []
+  const shownAgain: Array<VersionPlace> = []
   let scanned = 0
   for (const [key, value] of reader.scan(from ?? prefix, afterPrefix(prefix))) {
-    if (scanned >= scanMax || places.length >= placesMax) return { places, scanned, next: key }
+    if (scanned >= scanMax || Math.max(places.length, shownAgain.length) >= placesMax) return { places, shownAgain, scanned, next: key }
     scanned += 1
     const source = idAt<BucketId>(key, 1, 16)
     const { ordinal, row, sequence } = foundOf(source, rows, key, value)
-    if (!isPurgeable(readable, { source, sequence }, row)) continue
-    places.push({ source, rows, key: unescapeText(key.slice(versionPrefixLength, key.length - versionTailLength)), sequence, ordinal })
+    const place = { source, rows, key: unescapeText(key.slice(versionPrefixLength, key.length - versionTailLength)), sequence, ordinal }
+    if (isPurgeable(readable, place, row)) places.push(place)
+    else if (isShownAgain(reader, readable, place, row)) shownAgain.push(place)
   }
-  return { places, scanned, next: undefined }
+  return { places, shownAgain, scanned, next: undefined }
 }
 
 /**

@@ -9,10 +9,11 @@
  * will show is a view of the past, so it is among these.
  */
 import type { BucketId, Sequence } from "../base/ids.ts"
+import { versionHidesMax } from "../base/limits.ts"
 import type { VersionPlace } from "./Model.ts"
 import { hiddenAt, inView, type View } from "./QueryView.ts"
 import {
-  afterPrefix, bucketConfigPrefix, bucketNamePrefix, descendingAt, lastChangeKey, lineageUserKey, lineageUserOf, lineageUsersPrefix, uploadsPrefix, versionsPrefix
+  afterPrefix, bucketConfigPrefix, bucketNamePrefix, descendingAt, expiryKey, lastChangeKey, lineageUserKey, lineageUserOf, lineageUsersPrefix, uploadsPrefix, versionsPrefix
 } from "./Rows.ts"
 import { type BucketConfigRow, bucketConfigRow, bucketNameRow } from "./RowsValue.ts"
 import type { VersionRow } from "./RowsVersion.ts"
@@ -25,6 +26,7 @@ export class Readable {
   readonly horizon: Sequence
   readonly #reader: StateReader
   readonly #views = new Map<BucketId, ReadonlyArray<Shown>>()
+  readonly #newestViews = new Map<BucketId, ReadonlyArray<Shown>>()
 
   constructor(reader: StateReader, horizon: Sequence) {
     this.#reader = reader
@@ -35,12 +37,34 @@ export class Readable {
   viewsOf(source: BucketId): ReadonlyArray<Shown> {
     const known = this.#views.get(source)
     if (known !== undefined) return known
+    const views = [...this.#usersOf(source)].flatMap((user) => this.#viewsThrough(user))
+    this.#views.set(source, views)
+    return views
+  }
+
+  #usersOf(source: BucketId): ReadonlySet<BucketId> {
     const users = new Set([source])
     const prefix = lineageUsersPrefix(source)
     for (const [key] of this.#reader.scan(prefix, afterPrefix(prefix))) users.add(lineageUserOf(key))
-    const views = [...users].flatMap((user) => this.#viewsThrough(user))
-    this.#views.set(source, views)
+    return users
+  }
+
+  /** The same, each at the newest commit; of those that have a name then. */
+  newestViewsOf(source: BucketId): ReadonlyArray<Shown> {
+    const known = this.#newestViews.get(source)
+    if (known !== undefined) return known
+    const views = [...this.#usersOf(source)].flatMap((user) => this.#newestView(user))
+    this.#newestViews.set(source, views)
     return views
+  }
+
+  #newestView(bucket: BucketId): ReadonlyArray<Shown> {
+    const prefix = bucketConfigPrefix(bucket)
+    for (const [, value] of this.#reader.scan(prefix, afterPrefix(prefix))) {
+      const config = bucketConfigRow.decode(value)
+      return this.#mappedUntil(bucket, config) === Number.MAX_SAFE_INTEGER ? [{ lineage: lineageAt(config, Number.MAX_SAFE_INTEGER) }] : []
+    }
+    return []
   }
 
   /** Whether the newest commit shows every row that the bucket lists: it is there, and reads its own rows only. */
@@ -90,6 +114,13 @@ const lineageAt = ({ lineage }: BucketConfigRow, at: Sequence): View["lineage"] 
 export const isPurgeable = (readable: Readable, { source, sequence }: Pick<VersionPlace, "source" | "sequence">, row: VersionRow): boolean =>
   sequence <= readable.horizon
   && readable.viewsOf(source).every((view) => !inView(view, source, sequence) || hiddenAt(view, row) !== undefined)
+
+/** Whether the row's turn to expire has been, and the newest commit shows it nevertheless. */
+export const isShownAgain = (reader: StateReader, readable: Readable, { source, sequence, ordinal }: Pick<VersionPlace, "source" | "sequence" | "ordinal">, row: VersionRow): boolean =>
+  // Of one that was hidden too often nothing more can be said.
+  row.expiresMs !== undefined && row.hides.length < versionHidesMax
+  && reader.get(expiryKey(row.expiresMs, source, sequence, ordinal)) === undefined
+  && readable.newestViewsOf(source).some((view) => inView(view, source, sequence) && hiddenAt(view, row) === undefined)
 
 /**
  * Configurations and names that a later one has taken the place of by the horizon, oldest first, so that what is left

@@ -12,7 +12,7 @@ export const takesSpace = (change: Change): boolean => {
       return true
     case "DeleteBucket": case "SetVersioning": case "DeleteObjects": case "AbortUpload": case "DropParts": case "BlockSealed":
     case "RaiseHorizon": case "ChunksHealed": case "Rollback":
-    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions":
+    case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions": case "ExpireAgain":
       return false
     default:
       return unreachable(change)

@@ -53,7 +53,8 @@ export const changes: ReadonlyArray<Change> = [
   { _tag: "FreeChunks", chunks: [{ chunk: chunkIdOf(1), condemnedAt: 9 }, { chunk: chunkIdOf(2), condemnedAt: 70_000 }] },
   { _tag: "DropBlock", block },
   { _tag: "ReindexChunks", chunks: [chunkIdOf(1)], done: true },
-  { _tag: "ExpireVersions", limit: 250 }
+  { _tag: "ExpireVersions", limit: 250 },
+  { _tag: "ExpireAgain", rows: [{ source: bucketIdOf(1), rows: "hidden", key, sequence: 7, ordinal: 3 }] }
 ]
 
 export const vertex: Vertex = {

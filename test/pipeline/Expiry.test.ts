@@ -2,12 +2,13 @@ import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
 import { Expiry } from "../../src/expiry.ts"
+import { Gc } from "../../src/gc.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { Put } from "../../src/put.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { handClock } from "./handClock.ts"
 import { get, makeBucket, noSummary } from "./operations.ts"
-import { bodyOf, newMachine, withStore } from "./store.ts"
+import { bodyOf, newMachine, tiny, withStore } from "./store.ts"
 
 const bytes = seededRandom(1).bytes(3000)
 const all = { prefix: "", delimiter: "", after: "", limit: 1000 }
@@ -28,6 +29,13 @@ const hiddenKeys = Effect.gen(function*() {
   const namespace = yield* Namespace
   const { versions } = yield* namespace.history("b", all, namespace.head().sequence)
   return versions.filter(({ hiddenAt }) => hiddenAt !== undefined).map(({ key }) => key)
+})
+
+/** Those that are there but for their time. */
+const shownVersions = Effect.gen(function*() {
+  const namespace = yield* Namespace
+  const { versions } = yield* namespace.history("b", all, namespace.head().sequence)
+  return versions.filter(({ hiddenAt }) => hiddenAt === undefined).map(({ key }) => key)
 })
 
 describe("expiry", () => {
@@ -116,5 +124,33 @@ describe("expiry", () => {
       expect(yield* hiddenKeys).toEqual(["hour", "minute"])
       expect((yield* expiry.status).lastError).toBeUndefined()
     }), {}, clock)
+  })
+
+  test("what a rollback shows again after its time is not seen, is hidden anew, and its space is freed", () => {
+    const { clock, pass } = handClock()
+    return withStore(newMachine(6), Effect.gen(function*() {
+      yield* makeBucket
+      const [namespace, expiry, gc] = [yield* Namespace, yield* Expiry, yield* Gc]
+      yield* putFor("a", 10)
+      // Overwritten when its time comes: nobody has to hide it then.
+      yield* putFor("b", 10)
+      const before = namespace.head().sequence
+      yield* putFor("b")
+      pass(15_000)
+      yield* expiry.expireNow
+      yield* namespace.propose({ _tag: "Rollback", bucket: "b", to: before })
+      expect(yield* keysNow).toEqual([])
+      expect(yield* shownVersions).toEqual(["a", "b"])
+      yield* gc.run(true)
+      yield* expiry.expireNow
+      expect(yield* shownVersions).toEqual([])
+      const { freed } = yield* gc.run(true)
+      expect(freed.versions).toBe(2)
+      expect(freed.chunks).toBeGreaterThan(0)
+      const head = namespace.head().sequence
+      yield* gc.run(true)
+      yield* expiry.expireNow
+      expect(namespace.head().sequence).toBe(head)
+    }), { settings: { ...tiny.settings!, retentionDays: 0 }, gc: { intervalMs: 3_600_000, reserveBytes: 0, compactBytesPerSecond: 0 } }, clock)
   })
 })
