@@ -9,7 +9,7 @@ import { Context, Data, Effect, Layer } from "effect"
 import { copyOf, isShared } from "./base/bytes.ts"
 import type { ChunkId } from "./base/ids.ts"
 import {
-  blockReadRunBytesMax, blockReadSlotBytes, computeHereBytesMax, damagedChunksMax, pooledBytesMax, readDirectBytesMin, readSlotsKeptMax, resolveRoundsMax
+  blockReadRunBytesMax, blockReadSlotBytes, computeHereBytesMax, damagedChunksMax, pooledBytesMax, readDirectBytesMin, readSlotsKeptIdle, readSlotsKeptMax, resolveRoundsMax
 } from "./base/limits.ts"
 import { PageSlots } from "./base/PageSlots.ts"
 import { probe } from "./base/probes.ts"
@@ -62,6 +62,8 @@ interface Rooms {
   readonly cache: Chunks
   /** Sealed bytes on their way from the disk to the lanes. */
   readonly slots: PageSlots
+  /** Rounds under way, which may hold slots. */
+  readonly rounds: { count: number }
   /** Oldest first; the oldest are forgotten. */
   readonly damaged: Set<ChunkId>
 }
@@ -71,7 +73,7 @@ export class Fetch extends Context.Service<Fetch, FetchService>()("ouroborosdb/F
     Layer.effect(Fetch, Effect.gen(function*() {
       const rooms: Rooms = {
         keys, wal: yield* Wal, namespace: yield* Namespace, blocks: yield* Blocks, compute: yield* Compute, cache: yield* ChunkCache,
-        slots: new PageSlots(blockReadSlotBytes, readSlotsKeptMax), damaged: new Set()
+        slots: new PageSlots(blockReadSlotBytes, readSlotsKeptMax), rounds: { count: 0 }, damaged: new Set()
       }
       return {
         chunks: (ids) => fetchChunks(rooms, ids),
@@ -120,9 +122,17 @@ const fetchChunks = Effect.fnUntraced(function*(rooms: Rooms, ids: ReadonlyArray
     const open = [...wanted.values()].filter((one) => one.plaintext === undefined)
     if (open.length === 0) return inOrder(ids, wanted)
     if (round > 0) probe("fetch.soughtAgain")
-    yield* readRound(rooms, yield* attemptsOf(rooms, open))
+    const attempts = yield* attemptsOf(rooms, open)
+    rooms.rounds.count += 1
+    yield* Effect.ensuring(readRound(rooms, attempts), roundEnds(rooms))
   }
   return yield* giveUp([...wanted.values()].find((one) => one.plaintext === undefined)!)
+})
+
+/** After the last one, slots for one reader are kept. */
+const roundEnds = ({ rounds, slots }: Rooms): Effect.Effect<void> => Effect.sync(() => {
+  rounds.count -= 1
+  if (rounds.count === 0) slots.trim(readSlotsKeptIdle)
 })
 
 /** Whoever asked for a chunk twice gets its bytes twice: they are his to change. */

@@ -6,7 +6,7 @@
 import { Effect, Fiber } from "effect"
 import { assert } from "./base/assert.ts"
 import { type BlockId, idOf } from "./base/ids.ts"
-import { uploadUnwrittenBytesMax } from "./base/limits.ts"
+import { blocksFinishingMax, uploadUnwrittenBytesMax } from "./base/limits.ts"
 import { probe } from "./base/probes.ts"
 import { alignRegion, hasRoom } from "./block/Block.ts"
 import {
@@ -57,8 +57,8 @@ export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: U
 /** The last block of an upload, where what is left is worth one: written once, where the journal would be a second time. */
 export const finishBlocks = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
   if (upload.block !== undefined || (upload.rest.length > 0 && upload.gathered.bytes >= rooms.sizes.blockBytesMin)) yield* endBlock(rooms, upload)
-  yield* joined(upload.finishing)
-  upload.finishing = undefined
+  for (const fiber of upload.finishing) yield* joined(fiber)
+  upload.finishing = []
 })
 
 const joined = (fiber: Fiber.Fiber<void, Unavailable> | undefined): Effect.Effect<void, Unavailable> =>
@@ -94,20 +94,22 @@ const writeTo = Effect.fnUntraced(function*(rooms: IngestRooms, block: OpenBlock
   block.isWritten = true
 })
 
-/** What is left of a block is written, synced and read back while the next one gathers: one such at a time. */
+/** What is left of a block is written, synced and read back while the next ones gather: `blocksFinishingMax` such at a time. */
 const endBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
   yield* writeRest(rooms, upload)
-  yield* joined(upload.finishing)
+  if (upload.finishing.length >= blocksFinishingMax) yield* joined(upload.finishing.shift())
   const { block } = upload
   assert(block !== undefined, "a block that ends has begun")
   upload.block = undefined
   upload.gathered = nothingGathered
-  upload.finishing = yield* Effect.forkScoped(finishBlock(rooms, upload, block))
+  upload.finishing.push(yield* Effect.forkScoped(finishBlock(rooms, upload, block, upload.finishing.at(-1))))
 })
 
-const finishBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, block: OpenBlock) {
+/** `before`: whoever finishes the block before, whose chunks are placed first. */
+const finishBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, block: OpenBlock, before: Fiber.Fiber<void, Unavailable> | undefined) {
   yield* joined(block.writing)
   const { arrival } = yield* Effect.mapError(block.writer.finish, blockFailed)
+  yield* joined(before)
   upload.blocks.push(arrival)
   place(rooms, upload, block.arrived)
 })
@@ -129,7 +131,7 @@ const place = (rooms: IngestRooms, upload: Upload, arrived: ReadonlyArray<Arrive
 
 /** What fills no block, in one append; the sync comes with the commit (R3). */
 export const journal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
-  assert(upload.block === undefined && upload.finishing === undefined, "the blocks of an upload are finished before its rest is journaled")
+  assert(upload.block === undefined && upload.finishing.length === 0, "the blocks of an upload are finished before its rest is journaled")
   const rest = upload.rest
   upload.rest = []
   upload.gathered = nothingGathered

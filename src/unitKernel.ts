@@ -46,6 +46,8 @@ export interface UnitOutput extends CutOutput {
 /** One hop for all: the bytes are in the processor's cache when they are named and hashed. */
 export const cutAndNameKernel: Kernel<UnitInput, UnitOutput> = {
   name: "units/cutAndName",
+  // The next unit is not cut before.
+  isUrgent: true,
   run: (input) => {
     const { bytes, lengths } = cutKernel.run(input)
     const md5 = input.md5 === undefined ? undefined : md5After(input.md5, bytes.subarray(input.carriedBytes), input.final)

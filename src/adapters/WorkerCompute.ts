@@ -5,7 +5,7 @@
 import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
 import { Effect, Layer, Semaphore } from "effect"
-import { computeLaneYoungMiB, computeQueueMax } from "../base/limits.ts"
+import { computeLaneYoungMiB, computeQueueMax, laneJobsMax } from "../base/limits.ts"
 import { Compute, ComputeError, type ComputeService, type AnyKernel } from "../ports/Compute.ts"
 
 type Answer = { readonly output: unknown } | { readonly error: string }
@@ -55,81 +55,98 @@ const serviceOf = (lanes: Lanes): ComputeService => {
   }
 }
 
+/**
+ * A job that moves no buffers may be handed to a lane while that runs another: it need not wait until this thread has seen
+ * the other's answer. Where the lane dies first, another lane does it.
+ */
 class Lanes {
   readonly count: number
   readonly #entry: URL
-  readonly #all = new Set<Worker>()
-  readonly #idle: Array<Worker> = []
-  readonly #running = new Map<Worker, Job>()
+  /** What each lane has in hand: the one that runs, then those that wait there, `laneJobsMax` in all. */
+  readonly #lanes = new Map<Worker, Array<Job>>()
+  /** In the order of their coming, urgent ones apart: they go first. */
+  readonly #urgent = new Set<Job>()
   readonly #waiting = new Set<Job>()
   #closed = false
 
   constructor(entry: URL, count: number) {
     this.#entry = entry
     this.count = count
-    for (let index = 0; index < count; index += 1) this.#idle.push(this.#start())
+    for (let index = 0; index < count; index += 1) this.#start()
   }
 
   submit(job: Job): void {
     if (this.#closed) return job.answer({ error: "the lanes are closed" })
-    this.#waiting.add(job)
+    const queue = job.kernel.isUrgent === true ? this.#urgent : this.#waiting
+    queue.add(job)
     this.#next()
   }
 
   cancel(job: Job): void {
+    this.#urgent.delete(job)
     this.#waiting.delete(job)
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    for (const job of this.#waiting) job.answer({ error: "the lanes are closed" })
-    this.#waiting.clear()
-    await Promise.all([...this.#all].map((worker) => worker.terminate()))
+    for (const queue of [this.#urgent, this.#waiting]) {
+      for (const job of queue) job.answer({ error: "the lanes are closed" })
+      queue.clear()
+    }
+    await Promise.all([...this.#lanes.keys()].map((worker) => worker.terminate()))
   }
 
-  #start(): Worker {
+  #start(): void {
     const worker = new Worker(this.#entry, { resourceLimits: { maxYoungGenerationSizeMb: computeLaneYoungMiB } })
-    this.#all.add(worker)
+    this.#lanes.set(worker, [])
     let died = "the lane exited"
     worker.on("message", (answer: Answer) => {
-      this.#running.get(worker)?.answer(answer)
-      this.#running.delete(worker)
-      this.#idle.push(worker)
+      const done = this.#lanes.get(worker)?.shift()
+      // The lanes have work before whoever waits for this answer goes on.
       this.#next()
+      done?.answer(answer)
     })
     worker.on("error", (error: unknown) => (died = `the lane died: ${error instanceof Error ? error.message : String(error)}`))
     worker.on("exit", () => this.#replace(worker, died))
-    return worker
   }
 
   #replace(worker: Worker, why: string): void {
-    this.#all.delete(worker)
-    const job = this.#running.get(worker)
-    this.#running.delete(worker)
+    const [job, ...begunNever] = this.#lanes.get(worker) ?? []
+    this.#lanes.delete(worker)
     job?.answer({ error: why })
-    const idleAt = this.#idle.indexOf(worker)
-    if (idleAt >= 0) this.#idle.splice(idleAt, 1)
+    for (const next of begunNever) this.submit(next)
     if (this.#closed) return
     // A lane that cannot even start must not be started forever: one that died without a job comes back on demand.
-    if (job !== undefined) this.#idle.push(this.#start())
+    if (job !== undefined) this.#start()
     this.#next()
   }
 
+  /** The lane with the least to do, of those that may take this job. */
+  #laneFor(moves: boolean): Worker | undefined {
+    let least: Worker | undefined
+    let leastJobs = moves ? 1 : laneJobsMax
+    for (const [worker, jobs] of this.#lanes) {
+      if (jobs.length >= leastJobs) continue
+      least = worker
+      leastJobs = jobs.length
+    }
+    return least
+  }
+
   #next(): void {
-    while (!this.#closed && this.#waiting.size > 0) {
-      if (this.#idle.length === 0 && this.#all.size < this.count) this.#idle.push(this.#start())
-      const worker = this.#idle.pop()
-      const [job] = this.#waiting
+    while (!this.#closed && this.#urgent.size + this.#waiting.size > 0) {
+      if (this.#lanes.size < this.count) this.#start()
+      const [job] = this.#urgent.size > 0 ? this.#urgent : this.#waiting
+      const moved = [...job!.kernel.transfersIn(job!.input)]
+      const worker = this.#laneFor(moved.length > 0)
       if (worker === undefined || job === undefined) return
-      this.#waiting.delete(job)
-      this.#running.set(worker, job)
+      this.cancel(job)
+      const jobs = this.#lanes.get(worker)!
       try {
-        const moved = [...job.kernel.transfersIn(job.input)]
         worker.postMessage({ kernel: job.kernel.name, input: job.input, moved }, moved)
+        jobs.push(job)
       } catch (error) {
         // What cannot be cloned never left this thread: the lane is as free as before.
-        this.#running.delete(worker)
-        this.#idle.push(worker)
         job.answer({ error: error instanceof Error ? error.message : String(error) })
       }
     }

@@ -36,9 +36,9 @@ export const blockReadRunBytesMax = 4 * MiB
 export const blockReadRunsMax = 2
 /** Memory of one read past the page cache, with a page to spare on either side. */
 export const blockReadSlotBytes = blockReadRunBytesMax + 64 * KiB
-/** Slots of it that are kept: for blocks that were just written and are read back, and for GETs. */
-export const blockReadBackSlotsKept = 3
-export const readSlotsKeptMax = 8
+/** Slots of it that are kept: for read-backs; for GETs, while any are under way and once none is. New ones are dear: V8 collects for them. */
+export const blockReadBackSlotsKept = 4
+export const [readSlotsKeptMax, readSlotsKeptIdle] = [24, 8]
 /** Chunks that nobody read of late come past the page cache from this length of a run on. */
 export const readDirectBytesMin = 256 * KiB
 /** Block files kept open between reads. */
@@ -70,13 +70,11 @@ export const memoryWaitMsMax = 50_000
 export const memoryBegunStallMsMax = 90_000
 /** One line about refusals in this time; all are counted. */
 export const overloadLogMs = 60_000
-/** Units of one body that are sealed while the next one is read. */
-export const unitsSealingMax = 2
+/** Of one body: blocks that are synced and read back while the next one is written, units that are sealed while the next one is read. */
+export const [blocksFinishingMax, unitsSealingMax] = [2, 3]
 /** Free slots of units, plain and sealed, that are kept: while large bodies are under way, and once the last one is done. */
-export const unitSlotsKeptMax = 10
-export const sealedSlotsKeptMax = 30
-export const unitSlotsKeptIdle = 5
-export const sealedSlotsKeptIdle = 10
+export const [unitSlotsKeptMax, unitSlotsKeptIdle] = [18, 7]
+export const [sealedSlotsKeptMax, sealedSlotsKeptIdle] = [30, 10]
 /** What a unit may grow by when it is sealed and still fit its slot; chunks beyond get memory of their own. */
 export const sealedSlotExtraBytes = 64 * KiB
 /** Up to this a kernel runs where it is asked for: a hop to a lane costs more. Measured at 100 KiB (DECISIONS.md, 2026-11-21). */
@@ -381,8 +379,8 @@ export const httpDrainMsMax = 5_000
 /** Requests in flight at shutdown get this long. */
 export const httpCloseMsMax = 10_000
 
-/** Compute lanes: one a core, and no more than this. */
-export const computeLanesMax = 8
+/** Compute lanes: one a core, and no more than this; jobs that a lane is given at once, one that runs and one that waits there. */
+export const [computeLanesMax, laneJobsMax] = [8, 2]
 /** A lane's young objects: they are few, and buffers that hang on them wait until this much has gathered. */
 export const computeLaneYoungMiB = 8
 

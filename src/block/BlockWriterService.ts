@@ -77,9 +77,9 @@ export const beginBlock = (housing: Housing) => Effect.fnUntraced(function*(bloc
     const sizeBytes = blockSizeOf(regions.length, end)
     const tail = encodeTail(header, regions, end)
     yield* file.write(writtenBytes, [held, tail.bytes])
-    yield* file.sync
+    // Contents and name, side by side.
+    yield* Effect.all([file.sync, syncFolderOf(block)], { concurrency: 2, discard: true })
     yield* close
-    yield* syncFolderOf(block)
     yield* readBack(block, tail.frameHash)
     growing.finished = true
     return { arrival: { block, sizeBytes, hash: tail.frameHash, regions: regions.length }, places: regions.map((region) => placeOf(block, region)) }

@@ -21,6 +21,8 @@ export class ComputeError extends Data.TaggedError("ComputeError")<{
 
 export interface Kernel<Input, Output> {
   readonly name: string
+  /** Others wait for what it answers: it goes before kernels that are not. */
+  readonly isUrgent?: boolean
   readonly run: (input: Input) => Output
   /** The buffers of an input that move to the lane. */
   readonly transfersIn: (input: Input) => ReadonlyArray<ArrayBuffer>
