@@ -4,8 +4,10 @@ import { sealedChecker } from "./checker/Sealed.ts"
 import { canary } from "./workload/Canary.ts"
 import { garbageChecker } from "./checker/Garbage.ts"
 import { journalStepsChecker } from "./checker/JournalSteps.ts"
+import { namedChecker } from "./checker/Named.ts"
 import { rebuiltChecker } from "./checker/Rebuilt.ts"
 import { referenceChecker } from "./checker/Reference.ts"
+import { tidiedChecker } from "./checker/Tidied.ts"
 import { durabilityWorkload } from "./workload/Durability.ts"
 import { makeFewKeysWorkload } from "./workload/FewKeysWorkload.ts"
 import { objectsWorkload } from "./workload/Objects.ts"
@@ -24,4 +26,6 @@ export const namedWorkloads: ReadonlyArray<MakeWorkload> = [...workloads, canary
 export const workloadNames: ReadonlyArray<string> = namedWorkloads.map(nameOf)
 
 /** All of them look at every world; the one that keeps what it finds for the next life comes last. */
-export const checkers: ReadonlyArray<MakeChecker> = [referenceChecker, garbageChecker, sealedChecker, rebuiltChecker, journalStepsChecker]
+export const checkers: ReadonlyArray<MakeChecker> = [
+  referenceChecker, garbageChecker, tidiedChecker, namedChecker, sealedChecker, rebuiltChecker, journalStepsChecker
+]

@@ -74,6 +74,9 @@ const oftenEnough = Array.from({ length: 17 }, () => 1 << 20)
 const drawCaches = (random: Random) =>
   ({ chunkCacheBytes: random.pick([0, 0, 8192, 1 << 20]), nodeCacheBytes: random.pick([0, 16_384, 16_384, ...oftenEnough]) })
 
+/** The journal proves its last batch when nothing has followed it for so long, at most. */
+export const idleMsMost = 5000
+
 /** A world of 3,000 operations may free so many chunks at once (chunksPerFreeMax) that their commit takes 40 KiB: a batch must hold it. */
 const segmentKiB: Readonly<Record<ProfileName, ReadonlyArray<number>>> = { short: [32, 64, 256], full: [96, 128, 256] }
 
@@ -84,7 +87,7 @@ const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] =>
       unitBytes: random.pick([4096, 8192, 32_768]), inlineBytesMax: 200, blockBytesTarget: 16_384, blockBytesMin: 6000,
       pageEntriesMax: random.pick([8, 16, 64]), inlineEntriesMax: random.pick([4, 40])
     },
-    wal: { idleMs: random.pick([200, 700, 5000]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } },
+    wal: { idleMs: random.pick([200, 700, idleMsMost]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } },
     settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000, 5000]) },
     checkpoints: { deltasMax: random.pick(turns[profile].deltasMax) },
     scrub: { startMs: random.pick([1000, 10_000]) },

@@ -89,9 +89,15 @@ export class Supervisor {
     if (this.#fate?.trigger._tag === "Requests") this.#count()
   }
 
+  /** A fault has struck: from here on the operations of the disk count. */
+  struck(fault: string): void {
+    const trigger = this.#fate?.trigger
+    if (trigger?._tag === "Fault" && trigger.faults.has(fault)) this.#left = Math.min(this.#left, trigger.count)
+  }
+
   diskOperation(operation: string): void {
     const trigger = this.#fate?.trigger
-    if (trigger?._tag === "DiskOperations" || (trigger?._tag === "Turn" && trigger.operation === operation)) this.#count()
+    if (trigger?._tag === "Fault" || trigger?._tag === "DiskOperations" || (trigger?._tag === "Turn" && trigger.operation === operation)) this.#count()
   }
 
   /** An operator restarts what does not get well. */
@@ -118,7 +124,7 @@ export class Supervisor {
     this.#fate = fate
     if (fate === undefined) return
     if (fate.trigger._tag === "After") this.#timeline.after(fate.trigger.ms * 1000, () => this.#due(fate, life), life)
-    else this.#left = fate.trigger.count
+    else this.#left = fate.trigger._tag === "Fault" ? fate.trigger.without : fate.trigger.count
   }
 
   #count(): void {

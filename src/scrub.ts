@@ -109,6 +109,7 @@ export class Scrub extends Context.Service<Scrub, ScrubService>()("ouroborosdb/S
       return {
         passNow: turn.withPermit(Effect.gen(function*() {
           yield* recall(rooms, progress)
+          yield* dropHealed(rooms, progress)
           yield* beginPass(rooms, progress)
           yield* runPass({ ...rooms, bytesPerSecond: Number.POSITIVE_INFINITY }, progress)
         })),

@@ -16,6 +16,8 @@ export type Trigger =
   | { readonly _tag: "DiskOperations"; readonly count: number }
   /** So many of one kind, where names and bytes change hands. */
   | { readonly _tag: "Turn"; readonly operation: DiskOperation; readonly count: number }
+  /** One of these faults has struck, and so many disk operations were begun after it; or that many without any. */
+  | { readonly _tag: "Fault"; readonly faults: ReadonlySet<string>; readonly count: number; readonly without: number }
   | { readonly _tag: "After"; readonly ms: number }
 
 export interface LifePlan {
@@ -29,6 +31,11 @@ export interface LifePlan {
 
 /** Most crashes come between a write and the end of its sync. */
 const turns: ReadonlyArray<DiskOperation> = ["sync", "sync", "sync", "write", "syncFolder", "rename", "remove", "open", "makeFolder"]
+
+/** A failed change leaves something behind that nobody knows: a crash in the middle of what is done about it tells the most. */
+const faultsOfChanges: ReadonlySet<string> = new Set(["SyncFailed", "SyncDropped", "WriteFailed", "WriteFailsForLong", "DiskFull"])
+const faultsOfSyncs: ReadonlySet<string> = new Set(["SyncFailed", "SyncDropped"])
+const withoutFaults = 1500
 
 export class CrashPlan {
   readonly #random: Random
@@ -46,9 +53,12 @@ export class CrashPlan {
     if (this.#loop === 0 && random.chance(0.07)) this.#loop = 1 + random.below(4)
     const isLoop = this.#loop > 0
     if (isLoop) this.#loop -= 1
+    const trigger = isLoop ? this.#soon() : this.#sometime()
+    // What recovery made of it is lost, or not, by the next crash.
+    if (trigger._tag === "Fault" && random.chance(0.5)) this.#loop = 1 + random.below(2)
     return {
       ending: random.pick(isLoop ? ["PowerCut", "PowerCut", "Kill"] as const : ["PowerCut", "PowerCut", "PowerCut", "Kill", "Kill", "Stop"] as const),
-      trigger: isLoop ? this.#soon() : this.#sometime(),
+      trigger,
       graceUs: random.chance(0.5) ? 0 : random.below(random.pick([100, 5000, 50_000])),
       downMs: random.below(random.pick([10, 1000, 8000]))
     }
@@ -62,7 +72,8 @@ export class CrashPlan {
 
   #sometime(): Trigger {
     const random = this.#random
-    const draw = random.below(10)
+    const draw = random.below(12)
+    if (draw >= 10) return { _tag: "Fault", faults: random.chance(0.5) ? faultsOfSyncs : faultsOfChanges, count: 1 + random.below(6), without: withoutFaults }
     if (draw < 5) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
     if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([10, 80, 300])) }
     return { _tag: "DiskOperations", count: 1 + random.below(random.pick([100, 1500])) }

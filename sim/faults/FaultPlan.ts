@@ -52,6 +52,8 @@ const activeChance = 0.35
 const calmSeeds = 0.15
 
 const valueRotChance = 0.2
+/** Of the lives of a seed where files answer EIO for long. */
+const blockFailsChance = 0.5
 const changes: ReadonlySet<DiskOperation> = new Set(["write", "truncate", "open", "rename", "remove", "makeFolder", "syncFolder"])
 
 export interface Watch {
@@ -111,6 +113,7 @@ export class FaultPlan {
   arm(disk: MemoryDisk, index: MemoryKeyValue, { asked, usualMs }: Watch = {}): void {
     const random = this.#random.fork()
     this.#failing.clear()
+    if (this.#chance("ReadFailsForLong") > 0 && random.chance(blockFailsChance)) this.#failOneBlock(disk, random)
     this.#fullUntil = 0
     disk.capacityBytes = Number.MAX_SAFE_INTEGER
     disk.witness = (fault) => this.saw(fault)
@@ -126,6 +129,12 @@ export class FaultPlan {
     }
     index.fault = () => this.#strikes(random, "IndexFailed")
     this.#setWeather(disk)
+  }
+
+  /** A block that cannot be read for a while is met by reads, scrub and compaction alike. */
+  #failOneBlock(disk: MemoryDisk, random: Random): void {
+    const blocks = [...disk.sizes().keys()].filter((path) => path.startsWith("blocks/"))
+    if (blocks.length > 0) this.#failing.set(random.pick(blocks), disk.operations + random.below(random.pick([200, 5000])))
   }
 
   /** While the machine is off, before the twins are armed again: what rots, and what becomes of the index. */

@@ -6,6 +6,13 @@ const machine = "wal/Wal.ts"
 const scan = "wal/WalScan.ts"
 const recovery = "wal/WalRecoveryService.ts"
 
+/*
+ * Not planted, because nothing can tell: that the scan heeds a batch's restart id, its epoch, or the link to the batch before.
+ * A place of a segment is written once in a store's life, and every batch names its store, segment and offset: whatever is whole
+ * there is what belongs there. The three are guards behind that one, for numbers that were used twice after all; test/wal
+ * shows them on bytes made for it.
+ */
+
 export const journalMutants: ReadonlyArray<Mutant> = [
   {
     id: "acknowledge-before-sync", room: "journal", what: "tickets are acknowledged when the batch is written, before its sync (P1)",
@@ -36,10 +43,11 @@ export const journalMutants: ReadonlyArray<Mutant> = [
   mutant("journal", "lost-ticket-acknowledged", "tickets of an abandoned segment are acknowledged (P1)", machine,
     `tickets.length === 0 ? nothing : [{ _tag: "Reject", tickets, reason, detail: why }]`,
     `tickets.length === 0 ? nothing : gaveUp ? [{ _tag: "Reject", tickets, reason, detail: why }] : [{ _tag: "Acknowledge", tickets }]`),
-  mutant("recovery", "restart-id-ignored", "recovery accepts batches of another run (R4)", scan,
-    `  if (batch.restartId !== state.header.restartId) return "of another run"\n`, ``),
-  mutant("recovery", "chain-ignored", "recovery accepts a batch that does not continue the one before (R4)", scan,
-    `return same ? undefined : \`continues`, `return same || batch.length > 0 ? undefined : \`continues`),
+  mutant("recovery", "fork-replayed", "replay takes what a failed sync left behind the batch that the next segment continues from (R4)", recovery,
+    `{ ...segment, proven: segment.proven ?? log.last }`, `{ ...segment, proven: undefined }`),
+  mutant("journal", "removals-not-synced", "segments are removed one behind the other without a sync between: a power cut may bring an older one back alone (R11)", "wal/WalService.ts",
+    `      Effect.andThen(disk.syncFolder(folder)),\n      Effect.mapError((error) => new WalError({ reason: "Disk", segment,`,
+    `      Effect.mapError((error) => new WalError({ reason: "Disk", segment,`),
   mutant("recovery", "damage-taken-for-torn", "whatever does not check ends the journal, though later batches prove it (R4)", scan,
     `header.value.link.batch > state.link.batch + 1`, `header.value.link.batch > state.link.batch + 1_000_000`),
   mutant("recovery", "accepted-not-synced", "recovery serves what it read without syncing it (R4)", recovery,

@@ -72,6 +72,23 @@ export const drawPut = (drawing: Drawing, bucket: string): Request & { readonly 
   }
 }
 
+/** A body of many chunks, new ones among them, that comes piece by piece: most of it lies in the store long before a commit names it. */
+export const drawSlowPut = ({ bodies, keys, mark, random }: Drawing, bucket: string): Request & { readonly blob: Blob } => {
+  const blob = bodies.ofSize(random, 25_000 + random.below(50_000))
+  const pieces = Array.from({ length: 8 }, () => 2000 + random.below(12_000))
+  const ms = random.pick([10, 300, 3000])
+  const stalls = pieces.map((_, piece) => ({ piece, ms: random.below(ms) }))
+  return {
+    method: "PUT", path: `/${bucket}/${pickKey(random, keys)}`, body: { bytes: blob.bytes, pieces, stalls }, blob,
+    headers: { [opHeader]: mark, [bodyHeader]: blob.token }
+  }
+}
+
+/** What an operator in a hurry asks for, again and again. */
+export const drawHousework = (random: Random): Request => ({ method: "POST", to: "admin", ...random.pick([
+  { path: "/v1/settle" }, { path: "/v1/settle" }, { path: "/v1/checkpoint" }, { path: "/v1/checkpoint" }, { path: "/v1/gc", query: { now: "1" } }
+]) })
+
 /** With the source's metadata, or with that of the request: then of a version by its id, whose bytes are known. */
 export const drawCopy = (drawing: Drawing, bucket: string): Request => {
   const { keys, known, mark, random } = drawing

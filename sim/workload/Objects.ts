@@ -12,7 +12,8 @@ import { claim } from "../Violation.ts"
 import { afterwards, type Answered, codeOf, commitOf, etagOf, insist, textOf, xmlOf } from "./Answer.ts"
 import { type Blob, Bodies } from "./Bodies.ts"
 import {
-  branchBuckets, type Drawing, drawAdmin, drawComplete, drawCopy, drawDelete, drawDeletes, drawListing, drawPart, drawPut, drawRead, objectBuckets, someBucket, versioningRequest
+  branchBuckets, type Drawing, drawAdmin, drawComplete, drawCopy, drawDelete, drawDeletes, drawHousework, drawListing, drawPart, drawPut, drawRead,
+  drawSlowPut, objectBuckets, someBucket, versioningRequest
 } from "./Drawn.ts"
 import { Known, type KnownUpload } from "./Known.ts"
 import { keysOf, nameMark } from "./Names.ts"
@@ -21,6 +22,8 @@ import type { MakeWorkload, Workload, WorkloadContext } from "./Workload.ts"
 
 /** Looked at in the end. */
 const lastReadsMax = 15
+/** Of housework beside one slow upload. */
+const rushMax = 12
 const statusesKnown = new Set([200, 204, 206, 304, 400, 403, 404, 405, 409, 411, 412, 416])
 
 class Objects implements Workload {
@@ -67,6 +70,7 @@ class Objects implements Workload {
     const { random } = drawing
     const bucket = someBucket(random)
     const draw = random.below(100)
+    if (draw < 3) return this.#rush(context, drawing, bucket)
     if (draw < 26) {
       const { blob, ...request } = drawPut(drawing, bucket)
       return this.#ask(context, request, (answer) => this.#learn(request, answer, blob))
@@ -79,6 +83,28 @@ class Objects implements Workload {
     if (draw < 87) return this.#ask(context, drawListing(drawing, bucket), (answer, request) => this.#follow(request, answer))
     if (draw < 93) return this.#ask(context, drawAdmin(drawing, bucket))
     return this.#ask(context, this.#ofBucket(random, bucket))
+  }
+
+  /** Bodies that come slowly, while an operator seals, checkpoints and collects without a pause. */
+  #rush(context: WorkloadContext, drawing: Drawing, bucket: string): Effect.Effect<Outcome> {
+    return Effect.gen({ self: this }, function*() {
+      const { random } = drawing
+      const left = new Set(Array.from({ length: 1 + random.below(3) }, (_, index) => index))
+      const puts = [...left].map((index) => {
+        const { blob, ...request } = drawSlowPut(this.#drawing(context, random), bucket)
+        const put = this.#ask(context, request, (answer) => this.#learn(request, answer, blob))
+        return Effect.ensuring(put, Effect.sync(() => void left.delete(index)))
+      })
+      const operator = Effect.gen({ self: this }, function*() {
+        for (let asked = 0; asked < rushMax && left.size > 0; asked += 1) {
+          this.#left -= 1
+          yield* this.#ask(context, drawHousework(random))
+          yield* Effect.sleep(random.below(300))
+        }
+      })
+      const [outcomes] = yield* Effect.all([Effect.all(puts, { concurrency: "unbounded" }), operator], { concurrency: "unbounded" })
+      return outcomes[0]!
+    })
   }
 
   #ofBucket(random: Random, bucket: string): Request {

@@ -5,7 +5,7 @@ import { copyOf, toHex } from "../../src/base/bytes.ts"
 import { Fetch } from "../../src/fetch.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { rateOf, Scrub } from "../../src/scrub.ts"
-import { scrubFile } from "../../src/scrubbed.ts"
+import { scrubFile, writeScrubbed } from "../../src/scrubbed.ts"
 import { Settle } from "../../src/settle.ts"
 import { SimulatedClock } from "../../sim/Clock.ts"
 import { seededRandom } from "../../sim/Random.ts"
@@ -97,6 +97,16 @@ describe("scrub", () => {
       yield* Effect.scoped(Effect.flatMap(service.open(path!, "create"), (file) => Effect.andThen(file.write(0, [whole]), file.sync)))
       yield* passNow
       expect(status()).toMatchObject({ findings: [], damagedChunks: 0 })
+    }))
+  })
+
+  test("of a checkpoint that is gone by now a pass that was asked for says nothing any more", async () => {
+    const machine = newMachine(9)
+    await withStore(machine, Effect.gen(function*() {
+      yield* fill(1)
+      const finding = { kind: "Unreadable", where: "checkpoints/0000000000000099.delta", what: "Io", sinceMs: 0 } as const
+      yield* writeScrubbed(machine.disk.service, { place: { pass: 1, startedMs: 0, after: undefined, bytes: 0, finishedMs: 0 }, findings: [finding] })
+      expect((yield* scrubbed).findings).toEqual([])
     }))
   })
 

@@ -7,10 +7,14 @@ import { Blocks } from "../../src/block/BlockService.ts"
 import { makeCrc64 } from "../../src/gateway/s3/Checksums.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { chunkRow } from "../../src/namespace/RowsValue.ts"
+import { Unavailable } from "../../src/namespace/Namespace.ts"
 import { State } from "../../src/namespace/State.ts"
+import { Settle } from "../../src/settle.ts"
 import { checkLeft, garbageChecker } from "../../sim/checker/Garbage.ts"
+import { checkNamed, namedChecker } from "../../sim/checker/Named.ts"
 import { checkAlike, type Rows } from "../../sim/checker/Rebuilt.ts"
 import { foundIn, sealedChecker } from "../../sim/checker/Sealed.ts"
+import { checkSealed, tidiedChecker } from "../../sim/checker/Tidied.ts"
 import type { AtRest, Checker, MakeChecker, RoomServices } from "../../sim/checker/Checker.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { Bodies, plaintextMark } from "../../sim/workload/Bodies.ts"
@@ -79,5 +83,39 @@ describe("at rest", () => {
     expect(like({ rows: new Map([["k", Uint8Array.of(1)]]) })).toThrow(/row 6c .* rebuilt as no row/)
     expect(like({ rows: new Map([...rows.rows, ["m", Uint8Array.of(3)]]) })).toThrow(/row 6d .* was no row/)
     expect(like({ root: "b" })).toThrow(/the root at commit 7 was a, and is rebuilt as b/)
+  })
+
+  test("named: a record that is gone, other or new without a word is found; a chunk that is named is none", () => {
+    const rot = { path: "journal/00000001.seg", offset: 9 }
+    const found = (kind: "Chunk" | "Commit", hash: string) => ({ kind, hash, position: { segment: 1, offset: 8192, length: 10 } })
+    const whole = { records: new Map([["1:8192", found("Chunk", "a")], ["1:9000", found("Commit", "b")]]) }
+    const rotten = { records: new Map(whole.records), damaged: new Set<string>(), read: new Map<string, string>() }
+    const look = (change: Partial<typeof rotten>) => () => checkNamed(rot, whole, { ...rotten, ...change })
+    const chunkGone = new Map([["1:9000", found("Commit", "b")]])
+    expect(look({})).not.toThrow()
+    expect(look({ records: chunkGone, damaged: new Set(["1:8192"]) })).not.toThrow()
+    expect(look({ records: chunkGone })).toThrow("byte 9 of journal/00000001.seg is another, and a Chunk of the journal at 1:8192 is gone: no error names it")
+    expect(look({ records: new Map([["1:8192", found("Chunk", "a")]]), damaged: new Set(["1:9000"]) })).toThrow(/a Commit of the journal at 1:9000 is gone/)
+    expect(look({ records: chunkGone, damaged: new Set(["1:8192"]), read: new Map([["1:8192", "c"]]) })).toThrow(/gives other bytes for the chunk/)
+    expect(look({ records: new Map([...whole.records, ["1:8192", found("Chunk", "c")]]) })).toThrow(/is served with other bytes/)
+    expect(look({ records: new Map([...whole.records, ["1:9999", found("Commit", "c")]]) })).toThrow(/that nobody wrote/)
+  })
+
+  test("named and tidied: a store that is right passes; rot in a block of it is damage that nobody harmed", { timeout: 120_000 }, () => {
+    expect(violationOf(namedChecker)).toBeUndefined()
+    expect(violationOf(tidiedChecker)).toBeUndefined()
+    const rotten = after(tidiedChecker, (rest) => Effect.sync(() => {
+      for (const [path, bytes] of rest.disk.contents()) if (path.endsWith(".block")) rest.disk.corrupt(path, bytes.length >> 1)
+      return rest
+    }))
+    expect(violationOf(rotten)).toMatch(/scrub finds damage in a store that nothing harmed: block/)
+  })
+
+  test("tidied: a store that cannot seal is found", { timeout: 120_000 }, () => {
+    const full = new Unavailable({ reason: "BlockFailed", detail: "planted" })
+    const look: MakeChecker = () => ({
+      name: "tidied", atRest: () => Effect.flatMap(Settle, (settle) => Effect.provideService(checkSealed, Settle, { ...settle, settleNow: Effect.fail(full) }))
+    })
+    expect(violationOf(look)).toBe("the store at rest does not seal: unavailable: BlockFailed: planted")
   })
 })
