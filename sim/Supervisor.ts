@@ -89,8 +89,9 @@ export class Supervisor {
     if (this.#fate?.trigger._tag === "Requests") this.#count()
   }
 
-  /** A fault has struck: from here on the operations of the disk count. */
+  /** A fault has struck: from here on the operations of the disk may count. */
   struck(fault: string): void {
+    this.#events.note(`! ${fault}`)
     const trigger = this.#fate?.trigger
     if (trigger?._tag === "Fault" && trigger.faults.has(fault)) this.#left = Math.min(this.#left, trigger.count)
   }

@@ -113,10 +113,7 @@ class World {
     const traits = drawTraits(random.fork(), profile.name)
     this.#checkers = options.checkers.map((make) => make())
     this.#faults = new WorldFaults(random.fork(), this.#timeline, this.#strikes, options.merciless ?? false)
-    this.#faults.struck = (what) => {
-      this.#note(`! ${what}`)
-      this.#supervisor.struck(what)
-    }
+    this.#faults.struck = (what) => this.#supervisor.struck(what)
     for (const checker of this.#checkers) checker.begin?.(this.#faults)
     this.#clients = new Machine(this.#timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 0, epochMs: traits.machine.epochMs },
       random.fork(), () => undefined, "None")

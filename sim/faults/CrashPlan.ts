@@ -37,6 +37,10 @@ const faultsOfChanges: ReadonlySet<string> = new Set(["SyncFailed", "SyncDropped
 const faultsOfSyncs: ReadonlySet<string> = new Set(["SyncFailed", "SyncDropped"])
 const withoutFaults = 1500
 
+const endingsOfFaults: ReadonlyArray<Ending> = ["Kill", "Kill", "PowerCut"]
+const endingsOfLoops: ReadonlyArray<Ending> = ["PowerCut", "PowerCut", "Kill"]
+const endingsOfOthers: ReadonlyArray<Ending> = ["PowerCut", "PowerCut", "PowerCut", "Kill", "Kill", "Stop"]
+
 export class CrashPlan {
   readonly #random: Random
   readonly #requestsPerLife: number
@@ -54,10 +58,10 @@ export class CrashPlan {
     const isLoop = this.#loop > 0
     if (isLoop) this.#loop -= 1
     const trigger = isLoop ? this.#soon() : this.#sometime()
-    // What recovery made of it is lost, or not, by the next crash.
+    // The page cache shows what the disk does not have; and what recovery makes of it is lost, or not, by the next crash.
     if (trigger._tag === "Fault" && random.chance(0.5)) this.#loop = 1 + random.below(2)
     return {
-      ending: random.pick(isLoop ? ["PowerCut", "PowerCut", "Kill"] as const : ["PowerCut", "PowerCut", "PowerCut", "Kill", "Kill", "Stop"] as const),
+      ending: random.pick(trigger._tag === "Fault" ? endingsOfFaults : isLoop ? endingsOfLoops : endingsOfOthers),
       trigger,
       graceUs: random.chance(0.5) ? 0 : random.below(random.pick([100, 5000, 50_000])),
       downMs: random.below(random.pick([10, 1000, 8000]))
