@@ -2,7 +2,8 @@
 import type { WalStep, WalTrace } from "../spec/WalTrace.ts"
 
 /** Actions of Next, and the step that tells of each. */
-const told: ReadonlyArray<readonly [action: string, is: (step: WalStep) => boolean]> = [
+const told: ReadonlyArray<readonly [action: string, is: (step: WalStep, before: WalStep | undefined) => boolean]> = [
+  ["Exit", ({ action }, before) => action === "Kill" && before !== undefined && "after" in before && ["Stopped", "Failed"].includes(before.after.phase)],
   ["Append2", ({ action }) => action === "Append"],
   ["WriteNext", ({ action }) => action === "WriteBatch"],
   ["OpenNext", ({ action }) => action === "OpenSegment"],
@@ -16,12 +17,12 @@ const told: ReadonlyArray<readonly [action: string, is: (step: WalStep) => boole
 
 /** Of these no step tells: they end a start, fall between two steps, or are another room's, the disk's or the operator's. */
 const untold = [
-  "RemoveNext", "Damaged", "ResyncFailed", "Exit", "SealNext", "BlockSyncedNext", "VerifyNext", "CommitSealedNext", "Checkpoint", "Named", "Flushed", "Rot", "RotCheckpoint", "Restore"
+  "RemoveNext", "Damaged", "ResyncFailed", "SealNext", "BlockSyncedNext", "VerifyNext", "CommitSealedNext", "Checkpoint", "Named", "Flushed", "Rot", "RotCheckpoint", "Restore"
 ]
 
 /** Lines for a person. */
 export const coverageOf = (traces: ReadonlyArray<WalTrace>): ReadonlyArray<string> => {
-  const counts = told.map(([action, is]) => [action, traces.reduce((sum, trace) => sum + trace.filter(is).length, 0)] as const)
+  const counts = told.map(([action, is]) => [action, traces.reduce((sum, trace) => sum + trace.filter((step, at) => is(step, trace[at - 1])).length, 0)] as const)
   const never = counts.filter(([, count]) => count === 0).map(([action]) => action)
   return [
     `        taken: ${counts.filter(([, count]) => count > 0).sort(([, a], [, b]) => b - a).map(([action, count]) => `${action} ${count}`).join(", ")}`,
