@@ -56,6 +56,10 @@ const call = <A>(
     })
   )
 
+/** Of an open file: the kernel has it in memory, and a hop to a thread costs a hundred times as much. */
+const statusOf = (operation: Operation, path: string, fd: number): Effect.Effect<fs.Stats, DiskError> =>
+  Effect.try({ try: () => fs.fstatSync(fd), catch: (error) => toDiskError(operation, path, error as NodeJS.ErrnoException) })
+
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 /** Opens a data folder: makes it where it is missing, locks it, and serves it until the scope closes. */
@@ -131,7 +135,7 @@ const openFile = (
     return Effect.andThen(handle.direct === undefined ? Effect.void : close(path, handle.direct), close(path, handle.fd))
   }).pipe(
     Effect.tap((handle) =>
-      Effect.flatMap(call<fs.Stats>("open", path, (done) => fs.fstat(handle.fd, done)), (stats) => {
+      Effect.flatMap(statusOf("open", path, handle.fd), (stats) => {
         if (!stats.isFile()) return invalid("open", path, "not a file")
         return options.direct === true ? openDirect(absolute, path, mode, stats, handle, shared) : Effect.void
       })
@@ -152,7 +156,7 @@ const openDirect = (
   const flags = openFlags[mode === "create" ? "write" : mode] | directFlag
   return Effect.gen(function* () {
     handle.direct = yield* call<number>("open", path, (done) => fs.open(absolute, flags, done))
-    const { dev, ino } = yield* call<fs.Stats>("open", path, (done) => fs.fstat(handle.direct as number, done))
+    const { dev, ino } = yield* statusOf("open", path, handle.direct)
     if (dev === stats.dev && ino === stats.ino) return
     // Somebody renamed or removed it in between: the name is another file's. The page cache serves this one.
     const other = handle.direct
@@ -197,10 +201,7 @@ const fileOf = (handle: Handle, path: string, shared: Shared): DiskFile => {
     read: (offset, length, memory) => guarded("read", [offset, length], (done) => readOf(handle, shared, offset, length, memory, done)),
     write: (offset, parts) => guarded("write", [offset], (done) => writeOf(handle, shared, offset, parts, done)),
     sync: guarded<void>("sync", [], (done) => fs.fdatasync(handle.fd, (error) => done(error))),
-    size: Effect.map(
-      guarded<fs.Stats>("size", [], (done) => fs.fstat(handle.fd, done)),
-      (stats) => stats.size
-    ),
+    size: Effect.suspend(() => handle.closed ? invalid("size", path, "the file is closed") : Effect.map(statusOf("size", path, handle.fd), ({ size }) => size)),
     truncate: (sizeBytes) => guarded<void>("truncate", [sizeBytes], (done) => fs.ftruncate(handle.fd, sizeBytes, (error) => done(error)))
   }
 }

@@ -32,6 +32,8 @@ export const blockRegionsMax = 65_536
 /** Regions of one block this near to each other are read in one go, up to the length of a run. */
 export const blockReadGapBytesMax = 64 * KiB
 export const blockReadRunBytesMax = 4 * MiB
+/** What is read of a block's end at once: the directory of a hundred regions. */
+export const blockLastBytesRead = 8 * KiB
 /** Runs that one caller reads side by side. */
 export const blockReadRunsMax = 2
 /** Memory of one read past the page cache, with a page to spare on either side. */

@@ -9,7 +9,7 @@ import { Context, Effect, Layer, type Scope } from "effect"
 import { equalBytes, fromHex, release } from "../base/bytes.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
-import { blockFilesAtRestMax, blockFilesOpenMax, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, blockReadRunsMax, blockReadSlotBytes, computeHereBytesMax } from "../base/limits.ts"
+import { blockFilesAtRestMax, blockFilesOpenMax, blockLastBytesRead, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, blockReadRunsMax, blockReadSlotBytes, computeHereBytesMax } from "../base/limits.ts"
 import { PageSlots } from "../base/PageSlots.ts"
 import { Compute, type ComputeService } from "../ports/Compute.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
@@ -197,13 +197,16 @@ const readDirectory = Effect.fnUntraced(function*(file: DiskFile, options: Block
   if (fileBytes < blockHeaderBytes + regionEntryBytes + blockFooterBytes) {
     return yield* new BlockDamaged({ block, what: `the file has only ${fileBytes} bytes` })
   }
-  const head = yield* file.read(0, blockHeaderBytes)
+  // Footer and, nearly always, all of the directory before it.
+  const lastBytes = Math.min(fileBytes, blockLastBytesRead)
+  const [head, last] = yield* Effect.all([file.read(0, blockHeaderBytes), file.read(fileBytes - lastBytes, lastBytes)], { concurrency: 2 })
   const header = yield* orDamaged(block, decodeHeader(head))
   if (header.block !== block) return yield* new BlockDamaged({ block, what: `the file holds block ${header.block}` })
   if (header.store !== options.store) return yield* new BlockDamaged({ block, what: `the file is of store ${header.store}` })
   if (header.vault !== options.vault) return yield* new BlockDamaged({ block, what: `the file is of vault ${header.vault}` })
-  const footer: BlockFooter = yield* orDamaged(block, decodeFooter(yield* file.read(fileBytes - blockFooterBytes, blockFooterBytes), fileBytes))
-  const tail = yield* file.read(footer.directoryOffset, fileBytes - footer.directoryOffset)
+  const footer: BlockFooter = yield* orDamaged(block, decodeFooter(last.subarray(-blockFooterBytes), fileBytes))
+  const tailBytes = fileBytes - footer.directoryOffset
+  const tail = tailBytes <= last.length ? last.subarray(-tailBytes) : yield* file.read(footer.directoryOffset, tailBytes)
   const regions = yield* orDamaged(block, decodeDirectory(head, tail, footer))
   const directory: BlockDirectory = { block, sizeBytes: fileBytes, hash: footer.frameHash, regions }
   return directory

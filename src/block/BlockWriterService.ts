@@ -79,8 +79,7 @@ export const beginBlock = (housing: Housing) => Effect.fnUntraced(function*(bloc
     yield* file.write(writtenBytes, [held, tail.bytes])
     // Contents and name, side by side.
     yield* Effect.all([file.sync, syncFolderOf(block)], { concurrency: 2, discard: true })
-    yield* close
-    yield* readBack(block, tail.frameHash)
+    yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })
     growing.finished = true
     return { arrival: { block, sizeBytes, hash: tail.frameHash, regions: regions.length }, places: regions.map((region) => placeOf(block, region)) }
   })
