@@ -88,7 +88,7 @@ export class NodeMachine {
     this.indexDamage = undefined
     this.http = http
     this.#scope = scope
-    const store = { ...traits.store, wal: { ...traits.store.wal, ...this.#events.journal }, namespace: { applied: this.#events.applied } }
+    const store = { ...traits.store, get: traits.get, wal: { ...traits.store.wal, ...this.#events.journal }, namespace: { applied: this.#events.applied } }
     const started = startNode(traits.settings, { serveS3: true, store, crc64: this.#crc64 }, new Meters()).pipe(
       Effect.provide(twins), Scope.provide(scope)
     )

@@ -3,6 +3,7 @@
  * blocks are sealed, segments are closed, checkpoints are merged and garbage is collected many times in a minute.
  */
 import { Effect } from "effect"
+import type { GetOptions } from "../src/get.ts"
 import { resolveSettings, type Settings } from "../src/node/Settings.ts"
 import type { StartOptions } from "../src/node/Node.ts"
 import type { MachineTraits } from "./Machine.ts"
@@ -22,6 +23,7 @@ const epochMs = 1_767_225_600_000
 export interface NodeTraits {
   readonly settings: Settings
   readonly store: NonNullable<StartOptions["store"]>
+  readonly get: GetOptions
   readonly machine: MachineTraits
   /** Microseconds that a disk operation takes: least, and what is drawn on top. */
   readonly diskUs: readonly [number, number]
@@ -104,5 +106,6 @@ export const drawTraits = (random: Random, profile: ProfileName): NodeTraits => 
   },
   diskUs: random.pick([[20, 50], [50, 300], [500, 5000]] as const),
   kernelUs: random.pick([[5, 20], [20, 400]] as const),
-  lanes: random.pick([1, 2, 4])
+  lanes: random.pick([1, 2, 4]),
+  get: { batchBytes: random.pick([2048, 8192, 65_536]) }
 })

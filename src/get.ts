@@ -1,5 +1,5 @@
 /** GET: the rooms backwards: namespace -> journal or block -> sealer -> gateway. */
-import { Context, Effect, Exit, Fiber, Layer, type Scope, Semaphore } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, type Scope } from "effect"
 import { type Allowance, Allowances, type Overloaded, type Share, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import { copyOf, release } from "./base/bytes.ts"
@@ -30,12 +30,17 @@ export interface GetService {
   readonly entries: (manifest: Manifest) => Effect.Effect<ReadonlyArray<ManifestEntry>, ReadError | Overloaded>
 }
 
+export interface GetOptions {
+  /** What is fetched in one go, about; readBatchBytesMax by default. */
+  readonly batchBytes?: number
+}
+
 export class Get extends Context.Service<Get, GetService>()("ouroborosdb/Get") {
-  static readonly layer: Layer.Layer<Get, never, Fetch | Intents | Allowances> = Layer.effect(Get, Effect.gen(function*() {
+  static readonly layer = ({ batchBytes = readBatchBytesMax }: GetOptions = {}): Layer.Layer<Get, never, Fetch | Intents | Allowances> => Layer.effect(Get, Effect.gen(function*() {
     const fetch = yield* Fetch
     const { reads } = yield* Allowances
     const intents = yield* Intents
-    const pages: Pages = { fetch, decoded: new SegmentedLru(manifestPagesRememberedMax) }
+    const pages: Pages = { fetch, batchBytes, decoded: new SegmentedLru(manifestPagesRememberedMax) }
     return {
       hold: intents.open,
       open: Effect.fn("Get.open")((version: ObjectVersion, start = 0, end = version.sizeBytes) => open(pages, reads, version, start, end)),
@@ -56,10 +61,10 @@ const open = Effect.fnUntraced(function*(pages: Pages, reads: Allowance, version
   if (bytes !== undefined) return inlineBody(copyOf(bytes))
   assert(version.manifest._tag !== "Inline", "inline bytes are answered above")
   const source: Source = {
-    fetch: pages.fetch, reads, cursor: makeCursor(pages, version.manifest, start, end), share: yield* shareOf(reads), scope: yield* Effect.scope,
-    turn: Semaphore.makeUnsafe(1)
+    fetch: pages.fetch, batchBytes: pages.batchBytes, reads, cursor: makeCursor(pages, version.manifest, start, end), share: yield* shareOf(reads),
+    scope: yield* Effect.scope
   }
-  return bodyOf(end - start, yield* fetchBatch(source, false), source)
+  return bodyOf(end - start, yield* fetchBatch(source, takePieces(source, false)), source)
 })
 
 const inlineBody = (bytes: Uint8Array): Body => {
@@ -81,7 +86,7 @@ interface Source {
   readonly cursor: Cursor
   readonly share: Share
   readonly scope: Scope.Scope
-  readonly turn: Semaphore.Semaphore
+  readonly batchBytes: number
 }
 
 /** Bytes to hand out, and the memory that they keep of what is shared out. */
@@ -104,7 +109,16 @@ const bodyOf = (sizeBytes: number, first: Array<Ready>, source: Source): Body =>
   let at = 0
   let sentBytes = 0
   const ahead: Array<Fiber.Fiber<Array<Ready>, ReadError | Overloaded>> = []
-  const ask = Effect.suspend(() => Effect.map(Effect.forkIn(fetchBatch(source, true), scope), (fiber) => void ahead.push(fiber)))
+  /** The batch that was asked for last has its pieces: they are taken in this order, whichever fiber runs first. */
+  let taken: Deferred.Deferred<void> | undefined
+  const ask = Effect.suspend(() => {
+    const before = taken
+    const now = taken = Deferred.makeUnsafe<void>()
+    const turn = Effect.ensuring(
+      before === undefined ? takePieces(source, true) : Effect.andThen(Deferred.await(before), takePieces(source, true)), Deferred.succeed(now, undefined)
+    )
+    return Effect.map(Effect.forkIn(fetchBatch(source, turn), scope), (fiber) => void ahead.push(fiber))
+  })
   /** A client that takes nothing holds one batch: the next one is fetched once it has taken a piece. */
   const early = (): boolean => (at > 0 || ready.length < 2) && ahead.length < readAheadBatchesMax && reads.isPlentiful(batchHeldBytesMax)
   const next = Effect.gen(function*() {
@@ -201,6 +215,7 @@ const makeCursor = (pages: Pages, manifest: Exclude<Manifest, { readonly _tag: "
  */
 interface Pages {
   readonly fetch: FetchService
+  readonly batchBytes: number
   readonly decoded: SegmentedLru<ChunkId, ManifestPage>
 }
 
@@ -221,10 +236,9 @@ const readPage = Effect.fnUntraced(function*({ decoded, fetch }: Pages, entry: M
 const batchHeldBytesMax = 2 * (readBatchBytesMax + chunkSizeBytesMax)
 
 /** The next pieces: a batch of them, or only one where memory is short. */
-const fetchBatch = (source: Source, begun: boolean): Batch => Effect.gen(function*() {
-  const { fetch, share } = source
+const fetchBatch = ({ fetch, share }: Source, take: ReturnType<typeof takePieces>): Batch => Effect.gen(function*() {
   // One at a time moves the cursor and asks for memory, in the order of the pieces.
-  const taken = yield* source.turn.withPermits(1)(takePieces(source, begun))
+  const taken = yield* take
   if (!Array.isArray(taken)) return [taken as Ready]
   const pieces = taken as ReadonlyArray<Piece>
   const bytes = pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0)
@@ -241,8 +255,8 @@ const fetchBatch = (source: Source, begun: boolean): Batch => Effect.gen(functio
 })
 
 /** With memory for them, sealed and opened; or what memory has, where that is all. */
-const takePieces = Effect.fnUntraced(function*({ cursor, fetch, reads, share }: Source, begun: boolean) {
-  const pieces = yield* cursor.take(reads.isPlentiful(batchHeldBytesMax) ? readBatchBytesMax : 1)
+const takePieces = Effect.fnUntraced(function*({ batchBytes, cursor, fetch, reads, share }: Source, begun: boolean) {
+  const pieces = yield* cursor.take(reads.isPlentiful(batchHeldBytesMax) ? batchBytes : 1)
   const [only] = pieces
   if (pieces.length === 1 && only !== undefined && only.to - only.from < only.sizeBytes) {
     const cached = yield* cachedPart(fetch, share, only, begun)

@@ -2,7 +2,7 @@
  * StoreLayer: the rooms of one store put together, on nothing but ports. It sits between start-up, which knows settings
  * and keys, and the gateway. The simulator and the tests use this same composition on their twins.
  */
-import { Effect, Layer } from "effect"
+import { Cause, Effect, Layer } from "effect"
 import { type RestartId, type StoreId, defaultTenant, idOf } from "../base/ids.ts"
 import { Allowances, type AllowanceSizes } from "../allowance.ts"
 import { bodiesOfMemory, bodyBytesInFlightMax, bodyBytesInFlightMost, cachesOfMemoryMax, chunkCacheBytesDefault, nodeCacheBytesMax } from "../base/limits.ts"
@@ -12,10 +12,11 @@ import { defaultChunkerOptions } from "../chunker/ChunkerOptions.ts"
 import { Expiry, type ExpiryOptions } from "../expiry.ts"
 import { Fetch } from "../fetch.ts"
 import { Gc, type GcOptions } from "../gc.ts"
-import { Get } from "../get.ts"
+import { Get, type GetOptions } from "../get.ts"
 import type { IngestSizes } from "../ingest.ts"
 import { Intents } from "../intents.ts"
 import * as NamespaceLayer from "../namespace/NamespaceService.ts"
+import { StateError } from "../namespace/State.ts"
 import * as StateLayer from "../namespace/StateService.ts"
 import { Pins } from "../pins.ts"
 import { Entropy } from "../ports/Entropy.ts"
@@ -42,6 +43,7 @@ export interface StoreOptions {
   readonly sizes?: Partial<IngestSizes>
   readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe" | "observeRecovery">>
   readonly settle?: SettleOptions
+  readonly get?: GetOptions
   readonly scrub?: ScrubOptions
   readonly expiry?: ExpiryOptions
   readonly gc?: Partial<GcOptions>
@@ -109,7 +111,7 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(gc),
     Layer.provideMerge(retention),
     Layer.provideMerge(settle),
-    Layer.provideMerge(Get.layer),
+    Layer.provideMerge(Get.layer(options.get)),
     Layer.provideMerge(Pressure.layer()),
     Layer.provideMerge(Fetch.layer(keys)),
     Layer.provideMerge(Blocks.layer({ store, vault: keys.vaultId })),
@@ -122,6 +124,11 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(Layer.unwrap(Effect.map(Memory, (memory) =>
       ChunkCache.layer(caches.chunkCacheBytes ?? withinMemory(memory, chunkCacheBytesDefault))))),
     Layer.provideMerge(Layer.unwrap(Effect.map(Memory, (memory) =>
-      Allowances.layer({ bodyBytes: bodiesWithin(memory), ...settings.limits, ...options.allowances }))))
+      Allowances.layer({ bodyBytes: bodiesWithin(memory), ...settings.limits, ...options.allowances })))),
+    Layer.catchCause((cause) => Layer.effectContext(Effect.failCause(Cause.fromReasons(cause.reasons.map(indexDamageAsFailure)))))
   )
 }
+
+/** An index that is garbage is marked by whoever reads it, and fails a start by its name, also where a room reads it while it begins. */
+const indexDamageAsFailure = <E>(reason: Cause.Reason<E>): Cause.Reason<E | StateError> =>
+  Cause.isDieReason(reason) && reason.defect instanceof StateError ? Cause.makeFailReason<E | StateError>(reason.defect) : reason

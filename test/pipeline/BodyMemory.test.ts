@@ -1,6 +1,6 @@
 /** Memory of bodies: what slow readers hold in all, and that a client which goes away leaves nothing behind. */
-import { assert, describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { assert, describe, expect, it, test } from "@effect/vitest"
+import { Context, Effect, Exit, Fiber, Layer, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Allowances, type AllowanceSizes } from "../../src/allowance.ts"
 import { toHex } from "../../src/base/bytes.ts"
@@ -8,7 +8,7 @@ import { readAheadBatchesMax } from "../../src/base/limits.ts"
 import type { ChunkId } from "../../src/base/ids.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { Fetch, type FetchService } from "../../src/fetch.ts"
-import { Get } from "../../src/get.ts"
+import { Get, type GetOptions } from "../../src/get.ts"
 import { Intents } from "../../src/intents.ts"
 import type { ObjectVersion } from "../../src/namespace/Model.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
@@ -16,6 +16,7 @@ import { Pins } from "../../src/pins.ts"
 import type { Body } from "../../src/ports/Body.ts"
 import { Put } from "../../src/put.ts"
 import { seededRandom } from "../../sim/Random.ts"
+import { SimulatedScheduler } from "../../sim/Scheduler.ts"
 import { get, makeBucket, noSummary, put, versionOf } from "./operations.ts"
 import { newMachine, readAll, storeOn, withStore } from "./store.ts"
 
@@ -40,8 +41,8 @@ const objectOf = (chunks: number): ObjectVersion => ({
   manifest: { _tag: "Chunks", entries: Array.from({ length: chunks }, (_, index) => ({ chunk: String(index) as ChunkId, sizeBytes: chunkBytes })) }
 } as unknown as ObjectVersion)
 
-const services = (fetch: FetchService, sizes: Partial<AllowanceSizes>) =>
-  Layer.build(Get.layer.pipe(
+const services = (fetch: FetchService, sizes: Partial<AllowanceSizes>, options: GetOptions = {}) =>
+  Layer.build(Get.layer(options).pipe(
     Layer.provide(Layer.merge(Layer.succeed(Fetch, fetch), Layer.succeed(Intents, { open: Effect.void, oldest: () => undefined, count: () => 0 }))),
     Layer.provideMerge(Allowances.layer(sizes))
   ))
@@ -208,5 +209,22 @@ describe("clients that go away", () => {
       }
       expect(toHex(yield* get("k"))).toBe(toHex(bytes))
     }))
+  })
+
+  test("get: the bytes come in their order, whichever of the fibers that fetch them runs first", () => {
+    for (let seed = 0; seed < 30; seed += 1) {
+      const random = seededRandom(seed)
+      const scheduler = new SimulatedScheduler(random, 0.5)
+      const read = Effect.scoped(Effect.gen(function*() {
+        const context = yield* services(memoryFetch({ bytes: 0 }), {}, { batchBytes: chunkBytes })
+        const body = yield* Context.get(context, Get).open(objectOf(12))
+        const order: Array<number> = []
+        for (let bytes = yield* body.next; bytes !== undefined; bytes = yield* body.next) order.push(bytes[0]!)
+        return order
+      }))
+      const fiber = Effect.runForkWith(Context.make(Scheduler.Scheduler, scheduler))(read)
+      while (scheduler.step()) { /* until nothing waits */ }
+      assert.deepStrictEqual(fiber.pollUnsafe(), Exit.succeed([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]), `seed ${seed}`)
+    }
   })
 })
