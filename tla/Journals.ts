@@ -24,6 +24,7 @@ const operationsOfTlc = 20
 const operationsOfMonitor = 60
 const stepsOfTlcMax = 250
 const worldsOfTlc = 5
+const worldsTriedMax = 40
 const liesOfTlc = 12
 const liesOfWorlds = 10
 const liesOfMonitor = 200
@@ -70,7 +71,7 @@ export interface Sample {
 /** Of the worlds from this seed on the first few whose traces are short. */
 const worldsForTlc = (from: number): ReadonlyArray<Judged> => {
   const found: Array<Judged> = []
-  for (let seed = from; found.length < worldsOfTlc; seed += 1) {
+  for (let seed = from; found.length < worldsOfTlc && seed < from + worldsTriedMax; seed += 1) {
     const trace = traceOfWorld(seed, operationsOfTlc)
     if (trace.length <= stepsOfTlcMax) found.push({ title: `world ${seed} of ${operationsOfTlc} requests`, trace })
   }
@@ -102,6 +103,7 @@ export const runJournals = async (engine: Engine, workers: number, sample: Sampl
   const ofStore = (seeds: ReadonlyArray<number>): ReadonlyArray<Judged> =>
     seeds.map((seed) => ({ title: `seed ${seed} of test/store`, trace: runSeed(seed, planOf(seed)).journalTrace }))
   const worlds = worldsForTlc(sample.from)
+  if (worlds.length < worldsOfTlc) report(`journals: ${worlds.length} of ${worldsTriedMax} worlds from seed ${sample.from} on have at most ${stepsOfTlcMax} steps`, ["too few for TLC"])
   const real = [...ofStore(storeSeeds), ...worlds]
   runMonitor(sample, real, report, say)
 
