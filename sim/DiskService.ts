@@ -80,7 +80,7 @@ export const serviceOf = (disk: MemoryDisk): DiskService => ({
       checkFolder(disk.names, path)
       disk.names.syncFolder(path)
     }),
-  freeBytes: disk.perform("free", "", () => Math.max(0, disk.capacityBytes - disk.usedBytes)),
+  freeBytes: disk.perform("free", "", () => (disk.capacityBytes === Number.MAX_SAFE_INTEGER ? disk.capacityBytes : Math.max(0, disk.capacityBytes - disk.usedBytes))),
   warnings: () => disk.warnings()
 })
 
