@@ -63,18 +63,19 @@ const drawSettings = (random: Random, profile: ProfileName): Settings => ({
   scrubDays: random.pick([0, 60 * secondMs / dayMs, 1]),
   md5EtagBytesMax: random.pick([0, 4096, plain.md5EtagBytesMax]),
   logLevel: "Info",
-  limits: { ...plain.limits, ...(random.chance(0.3) ? { requestsMax: 4, requestsQueuedMax: random.pick([0, 4, 64]) } : {}), ...drawCaches(random) },
+  limits: { ...plain.limits, ...(random.chance(0.3) ? { requestsMax: 4, requestsQueuedMax: random.pick([0, 4, 64]) } : {}), ...drawCaches(random, profile) },
   gc: {
     ...plain.gc, intervalMs: random.pick(turns[profile].gcMs), graceMs: random.pick([0, 3000]),
     staleUploadMs: random.pick([0, 60_000]), compactBytesPerSecond: random.pick([0, 65_536])
   }
 })
 
-const oftenEnough = Array.from({ length: 17 }, () => 1 << 20)
+/** Three seeds of so many keep no rows, or few. */
+const withoutRows: Readonly<Record<ProfileName, number>> = { short: 20, full: 60 }
 
 /** Without the first every read of an object goes to the disk; without the second every row is opened anew, which costs the most time. */
-const drawCaches = (random: Random) =>
-  ({ chunkCacheBytes: random.pick([0, 0, 8192, 1 << 20]), nodeCacheBytes: random.pick([0, 16_384, 16_384, ...oftenEnough]) })
+const drawCaches = (random: Random, profile: ProfileName) =>
+  ({ chunkCacheBytes: random.pick([0, 0, 8192, 1 << 20]), nodeCacheBytes: [0, 16_384, 16_384][random.below(withoutRows[profile])] ?? 1 << 20 })
 
 /** The journal proves its last batch when nothing has followed it for so long, at most. */
 export const idleMsMost = 5000

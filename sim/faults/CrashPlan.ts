@@ -41,15 +41,20 @@ const endingsOfFaults: ReadonlyArray<Ending> = ["Kill", "Kill", "PowerCut"]
 const endingsOfLoops: ReadonlyArray<Ending> = ["PowerCut", "PowerCut", "Kill"]
 const endingsOfOthers: ReadonlyArray<Ending> = ["PowerCut", "PowerCut", "PowerCut", "Kill", "Kill", "Stop"]
 
+const requestsOfShortLife = 50
+
 export class CrashPlan {
   readonly #random: Random
   readonly #requestsPerLife: number
+  /** Lives that disk operations end are so many times longer where there is much to be done between two crashes. */
+  readonly #longer: number
   #loop = 0
 
   /** `crashes`: how many there are to be while `operations` requests are sent. */
   constructor(random: Random, operations: number, crashes: number) {
     this.#random = random
     this.#requestsPerLife = Math.max(4, Math.floor(operations / (crashes + 1)))
+    this.#longer = Math.max(1, Math.round(this.#requestsPerLife / requestsOfShortLife))
   }
 
   next(): LifePlan {
@@ -79,7 +84,7 @@ export class CrashPlan {
     const draw = random.below(12)
     if (draw >= 10) return { _tag: "Fault", faults: random.chance(0.5) ? faultsOfSyncs : faultsOfChanges, count: 1 + random.below(6), without: withoutFaults }
     if (draw < 5) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
-    if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([10, 80, 300])) }
-    return { _tag: "DiskOperations", count: 1 + random.below(random.pick([100, 1500])) }
+    if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([10, 80 * this.#longer, 300 * this.#longer])) }
+    return { _tag: "DiskOperations", count: 1 + random.below(random.pick([100, 1500 * this.#longer])) }
   }
 }

@@ -43,11 +43,11 @@ export class Bodies {
   }
 
   /**
-   * How large bodies are in this world: chunks are what an operation costs, so that only one world in four has as many of
+   * How large bodies are in this world: chunks are what an operation costs, so that only one world in eight has as many of
    * them as there can be.
    */
   drawScale(random: Random): void {
-    this.#smaller = random.pick([1, 4, 4, 8])
+    this.#smaller = random.pick([1, 4, 4, 4, 8, 8, 8, 8])
   }
 
   remember(bytes: Uint8Array): Blob {
