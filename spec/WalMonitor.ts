@@ -311,7 +311,7 @@ export class WalMonitor {
   }
 
   #mayLetGo(): void {
-    demand(["Running", "Stopping", "Full", "Failed"].includes(this.#phase), `the journal is ${this.#phase}`)
+    demand(["Running", "Stopping", "Stopped", "Full", "Failed"].includes(this.#phase), `the journal is ${this.#phase}`)
   }
 
   /** A journal that has failed or is full writes to no segment: what it had let go of before still leaves. */

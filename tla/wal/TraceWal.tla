@@ -111,7 +111,7 @@ TRefuse == phase # "Running" /\ E.ticket = tickets + 1 /\ tickets' = tickets + 1
 \* A segment whose creation failed may have left no file: its removal removes nothing, and syncs the folder.
 TRemoved ==
   /\ IF E.segment \in DOMAIN files THEN Removed(E.segment)
-     ELSE /\ phase \in {"Running", "Stopping", "Full", "Failed"}
+     ELSE /\ phase \in {"Running", "Stopping", "Stopped", "Full", "Failed"}
           /\ E.segment < Limit(marks) /\ E.segment <= top /\ \A s \in Visible : E.segment < s
           /\ files' = SyncNames(files)
           /\ UNCHANGED <<old, budget, machine, store, ghost>>

@@ -274,7 +274,7 @@ OpenFailed ==
 Limit(at) == Min({IF current # 0 THEN current ELSE IF opening # 0 THEN opening ELSE top + 1, at.state.seg, at.ingest.seg})
 
 Release(consumer, place) ==
-  /\ phase \in {"Running", "Stopping", "Full", "Failed"}
+  /\ phase \in {"Running", "Stopping", "Stopped", "Full", "Failed"}
   /\ Before(marks[consumer], place)
   /\ marks' = [marks EXCEPT ![consumer] = place]
   /\ UNCHANGED <<disk, budget, phase, run, epoch, current, opening, top, queue, flight, written, closingDue, last, unproven, fails,
@@ -282,7 +282,7 @@ Release(consumer, place) ==
 
 \* Oldest first, each removal synced before the next.
 RemoveSegment(s) ==
-  /\ phase \in {"Running", "Stopping", "Full", "Failed"}
+  /\ phase \in {"Running", "Stopping", "Stopped", "Full", "Failed"}
   /\ Visible # {} /\ s = Min(Visible) /\ s < Limit(marks)
   /\ \A x \in DOMAIN files : files[x].name # "leaving"
   /\ files' = [files EXCEPT ![s].name = "leaving"]
@@ -290,7 +290,7 @@ RemoveSegment(s) ==
   /\ UNCHANGED <<old, budget, machine, store, next, acked, lay, served, sure, void, reported>>
 
 Removed(s) ==
-  /\ phase \in {"Running", "Stopping", "Full", "Failed"}
+  /\ phase \in {"Running", "Stopping", "Stopped", "Full", "Failed"}
   /\ s \in DOMAIN files /\ files[s].name = "leaving"
   /\ files' = SyncNames(files)
   /\ lay' = [id \in {id \in DOMAIN lay : lay[id].seg # s} |-> lay[id]]
