@@ -12,7 +12,7 @@ export interface Profile {
 
 export const profiles: Readonly<Record<ProfileName, Profile>> = {
   short: { name: "short", operations: 132, operationsAlone: 205, crashesMin: 3 },
-  full: { name: "full", operations: 2700, operationsAlone: 3050, crashesMin: 20 }
+  full: { name: "full", operations: 2660, operationsAlone: 3050, crashesMin: 20 }
 }
 
 /** Requests of a world with so many workloads. */

@@ -29,9 +29,10 @@ const wired = (answer: (request: HttpRequest) => Effect.Effect<HttpResponse>, cu
   server.fork(Scope.provide(http.service.listen({ host: "node", port: s3Port, limits: { stallMsMax } }, handler), scope))
   while (timeline.step()) { /* until it listens */ }
   let isUp = true
+  const sent: Array<Request> = []
   const client = makeClient({
     machine: clients, random: seededRandom(2), dateMs: () => 0, http: () => (isUp ? http : undefined), holdUs: () => 0, delayUs: () => 1000, cuts,
-    sent: () => undefined, heard: () => undefined
+    sent: (request) => void sent.push(request), heard: () => undefined
   })
   /** What became of it, and when. */
   const send = (request: Request, at?: { readonly ms: number; readonly act: () => void }): { readonly outcome: Outcome; readonly ms: number } => {
@@ -49,7 +50,9 @@ const wired = (answer: (request: HttpRequest) => Effect.Effect<HttpResponse>, cu
     http.cutAll("power cut")
   }
   const settle = (): void => { while (timeline.step()) { /* until nothing is left to happen */ } }
-  return { send, powerOff, settle, interrupted, closing: () => void server.fork(Scope.close(scope, Exit.void)) }
+  const down = (): void => { isUp = false }
+  const up = (): void => { isUp = true }
+  return { send, sent, down, up, powerOff, settle, interrupted, closing: () => void server.fork(Scope.close(scope, Exit.void)) }
 }
 
 /** How many bytes came, in how many pieces, and how it ended. */
@@ -106,6 +109,20 @@ test("power off in the middle: unknown; nobody listens: refused, and nothing rea
   settle()
   // No finalizer runs on a machine without power.
   expect(interrupted).toEqual([])
+})
+
+test("a client waits where nobody listens: its request is sent once, when somebody does, and refused where nobody ever does", () => {
+  const { down, send, sent, up } = wired(counting)
+  down()
+  const late = send(put({ bytes }), { ms: 1000, act: up })
+  expect(said(late.outcome)).toBe("200 100 bytes in 1 of 100")
+  expect(late.ms).toBeGreaterThan(1000)
+  expect(sent.length).toBe(1)
+  down()
+  const never = send(put({ bytes }))
+  expect(said(never.outcome)).toBe("Refused")
+  expect(never.ms).toBeGreaterThan(3000)
+  expect(never.ms).toBeLessThan(10_000)
 })
 
 test("an answer that is lost on its way leaves its client in doubt, though it was given", () => {

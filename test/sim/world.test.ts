@@ -40,6 +40,19 @@ describe("a world", () => {
     }
   })
 
+  test("counts what was answered, or may have been: a refused connection is no operation", { timeout: 60_000 }, () => {
+    let refusals = 0
+    for (const seed of [9, 10, 11]) {
+      const { faults, operations, story } = run(seed)
+      const heard = story.filter((line) => /^\d+ < [1-9]/.test(line))
+      const refused = heard.filter((line) => line.endsWith(" Refused"))
+      expect(refused.length).toBe(faults.get("OutcomeRefused") ?? 0)
+      expect(operations).toBe(heard.length - refused.length)
+      refusals += refused.length
+    }
+    expect(refusals).toBeGreaterThan(0)
+  })
+
   test("in which a workload is told what must not be ends by it", () => {
     expect(run(1, [canary]).violation).toMatchObject({ kind: "safety", message: "the canary fails, as it must" })
   })
