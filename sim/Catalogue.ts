@@ -3,6 +3,7 @@ import type { MakeChecker } from "./checker/Checker.ts"
 import { sealedChecker } from "./checker/Sealed.ts"
 import { canary } from "./workload/Canary.ts"
 import { garbageChecker } from "./checker/Garbage.ts"
+import { houseworkChecker } from "./checker/Housework.ts"
 import { journalStepsChecker } from "./checker/JournalSteps.ts"
 import { namedChecker } from "./checker/Named.ts"
 import { rebuiltChecker } from "./checker/Rebuilt.ts"
@@ -27,5 +28,5 @@ export const workloadNames: ReadonlyArray<string> = namedWorkloads.map(nameOf)
 
 /** All of them look at every world; the one that keeps what it finds for the next life comes last. */
 export const checkers: ReadonlyArray<MakeChecker> = [
-  referenceChecker, garbageChecker, tidiedChecker, namedChecker, sealedChecker, rebuiltChecker, journalStepsChecker
+  houseworkChecker, garbageChecker, tidiedChecker, referenceChecker, namedChecker, sealedChecker, rebuiltChecker, journalStepsChecker
 ]

@@ -6,6 +6,7 @@
  * Power-off: whoever waits learns that the connection is gone, and no more. Nobody listens: refused.
  */
 import { Cause, type Context, Effect, type Scope } from "effect"
+import { copyOf } from "../src/base/bytes.ts"
 import { httpCloseMsMax, httpStallMsMax } from "../src/base/limits.ts"
 import type { Body, BodyError } from "../src/ports/Body.ts"
 import { type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions, type Passage } from "../src/ports/HttpListener.ts"
@@ -216,7 +217,9 @@ export class Connection {
       let sizeBytes = 0
       for (let bytes = yield* body.next; bytes !== undefined; bytes = yield* body.next) {
         if (bytes.length === 0) return yield* Effect.die("a body gives no empty bytes")
-        parts.push(bytes.slice())
+        parts.push(copyOf(bytes))
+        // Who pulls bytes owns them: the adapter gives their memory back, and others write there.
+        bytes.fill(0xdb)
         sizeBytes += bytes.length
         this.#passage.sentBytes = sizeBytes
         yield* Effect.yieldNow

@@ -12,7 +12,7 @@ import type { Random } from "./Random.ts"
 /** A CommonJS package: its class is a property of what Node imports. */
 const BTree = BTreeModule.default
 type Table = InstanceType<typeof BTree<ByteString, Uint8Array>>
-type Tables = Map<string, Table>
+export type Tables = Map<string, Table>
 
 const compare = (a: ByteString, b: ByteString): number => (a < b ? -1 : a > b ? 1 : 0)
 const keyBytesMax = 1024
@@ -80,13 +80,16 @@ export class MemoryKeyValue {
 
   /** What is rotten still, and was not written since, is as it was: the last rot first, for it may lie on an older one. */
   mend(): void {
-    for (const { table, key, value, rotten } of this.#rotten.toReversed()) {
-      for (const tables of [this.#visible, this.#durable]) {
-        const rows = tables.get(table)
-        if (rows?.get(key) === rotten) rows.set(key, value)
-      }
-    }
+    for (const tables of [this.#visible, this.#durable]) this.#mendIn(tables)
     this.#rotten = []
+  }
+
+  /** The newest harm first: what was harmed twice is as it was before the first. */
+  #mendIn(tables: Tables): void {
+    for (const { table, key, value, rotten } of this.#rotten.toReversed()) {
+      const rows = tables.get(table)
+      if (rows?.get(key) === rotten) rows.set(key, value)
+    }
   }
 
   #successor(tables: Tables): MemoryKeyValue {
@@ -101,6 +104,38 @@ export class MemoryKeyValue {
     return [...this.#visible].sort(([a], [b]) => compare(a, b)).flatMap(([table, rows]) =>
       rows.toArray().map(([key, value]) => [table, fromByteString(key), value.slice()] as const)
     )
+  }
+
+  /** Rows of a table. */
+  count(table: string): number {
+    return this.#visible.get(table)?.size ?? 0
+  }
+
+  /** What is there now, to come back one day; whole, where it is rotten. */
+  snapshot(): Tables {
+    const tables = cloneTables(this.#visible)
+    this.#mendIn(tables)
+    return tables
+  }
+
+  /**
+   * While nobody runs: values that were others at an earlier time are those again, with this chance each, as if their
+   * pages had never been written since. Returns how many are.
+   */
+  revert(random: Random, chance: number, earlier: Tables): number {
+    let count = 0
+    for (const [table, rows] of [...this.#visible].sort(([a], [b]) => compare(a, b))) {
+      for (const [key, value] of rows.toArray()) {
+        const old = earlier.get(table)?.get(key)
+        if (old === undefined || Buffer.compare(old, value) === 0 || !random.chance(chance)) continue
+        this.#rotten.push({ table, key, value, rotten: old })
+        rows.set(key, old)
+        count += 1
+      }
+    }
+    this.#durable = cloneTables(this.#visible)
+    this.#unflushed = []
+    return count
   }
 
   #serve(): KeyValueService {

@@ -5,16 +5,13 @@
 import { Clock, Context, Effect, type Fiber, Logger, References, Scheduler } from "effect"
 import type { LogLevel } from "effect"
 import { type ClockError, MachineClock } from "./MachineClock.ts"
-import { Processor } from "./Processor.ts"
+import { Processor, type ProcessorTraits } from "./Processor.ts"
 import type { Random } from "./Random.ts"
 import { Life, type Timeline } from "./Timeline.ts"
 
-export interface MachineTraits {
+export interface MachineTraits extends ProcessorTraits {
   /** Wall clock and drift. */
   readonly clock: ClockError
-  /** Chance that a task runs out of turn. */
-  readonly disorder: number
-  readonly taskUs: number
   /** The true date at which the timeline begins. */
   readonly epochMs: number
 }
@@ -72,7 +69,6 @@ export class Machine {
   }
 
   #begin(): Processor {
-    const { disorder, taskUs } = this.traits
-    return new Processor(this.timeline, new Life(), this.random.fork(), disorder, taskUs)
+    return new Processor(this.timeline, new Life(), this.random.fork(), this.traits)
   }
 }

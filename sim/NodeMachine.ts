@@ -32,6 +32,8 @@ export interface NodeEvents {
   /** The process ended by itself: it could not start. */
   readonly failed: (cause: Cause.Cause<unknown>) => void
   readonly computeFault: (kernel: string) => string | undefined
+  /** How long a fiber that could go on is kept waiting, mostly 0. */
+  readonly lateUs: () => number
 }
 
 export class NodeMachine {
@@ -47,6 +49,8 @@ export class NodeMachine {
   lives = 0
   /** How far off its wall clock was when the present life began. */
   startedOffMs = 0
+  /** And when it was ready. */
+  readyOffMs = 0
   readonly #random: Random
   readonly #crc64: Crc64
   readonly #events: NodeEvents
@@ -57,7 +61,7 @@ export class NodeMachine {
     this.#random = random
     this.#crc64 = crc64
     this.#events = events
-    this.machine = new Machine(timeline, traits.machine, random.fork(), events.log, traits.settings.logLevel)
+    this.machine = new Machine(timeline, { ...traits.machine, lateUs: events.lateUs }, random.fork(), events.log, traits.settings.logLevel)
     this.machine.powerOff()
   }
 
@@ -97,6 +101,7 @@ export class NodeMachine {
       if (!life.isOn) return
       if (Exit.isFailure(exit)) return this.#events.failed(exit.cause)
       this.running = exit.value
+      this.readyOffMs = this.traits.machine.clock.offsetMs
       this.#events.ready()
     })
   }

@@ -45,17 +45,36 @@ const turns: Readonly<Record<ProfileName, {
   readonly checkpointRows: ReadonlyArray<number>
   readonly deltasMax: ReadonlyArray<number>
   readonly gcMs: ReadonlyArray<number>
+  readonly busyGcMs: ReadonlyArray<number>
   readonly sweepMs: ReadonlyArray<number>
 }>> = {
-  short: { checkpointRows: [30, 100, 100, 400], deltasMax: [1, 3], gcMs: [4000, 20_000], sweepMs: [0, 60_000] },
-  full: { checkpointRows: [100, 400, 400, 1500], deltasMax: [3, 9], gcMs: [8000, 40_000], sweepMs: [20_000, 60_000] }
+  short: { checkpointRows: [30, 100, 100, 400], deltasMax: [1, 3], gcMs: [4000, 20_000], busyGcMs: [200, 1000, 4000], sweepMs: [0, 60_000] },
+  full: { checkpointRows: [100, 400, 400, 1500], deltasMax: [3, 9], gcMs: [8000, 40_000], busyGcMs: [4000], sweepMs: [20_000, 60_000] }
 }
 
-const drawSettings = (random: Random, profile: ProfileName): Settings => ({
+/**
+ * How soon what is deleted goes: in some worlds nothing is kept, so that chunks are condemned and freed all the time, beside
+ * uploads of the same bytes; in others purge and collection lie far apart, and much is condemned for long.
+ */
+const drawGrave = (random: Random, profile: ProfileName) => {
+  const isBusy = random.chance(0.35)
+  return {
+    retentionMs: isBusy ? random.pick([100, 1000, 5000]) : random.pick([10 * secondMs, 60 * secondMs, 600 * secondMs, 30 * dayMs]),
+    intervalMs: random.pick(isBusy ? turns[profile].busyGcMs : turns[profile].gcMs),
+    graceMs: isBusy ? random.pick([0, 0, 500]) : random.pick([0, 3000])
+  }
+}
+
+const drawSettings = (random: Random, profile: ProfileName): Settings => {
+  const { retentionMs, ...grave } = drawGrave(random, profile)
+  return settingsOf(random, profile, retentionMs / dayMs, grave)
+}
+
+const settingsOf = (random: Random, profile: ProfileName, retentionDays: number, grave: Pick<Settings["gc"], "intervalMs" | "graceMs">): Settings => ({
   ...plain,
   chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 },
   checkpointRows: random.pick(turns[profile].checkpointRows),
-  retentionDays: random.pick([10 * secondMs, 60 * secondMs, 600 * secondMs, 30 * dayMs]) / dayMs,
+  retentionDays,
   settleBytes: 16_384,
   settleAgeMs: random.pick([1000, 3000, 20_000]),
   reserveFileBytes: random.pick([0, 65_536]),
@@ -65,7 +84,7 @@ const drawSettings = (random: Random, profile: ProfileName): Settings => ({
   logLevel: "Info",
   limits: { ...plain.limits, ...(random.chance(0.3) ? { requestsMax: 4, requestsQueuedMax: random.pick([0, 4, 64]) } : {}), ...drawCaches(random, profile) },
   gc: {
-    ...plain.gc, intervalMs: random.pick(turns[profile].gcMs), graceMs: random.pick([0, 3000]),
+    ...plain.gc, ...grave,
     staleUploadMs: random.pick([0, 60_000]), compactBytesPerSecond: random.pick([0, 65_536])
   }
 })
@@ -94,7 +113,7 @@ const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] =>
     settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000, 5000]) },
     checkpoints: { deltasMax: random.pick(turns[profile].deltasMax) },
     scrub: { startMs: random.pick([1000, 10_000]) },
-    gc: { reserveBytes: 0, sweepMs: random.pick(turns[profile].sweepMs) }
+    gc: { reserveBytes: 0, sweepMs: random.pick(turns[profile].sweepMs), purgeRowsAtOnce: random.pick([3, 1000]) }
   }
 }
 
@@ -103,7 +122,7 @@ export const drawTraits = (random: Random, profile: ProfileName): NodeTraits => 
   store: drawStore(random, profile),
   machine: {
     clock: { offsetMs: random.chance(0.5) ? 0 : random.below(20_000) - 10_000, drift: random.chance(0.5) ? 0 : (random.below(2001) - 1000) / 1e6 },
-    disorder: random.pick([0, 0.1, 0.5]), taskUs: random.pick([1, 5, 20]), epochMs
+    disorder: random.pick([0, 0.1, 0.5]), preemptOps: random.pick([0, 0, 40, 400]), taskUs: random.pick([1, 5, 20]), epochMs
   },
   diskUs: random.pick([[20, 50], [50, 300], [500, 5000]] as const),
   kernelUs: random.pick([[5, 20], [20, 400]] as const),

@@ -11,6 +11,17 @@ import type { Life, Timeline } from "./Timeline.ts"
 /** Tasks of one turn: what comes during a turn waits for the next one. */
 const turnTasksMax = 32
 
+export interface ProcessorTraits {
+  /** Chance that a task runs out of turn. */
+  readonly disorder: number
+  /** What one task takes. */
+  readonly taskUs: number
+  /** How many steps of fibers there are between two that let others go first; 0: none does of itself. */
+  readonly preemptOps?: number
+  /** How long a fiber that could go on is kept waiting: mostly not at all. Whatever happens meanwhile happens before it. */
+  readonly lateUs?: () => number
+}
+
 export class Processor {
   readonly timeline: Timeline
   readonly life: Life
@@ -19,12 +30,16 @@ export class Processor {
   #busyUntilUs = 0
   #isDue = false
 
-  /** `taskUs`: what one task takes. */
-  constructor(timeline: Timeline, life: Life, random: Random, disorder: number, taskUs: number) {
+  constructor(timeline: Timeline, life: Life, random: Random, { disorder, lateUs = () => 0, preemptOps = 0, taskUs }: ProcessorTraits) {
     this.timeline = timeline
     this.life = life
     this.#taskUs = taskUs
-    this.scheduler = new SimulatedScheduler(random, disorder, () => this.#summon())
+    const isLate = (task: () => void): boolean => {
+      const us = lateUs()
+      if (us > 0) timeline.after(us, () => this.post(task), life)
+      return us > 0
+    }
+    this.scheduler = new SimulatedScheduler(random, { disorder, preemptOps, isLate, wake: () => this.#summon() })
   }
 
   /** Runs it once the processor gets to it, or never: the power may be off by then. */

@@ -8,31 +8,58 @@ import type { Random } from "./Random.ts"
 
 type SchedulerInterface = Scheduler.Scheduler
 
+export interface SchedulerOptions {
+  readonly disorder?: number
+  readonly wake?: () => void
+  readonly preemptOps?: number
+  readonly isLate?: (task: () => void) => boolean
+}
+
 export class SimulatedScheduler implements SchedulerInterface {
   readonly executionMode = "async"
   readonly #random: Random
   readonly #disorder: number
   readonly #wake: () => void
+  readonly #isLate: (task: () => void) => boolean
+  readonly #preemptOps: number
+  #opsLeft: number
   #ready: Array<() => void> = []
   #next = 0
   #off = false
 
-  /** With chance `disorder` the next task is any of those that wait, else the one that has waited longest. `wake`: the first one came. */
-  constructor(random: Random, disorder = 0.1, wake: () => void = () => undefined) {
+  /**
+   * With chance `disorder` the next task is any of those that wait, else the one that has waited longest. `wake`: the first
+   * one came. `preemptOps`: every so many steps of fibers one of them lets others go first, wherever it stands; 0: never.
+   * `isLate`: somebody else brings that task, later.
+   */
+  constructor(random: Random, { disorder = 0.1, isLate = () => false, preemptOps = 0, wake = () => undefined }: SchedulerOptions = {}) {
     this.#random = random
     this.#disorder = disorder
     this.#wake = wake
+    this.#isLate = isLate
+    this.#preemptOps = preemptOps
+    this.#opsLeft = preemptOps
   }
 
   get waiting(): number {
     return this.#ready.length - this.#next
   }
 
-  shouldYield: SchedulerInterface["shouldYield"] = (fiber) => fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield
+  shouldYield: SchedulerInterface["shouldYield"] = (fiber) => fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield || this.#isPreempted()
+
+  #isPreempted(): boolean {
+    if (this.#preemptOps === 0) return false
+    this.#opsLeft -= 1
+    if (this.#opsLeft > 0) return false
+    this.#opsLeft = 1 + this.#random.below(2 * this.#preemptOps)
+    return true
+  }
 
   makeDispatcher(): Scheduler.SchedulerDispatcher {
     return {
-      scheduleTask: (task) => this.post(task),
+      scheduleTask: (task) => {
+        if (!this.#isLate(task)) this.post(task)
+      },
       flush: () => { while (this.step()) { /* until nothing waits */ } }
     }
   }

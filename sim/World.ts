@@ -7,12 +7,12 @@
 import { Cause, Effect, Exit, type Fiber } from "effect"
 import type { Crc64 } from "../src/gateway/s3/Checksums.ts"
 import { listenToProbes } from "../src/base/probes.ts"
-import { StateError } from "../src/namespace/State.ts"
 import type { AtRest, Checker, MakeChecker } from "./checker/Checker.ts"
-import type { Outcome, Request } from "./Client.ts"
+import { checkedWorld } from "./CheckedWorld.ts"
+import type { Outcome, Request, SimulatedClient } from "./Client.ts"
 import { makeClient } from "./ClientConnection.ts"
 import { CrashPlan, type Ending } from "./faults/CrashPlan.ts"
-import { type Strike, Strikes } from "./faults/Strikes.ts"
+import { Strikes } from "./faults/Strikes.ts"
 import { WorldFaults } from "./faults/WorldFaults.ts"
 import { MemoryKeyValue } from "./KeyValue.ts"
 import { Lulls } from "./Lulls.ts"
@@ -25,8 +25,12 @@ import { underStandIns } from "./StandIns.ts"
 import { Supervisor } from "./Supervisor.ts"
 import { Timeline } from "./Timeline.ts"
 import { Trace } from "./Trace.ts"
+import { DamagedStarts, isIndexDamage, violationOf } from "./Failure.ts"
 import { Violation } from "./Violation.ts"
 import type { MakeWorkload, Workload, WorkloadContext } from "./workload/Workload.ts"
+import type { WorldReport } from "./WorldReport.ts"
+
+export type { WorldReport } from "./WorldReport.ts"
 
 export interface WorldOptions {
   readonly seed: number
@@ -42,25 +46,6 @@ export interface WorldOptions {
   readonly strikes?: ReadonlySet<number>
   /** Fewer requests than the profile's. */
   readonly operations?: number
-}
-
-export interface WorldReport {
-  readonly seed: number
-  readonly profile: ProfileName
-  readonly workloads: ReadonlyArray<string>
-  /** 64 hex digits. */
-  readonly trace: string
-  readonly simulatedMs: number
-  readonly operations: number
-  readonly crashes: number
-  readonly lives: number
-  readonly events: number
-  readonly faults: ReadonlyMap<string, number>
-  readonly probes: ReadonlyMap<string, number>
-  readonly violation: Violation | undefined
-  readonly strikes: ReadonlyArray<Strike>
-  /** The end of the trace. */
-  readonly story: ReadonlyArray<string>
 }
 
 /** Of simulated time, for each part of a world's life. */
@@ -98,6 +83,7 @@ class World {
   readonly #numbers = new WeakMap<Request, number>()
   #violation: Violation | undefined
   #isHarmed = false
+  readonly #damagedStarts = new DamagedStarts()
   /** Why the last start failed, where it says what was harmed for good. */
   #refusal: string | undefined
 
@@ -114,7 +100,6 @@ class World {
     this.#checkers = options.checkers.map((make) => make())
     this.#faults = new WorldFaults(random.fork(), this.#timeline, this.#strikes, options.merciless ?? false)
     this.#faults.struck = (what) => this.#supervisor.struck(what)
-    for (const checker of this.#checkers) checker.begin?.(this.#faults)
     this.#clients = new Machine(this.#timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 0, epochMs: traits.machine.epochMs },
       random.fork(), () => undefined, "None")
     this.#supervisor = new Supervisor(this.#timeline, random.fork(), {
@@ -136,12 +121,15 @@ class World {
       }),
       ready: () => {
         this.#refusal = undefined
+        this.#damagedStarts.clear()
         this.#supervisor.ready()
       },
       failed: (cause) => this.#supervisor.failed(cause),
-      computeFault: () => this.#faults.computeFault()
+      computeFault: () => this.#faults.computeFault(),
+      lateUs: () => this.#faults.lateUs()
     })
     this.#supervisor.mind(this.#node)
+    for (const checker of this.#checkers) checker.begin?.(checkedWorld(this.#node, this.#timeline, this.#faults))
     this.#workloads = this.#makeWorkloads()
   }
 
@@ -187,7 +175,9 @@ class World {
     this.#atRest((checker, rest) => checker.atRest?.(rest) ?? Effect.void)
     this.#stop()
     // What the merciless took of checkpoints nobody makes again.
-    if (this.#random.chance(rebuildChance) && !this.#faults.merciless) this.#rebuild()
+    if (this.#faults.merciless) return
+    if (this.#random.chance(rebuildChance)) this.#rebuild()
+    else if (this.#random.chance(hurtChance)) this.#again(() => this.#atRest((checker, rest) => checker.hurt?.(rest) ?? Effect.void))
   }
 
   #makeWorkloads(): ReadonlyArray<AtWork> {
@@ -234,12 +224,17 @@ class World {
     this.#until(this.#clients.fork(Effect.sleep(us / 1000)), us + minuteUs, `waiting until ${endUs}`)
   }
 
-  /** Looks now and then whether the node says that it is well; one that does not for long is restarted. */
-  #tend(): void {
-    const client = makeClient({
+  /** Nothing happens to its requests. */
+  #operator(): SimulatedClient {
+    return makeClient({
       machine: this.#clients, random: this.#random.fork(), dateMs: () => 0, http: () => this.#node.http, holdUs: () => 0,
       delayUs: () => 100, cuts: () => false, sent: () => undefined, heard: () => undefined
     })
+  }
+
+  /** Looks now and then whether the node says that it is well; one that does not for long is restarted. */
+  #tend(): void {
+    const client = this.#operator()
     const look = Effect.gen({ self: this }, function* () {
       for (let ill = 0; this.#isHarmed;) {
         yield* Effect.sleep(10_000)
@@ -277,10 +272,7 @@ class World {
 
   #isWell(): boolean {
     if (this.#node.running === undefined) return false
-    const client = makeClient({
-      machine: this.#clients, random: this.#random.fork(), dateMs: () => 0, http: () => this.#node.http, holdUs: () => 0,
-      delayUs: () => 100, cuts: () => false, sent: () => undefined, heard: () => undefined
-    })
+    const client = this.#operator()
     const outcome = this.#until(this.#clients.fork(client.send({ method: "GET", path: "/health/ready", to: "admin" })), checkUsMax, "the health check")
     return outcome._tag === "Answered" && outcome.status === 200
   }
@@ -289,10 +281,14 @@ class World {
   #rebuild(): void {
     this.#note("starts without an index")
     this.#node.index = new MemoryKeyValue()
-    this.#supervisor.start()
-    this.#until(this.#clients.fork(Effect.callback<void>((resume) => this.#supervisor.whenReady(() => resume(Effect.void)))), readyUsMax, "the start without an index")
     // The last one first: it compares with what it found last, before others collect.
-    this.#atRest((checker, rest) => checker.rebuilt?.(rest) ?? Effect.void, this.#checkers.toReversed())
+    this.#again(() => this.#atRest((checker, rest) => checker.rebuilt?.(rest) ?? Effect.void, this.#checkers.toReversed()))
+  }
+
+  #again(act: () => void): void {
+    this.#supervisor.start()
+    this.#until(this.#clients.fork(Effect.callback<void>((resume) => this.#supervisor.whenReady(() => resume(Effect.void)))), readyUsMax, "one more start")
+    act()
     this.#stop()
   }
 
@@ -302,11 +298,10 @@ class World {
     const { disk, index } = this.#node
     for (const checker of checkers) {
       if (checker.atRest === undefined) continue
-      const { rooms } = running
       const rest = {
-        rooms, disk, index, random: this.#random.fork(), merciless: this.#faults.merciless, note: (line: string) => this.#note(line), probe: (name: string) => this.#probe(name)
+        rooms: running.rooms, disk, index, random: this.#random.fork(), merciless: this.#faults.merciless, note: (line: string) => this.#note(line), probe: (name: string) => this.#probe(name)
       }
-      this.#until(this.#node.machine.fork(Effect.provide(look(checker, rest), rooms)), checkUsMax, `${checker.name} at rest`)
+      this.#until(this.#node.machine.fork(Effect.provide(look(checker, rest), running.rooms)), checkUsMax, `${checker.name} at rest`)
     }
   }
 
@@ -317,6 +312,7 @@ class World {
   }
 
   #between(ending: Ending): void {
+    this.#damagedStarts.clear()
     this.#note(`is off: ${ending}`)
     this.#faults.between(this.#node, (line) => this.#note(line))
   }
@@ -346,6 +342,8 @@ class World {
   #startFailed(cause: Cause.Cause<unknown>): void {
     const why = violationOf(cause, "crash", "a start failed")
     this.#note(why.message.split("\n")[0] ?? "")
+    const stuck = this.#damagedStarts.saw(why)
+    if (stuck !== undefined) this.#fail(stuck)
     this.#refusal = !Cause.hasDies(cause) && this.#faults.isNamedBy(why.message) ? why.message : undefined
     if (Cause.hasDies(cause) && !isIndexDamage(cause) || !this.#faults.explainFailures) this.#fail(why)
   }
@@ -380,18 +378,9 @@ class World {
 
 /** A start from checkpoint and journal alone costs as much as many operations. */
 const rebuildChance = 0.3
+const hurtChance = 0.3
 const illLooksMax = 3
 const linesOfStory = 40
-
-/** What a read throws where the index is garbage: it is marked, and rebuilt at the next start (R8). */
-const isIndexDamage = (cause: Cause.Cause<unknown>): boolean =>
-  cause.reasons.every((reason) => Cause.isDieReason(reason) && reason.defect instanceof StateError && reason.defect.reason === "Index")
-
-/** What a fiber died of: the Violation that somebody threw, or a defect of the code. */
-const violationOf = (cause: Cause.Cause<unknown>, kind: "crash" | "safety", what: string): Violation => {
-  for (const reason of cause.reasons) if (Cause.isDieReason(reason) && reason.defect instanceof Violation) return reason.defect
-  return new Violation(kind, `${what}: ${Cause.pretty(cause)}`)
-}
 
 /** Short worlds with cheap kernels (StandIns), full ones with the real ones. */
 export const runWorld = (options: WorldOptions): WorldReport => {

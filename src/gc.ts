@@ -12,7 +12,7 @@ import type { Sequence, VaultId } from "./base/ids.ts"
 import { probe } from "./base/probes.ts"
 import {
   blockSizeBytesTarget, chunksPerFreeMax, compactBelowDefault, compactBytesPerSecondDefault, gcChunksPerRoundMax, gcGraceMsDefault, gcIntervalMsDefault,
-  gcRowsPerRoundMax, settleBackoffMsMax, staleUploadMsDefault, walReserveBytes, sweepIntervalMs
+  gcRowsAtOnceMax, gcRowsPerRoundMax, settleBackoffMsMax, staleUploadMsDefault, walReserveBytes, sweepIntervalMs
 } from "./base/limits.ts"
 import { Blocks } from "./block/BlockService.ts"
 import { type Compacting, compact, type CompactRooms, noCompacting } from "./compact.ts"
@@ -90,6 +90,8 @@ export interface GcOptions {
   readonly blockBytesTarget?: number
   readonly reserveBytes?: number
   readonly sweepMs?: number
+  /** Rows that one step of purging looks at; few in tests. */
+  readonly purgeRowsAtOnce?: number
   /** Called at every change of phase: traces, and tests that want to know what a crash fell into. */
   readonly observe?: (phase: GcPhase) => void
 }
@@ -125,7 +127,7 @@ export class Gc extends Context.Service<Gc, GcService>()("ouroborosdb/Gc") {
         graceMs: options.graceMs ?? gcGraceMsDefault, staleMs: options.staleUploadMs ?? staleUploadMsDefault, sweepMs: options.sweepMs ?? sweepIntervalMs, wal: yield* Wal,
         below: options.compactBelow ?? compactBelowDefault, bytesPerSecond: options.compactBytesPerSecond ?? compactBytesPerSecondDefault,
         blockBytesTarget: options.blockBytesTarget ?? blockSizeBytesTarget, reserveBytes: options.reserveBytes ?? walReserveBytes,
-        observe: options.observe ?? (() => undefined)
+        rowsAtOnce: options.purgeRowsAtOnce ?? gcRowsAtOnceMax, observe: options.observe ?? (() => undefined)
       }
       const progress: Progress = { phase: "Idle", lastError: undefined, purging: noPurging(), freeing: noFreeing(), compacting: noCompacting(), sweeping: noSweeping() }
       // One at a time: the loop and whoever collects now.

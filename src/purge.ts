@@ -7,7 +7,7 @@
  */
 import { Effect } from "effect"
 import type { BucketId, Sequence } from "./base/ids.ts"
-import { bucketsPerDropMax, commitRowsMax, gcCommitRowsMin, gcRowsAtOnceMax, versionsPerPurgeMax } from "./base/limits.ts"
+import { bucketsPerDropMax, commitRowsMax, gcCommitRowsMin, versionsPerPurgeMax } from "./base/limits.ts"
 import { probe } from "./base/probes.ts"
 import type { Change, VersionPlace } from "./namespace/Model.ts"
 import type { NamespaceService, Unavailable } from "./namespace/Namespace.ts"
@@ -19,6 +19,8 @@ import { neverRefused } from "./settle.ts"
 export interface PurgeRooms {
   readonly namespace: NamespaceService
   readonly reader: StateReader
+  /** Rows that are looked at before others have their turn, at most gcRowsAtOnceMax. */
+  readonly rowsAtOnce: number
 }
 
 interface Pass {
@@ -55,7 +57,7 @@ export const collectAll = Effect.fnUntraced(function*(namespace: NamespaceServic
 
 /** Goes on with the pass, or begins one; looks at so many rows at most. True where a pass is whole, and none is due. */
 export const purge = Effect.fnUntraced(function*(rooms: PurgeRooms, purging: Purging, rowsMax: number): Effect.fn.Return<boolean, Unavailable> {
-  const { namespace, reader } = rooms
+  const { namespace, reader, rowsAtOnce } = rooms
   let rowsLeft = rowsMax
   while (rowsLeft > 0) {
     const horizon = namespace.oldestReadable()
@@ -64,7 +66,7 @@ export const purge = Effect.fnUntraced(function*(rooms: PurgeRooms, purging: Pur
     purging.pass = pass
     const readable = new Readable(reader, horizon)
     const rows = pass.bucket === undefined ? "hidden" : "version"
-    const walk = purgeable(reader, readable, rows, pass.bucket, pass.from, Math.min(rowsLeft, gcRowsAtOnceMax), versionsPerPurgeMax)
+    const walk = purgeable(reader, readable, rows, pass.bucket, pass.from, Math.min(rowsLeft, rowsAtOnce), versionsPerPurgeMax)
     rowsLeft -= walk.scanned + 1
     if (walk.places.length > 0) purging.versions += (yield* collectAll(namespace, { _tag: "PurgeVersions", rows: walk.places })).items
     else yield* Effect.yieldNow

@@ -28,10 +28,29 @@ export interface AtRest {
   readonly probe: (name: string) => void
 }
 
+/** How a node's clocks stand. */
+export interface ClockSeen {
+  /** Of true time, how long its wall clock has not jumped, and nobody has set it. */
+  readonly steadyMs: number
+  /** By how much the wall clock has gone its own way since the process began. */
+  readonly movedMs: number
+  /** What the wall clock says. */
+  readonly wallMs: number
+  /** The process is past its start. */
+  readonly isServing: boolean
+}
+
+/** What a checker may know of its world. */
+export interface CheckedWorld {
+  readonly merciless: boolean
+  readonly settings: { readonly retentionMs: number; readonly graceMs: number; readonly staleMs: number }
+  readonly clock: () => ClockSeen
+}
+
 export interface Checker {
   readonly name: string
   /** Before anything else. */
-  readonly begin?: (world: { readonly merciless: boolean }) => void
+  readonly begin?: (world: CheckedWorld) => void
   /** Every request of every workload when it is sent, and the same one with what became of it. Throw a Violation. */
   readonly sent?: (request: Request) => void
   readonly heard?: (request: Request, outcome: Outcome) => void
@@ -45,6 +64,8 @@ export interface Checker {
   readonly atRest?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
   /** Then, in some worlds, in one more life that began without an index. */
   readonly rebuilt?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
+  /** In some of the others: harm is done to a store that has shown that it is right, to see it named and healed. Nothing is asked of it afterwards. */
+  readonly hurt?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
 }
 
 /** A fresh one for each world. */

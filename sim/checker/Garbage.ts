@@ -4,16 +4,19 @@
  */
 import { Effect } from "effect"
 import { fromByteString, toHex } from "../../src/base/bytes.ts"
-import { type BlockId } from "../../src/base/ids.ts"
+import type { BlockId, Sequence } from "../../src/base/ids.ts"
 import { compactBelowDefault } from "../../src/base/limits.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { liveShare } from "../../src/compact.ts"
 import { Gc } from "../../src/gc.ts"
 import { Intents } from "../../src/intents.ts"
-import { blocksAfter, blockUse } from "../../src/namespace/QueryGarbage.ts"
+import { Namespace } from "../../src/namespace/Namespace.ts"
+import { blocksAfter, blockUse, bucketsAfter, mayListPurgeable, purgeable } from "../../src/namespace/QueryGarbage.ts"
+import { Readable } from "../../src/namespace/QueryPurge.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { chunkRow } from "../../src/namespace/RowsValue.ts"
 import { State } from "../../src/namespace/State.ts"
+import { Verify } from "../../src/verify.ts"
 import { Wal } from "../../src/wal/WalService.ts"
 import { claim } from "../Violation.ts"
 import type { AtRest, Checker, MakeChecker } from "./Checker.ts"
@@ -39,19 +42,48 @@ export const checkLeft = Effect.gen(function*() {
   }
 })
 
+/** Rows that no commit shows that could be read when the horizon was there. */
+export const checkHistoryLeft = Effect.fnUntraced(function*(horizon: Sequence) {
+  const { reader } = yield* State
+  const readable = new Readable(reader, horizon)
+  const all = Number.MAX_SAFE_INTEGER
+  const left = [
+    ...purgeable(reader, readable, "hidden", undefined, undefined, all, all).places,
+    ...bucketsAfter(reader, undefined, all).filter((bucket) => mayListPurgeable(readable, bucket)).flatMap((bucket) => purgeable(reader, readable, "version", bucket, undefined, all, all).places)
+  ]
+  claim(left.length === 0, `${left.length} versions are left that nothing from commit ${horizon} on shows, the first of commit ${left[0]?.sequence}`)
+  const { length } = (yield* Namespace).endedUploads(1)
+  claim(length === 0, "parts are left of an upload that has ended")
+})
+
+/** Every node, file, region and reference, as they lie there. Checkpoints that were harmed are kept until a new base has their place. */
+const verifyAll = Effect.gen(function*() {
+  const findings: Array<string> = []
+  yield* (yield* Verify).run((event) => Effect.sync(() => {
+    if (event._tag === "Finding" && !event.finding.where.startsWith("checkpoints/")) findings.push(`${event.finding.where}: ${event.finding.kind}: ${event.finding.what}`)
+  }))
+  claim(findings.length === 0, `verification finds ${findings.length}: ${findings.slice(0, 3).join("; ")}`)
+})
+
 /** Collects to the end; what is left condemned, and why. */
 export const collect = Effect.gen(function*() {
+  const horizon = (yield* Namespace).oldestReadable()
   const { remaining } = yield* (yield* Gc).run(true)
   claim((yield* Intents).count() === 0, "nobody is at work any more")
   claim(remaining.condemnedChunks === 0, `${remaining.condemnedChunks} condemned chunks are left: ${remaining.waiting.join("; ")}`)
   yield* checkLeft
+  yield* checkHistoryLeft(horizon)
 })
+
+/** A verification reads everything: not in every world. */
+const verifyChance = 0.3
 
 class Garbage implements Checker {
   readonly name = "garbage"
 
   /** Where faults took what was synced, blocks may be kept for what they still have. */
-  readonly atRest = ({ merciless }: AtRest) => (merciless ? Effect.void : collect)
+  readonly atRest = ({ merciless, random }: AtRest) =>
+    merciless ? Effect.void : Effect.andThen(collect, random.chance(verifyChance) ? verifyAll : Effect.void)
 
   readonly rebuilt = ({ merciless }: AtRest) => (merciless ? Effect.void : collect)
 }

@@ -16,6 +16,8 @@ export interface ReadView {
   readonly at: number
   /** Read as of that commit's time; else as of now, and then what has a time to live may be there or not. */
   readonly isPast: boolean
+  /** The node's clock said so or more when it looked; undefined: nobody knows. */
+  readonly sureMs?: number | undefined
   /** Undefined where nobody knows the bytes. */
   readonly bytesOf: (body: string) => Uint8Array | undefined
   /** Where a page goes on that has this token. */
@@ -71,7 +73,10 @@ const judgeObject = (view: ReadView, request: Request, answer: Answered): string
   // Whatever has expired by now, or not: a clock may have jumped.
   const raw = view.model.object(bucket, key, versionId, view.at, Number.NEGATIVE_INFINITY)
   const version = view.isPast ? view.model.object(bucket, key, versionId, view.at) : raw
-  if (!view.isPast && raw?.expiresMs !== undefined && answer.status === 404) return undefined
+  if (!view.isPast && raw?.expiresMs !== undefined) {
+    if (answer.status === 404) return undefined
+    if (view.sureMs !== undefined && raw.expiresMs <= view.sureMs) return `${shortOf(answer)}, and it expired ${view.sureMs - raw.expiresMs} ms before`
+  }
   return version === undefined || version.deleteMarker ? judgeAbsent(answer, versionId !== undefined, version) : judgePresent(view, request, version, answer)
 }
 

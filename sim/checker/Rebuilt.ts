@@ -5,6 +5,8 @@
 import { Effect } from "effect"
 import { toHex, fromByteString } from "../../src/base/bytes.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
+import { nodeTable } from "../../src/namespace/TreeStore.ts"
+import type { MemoryKeyValue } from "../KeyValue.ts"
 import { State } from "../../src/namespace/State.ts"
 import { claim } from "../Violation.ts"
 import type { AtRest, Checker, MakeChecker } from "./Checker.ts"
@@ -37,20 +39,28 @@ export const checkAlike = (before: Rows, after: Rows): void => {
   claim(before.root === after.root, `the root at commit ${before.sequence} was ${before.root}, and is rebuilt as ${after.root}`)
 }
 
+/** The index holds the nodes of the tree, and no others: what interrupted checkpoints and earlier indexes left is gone (P5). */
+const checkNodes = (index: MemoryKeyValue, nodes: number): void => {
+  const left = index.count(nodeTable)
+  claim(left === nodes, `the index has ${left} nodes, and the tree ${nodes}`)
+}
+
 class Rebuilt implements Checker {
   readonly name = "rebuilt"
   #before: Rows | undefined
 
-  readonly atRest = ({ merciless }: AtRest) =>
+  readonly atRest = ({ index, merciless }: AtRest) =>
     Effect.gen({ self: this }, function*() {
       this.#before = merciless ? undefined : yield* rowsNow
+      if (!merciless) checkNodes(index, (yield* State).status().nodes)
     })
 
-  readonly rebuilt = ({ note, probe }: AtRest) =>
+  readonly rebuilt = ({ index, note, probe }: AtRest) =>
     Effect.gen({ self: this }, function*() {
       const before = this.#before
       if (before === undefined) return
       const after = yield* rowsNow
+      checkNodes(index, (yield* State).status().nodes)
       // Housework may have committed something in between: its next chance is the next world.
       if (after.sequence !== before.sequence) return probe("rebuilt: the store went on in between")
       checkAlike(before, after)

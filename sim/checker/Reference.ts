@@ -4,7 +4,7 @@
  * by whoever, is what the model has there (P1, P2, P3). It sits between all clients of a world, its node and spec/ObjectStore.
  */
 import { Effect } from "effect"
-import { concatBytes } from "../../src/base/bytes.ts"
+import { concatBytes, fromUtf8 } from "../../src/base/bytes.ts"
 import { parseIso } from "../../src/gateway/s3/HttpDate.ts"
 import { hashOf } from "../../src/base/hash.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
@@ -12,8 +12,10 @@ import type { Outcome, Request } from "../Client.ts"
 import { claim } from "../Violation.ts"
 import { type Answered, codeOf, commitOf, etagOf, fateOf, textOf, xmlOf } from "../workload/Answer.ts"
 import { asksOf, askOf, bodyHeader, bytesOf, targetOf } from "./Asked.ts"
-import type { AtRest, Checker, MakeChecker } from "./Checker.ts"
+import type { AtRest, CheckedWorld, Checker, MakeChecker } from "./Checker.ts"
 import { type CommitRecord, jsonOf, Oracle } from "./Oracle.ts"
+import { hurtAndHeal } from "./Hurt.ts"
+import { checkPast } from "./Past.ts"
 import { judgeDiff, judgeRead, type ReadView } from "./ReadJudge.ts"
 
 const tokenDigits = 32
@@ -27,7 +29,12 @@ interface Sent {
   readonly ask: string | undefined
   readonly head: number
   readonly told: number
+  /** What the node's wall clock said. */
+  readonly wallMs: number
 }
+
+/** No request for a read takes so long. */
+const steadyMsMin = 45_000
 
 class Reference implements Checker {
   readonly name = "reference"
@@ -43,9 +50,11 @@ class Reference implements Checker {
   })
   #told = 0
   #isOff = false
+  #world: CheckedWorld | undefined
 
-  begin({ merciless }: { readonly merciless: boolean }): void {
-    this.#isOff = merciless
+  begin(world: CheckedWorld): void {
+    this.#world = world
+    this.#isOff = world.merciless
   }
 
   readonly applied: Oracle["applied"] = (entry, answer) => {
@@ -58,7 +67,7 @@ class Reference implements Checker {
     if (this.#isOff) return
     const ask = askOf(request)
     if (ask !== undefined) this.#oracle.ask(ask)
-    this.#sent.set(request, { ask, head: this.#oracle.head, told: this.#told })
+    this.#sent.set(request, { ask, head: this.#oracle.head, told: this.#told, wallMs: this.#world?.clock().wallMs ?? 0 })
     if (request.to !== "admin" && request.method === "PUT") this.#remember(request)
   }
 
@@ -67,6 +76,7 @@ class Reference implements Checker {
     this.#sent.delete(request)
     if (sent === undefined || this.#isOff) return
     if (fateOf(outcome) === "NotDone" && sent.ask !== undefined) this.#refused(sent.ask, outcome)
+    judgeParts(request, outcome)
     if (outcome._tag !== "Answered" || outcome.status >= 500) return
     if (request.to === "admin") return this.#heardOfAdmin(request, outcome, sent)
     if (sent.ask === undefined) this.#judge(request, outcome, sent)
@@ -167,7 +177,7 @@ class Reference implements Checker {
     claim(commit <= head, `${what} is answered of commit ${commit}, and ${head} is the last`)
     const isPast = asked !== undefined
     // As of a time, what has a time to live is judged by that time, which lies behind the commit's own.
-    const view = { model, isPast: sequence !== undefined, bytesOf: this.#bytesOf, positionOf: (name: string) => this.#positions.get(name) } satisfies Omit<ReadView, "at">
+    const view = { model, isPast: sequence !== undefined, sureMs: isPast ? undefined : this.#sureMs(sent), bytesOf: this.#bytesOf, positionOf: (name: string) => this.#positions.get(name) } satisfies Omit<ReadView, "at">
     if (!isPast && token === undefined) claim(commit >= sent.told, `${what} is answered of commit ${commit}, and ${sent.told} was acknowledged before it was asked`)
     if (sequence !== undefined && answer.status < 400) claim(commit === sequence, `${what} is answered of commit ${commit}`)
     if (isPast && sequence === undefined && answer.status < 400) this.#judgeTime(asked, commit, sent, times, what)
@@ -185,6 +195,12 @@ class Reference implements Checker {
       if (complaint === undefined) return
     }
     claim(complaint === undefined, `${what} at every commit from ${first} to ${commit}: ${complaint}`)
+  }
+
+  /** What was read now was read at that time of the node's clock or later; undefined: its clock was set meanwhile. */
+  #sureMs({ wallMs }: Sent): number | undefined {
+    const clock = this.#world?.clock()
+    return clock === undefined || clock.steadyMs < steadyMsMin ? undefined : Math.min(wallMs, clock.wallMs)
   }
 
   #view() {
@@ -211,18 +227,34 @@ class Reference implements Checker {
   }
 
   /** Everything that was ever applied is there, and the horizon is where it was raised to. */
-  readonly atRest = ({ note }: AtRest) =>
+  readonly atRest = ({ note, random }: AtRest) =>
     Effect.gen({ self: this }, function*() {
       if (this.#isOff) return
       const namespace = yield* Namespace
       const { head, oldestReadable, counts } = this.#oracle
       claim(namespace.head().sequence === head, `the store ends with commit ${namespace.head().sequence}, and ${head} were applied`)
       claim(namespace.oldestReadable() === oldestReadable, `the horizon is ${namespace.oldestReadable()}, not ${oldestReadable}`)
+      yield* checkPast(this.#oracle.model, oldestReadable, random, this.#bytesOf)
       note(`reference: ${head} commits: ${[...counts].map(([name, count]) => `${name} ${count}`).join(", ")}`)
+    })
+
+  /** A chunk is harmed where it lies: its object is not read as something else, and whoever sends the same bytes again heals it. */
+  readonly hurt = (rest: AtRest) =>
+    Effect.suspend(() => {
+      this.#isOff = true
+      return hurtAndHeal(this.#oracle.model, rest, this.#bytesOf)
     })
 }
 
 export const referenceChecker: MakeChecker = () => new Reference()
+
+/** One part alone is never too small, nor out of order. */
+const judgeParts = (request: Request, outcome: Outcome): void => {
+  if (outcome._tag !== "Answered" || outcome.status !== 400 || request.method !== "POST" || request.query?.["uploadId"] === undefined) return
+  const code = codeOf(outcome)
+  const parts = fromUtf8(bytesOf(request.body))?.match(/<Part>/g)?.length ?? 0
+  claim(parts > 1 || (code !== "EntityTooSmall" && code !== "InvalidPartOrder"), `an upload is completed with ${parts} part, and is answered ${code}`)
+}
 
 const isRefusal = ({ outcome }: CommitRecord): boolean =>
   "refusal" in outcome || ("deleted" in outcome && outcome.deleted[0]?.refusal !== undefined)

@@ -29,6 +29,7 @@ export const diskFaults = {
   IndexCut: "a power cut loses the last commits of the index, none that was flushed",
   IndexLost: "the index is gone at a start",
   IndexGarbage: "values of the index are garbage at a start",
+  IndexStale: "values of the index, or all of it, are those of an earlier night at a start",
   IndexFailed: "a commit or a flush of the index fails"
 } as const
 

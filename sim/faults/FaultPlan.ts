@@ -6,7 +6,7 @@
 import { folderOf } from "../../src/base/paths.ts"
 import type { DiskFault, DiskOperation, Landing, MemoryDisk } from "../Disk.ts"
 import { plainPowerCut } from "../DiskFile.ts"
-import { MemoryKeyValue } from "../KeyValue.ts"
+import { MemoryKeyValue, type Tables } from "../KeyValue.ts"
 import type { Random } from "../Random.ts"
 import { FaultAtlas, type Mercy } from "./FaultAtlas.ts"
 import { type DiskFaultClass, diskFaultClasses } from "./FaultClass.ts"
@@ -42,6 +42,7 @@ const chances: Readonly<Record<DiskFaultClass, ReadonlyArray<number>>> = {
   DirectRefused: [1],
   IndexLost: [0.1, 0.4],
   IndexGarbage: [0.1, 0.4],
+  IndexStale: [0.1, 0.4],
   IndexFailed: [0.002, 0.02]
 }
 
@@ -54,6 +55,9 @@ const calmSeeds = 0.15
 const valueRotChance = 0.2
 /** Of the lives of a seed where files answer EIO for long. */
 const blockFailsChance = 0.5
+const valueStaleChance = 0.3
+/** Nights whose index is remembered. */
+const nightsMax = 4
 const changes: ReadonlySet<DiskOperation> = new Set(["write", "truncate", "open", "rename", "remove", "makeFolder", "syncFolder"])
 
 export interface Watch {
@@ -79,6 +83,8 @@ export class FaultPlan {
   readonly #random: Random
   readonly #slowMsMax: number
   #isOn = false
+  /** As it was in the last nights, oldest first. */
+  readonly #indexes: Array<Tables> = []
   /** Files and folders that answer EIO, and up to which operation of the disk. */
   readonly #failing = new Map<string, number>()
   /** The operation at which a full disk has room again. */
@@ -149,7 +155,23 @@ export class FaultPlan {
       return { index: new MemoryKeyValue(), indexDamage: random.chance(0.5) ? "simulated damage" : undefined }
     }
     if (this.#strikes(random, "IndexGarbage") && index.rot(random, valueRotChance) > 0) this.saw("IndexGarbage")
-    return { index, indexDamage: undefined }
+    return { index: this.#staleIndex(random, index), indexDamage: undefined }
+  }
+
+  /** Somebody puts an old copy of the index back, or pages of it were never written since. */
+  #staleIndex(random: Random, index: MemoryKeyValue): MemoryKeyValue {
+    if (this.#chance("IndexStale") === 0) return index
+    const nights = this.#indexes
+    const earlier = nights.length > 0 && this.#strikes(random, "IndexStale") ? random.pick(nights) : undefined
+    nights.push(index.snapshot())
+    if (nights.length > nightsMax) nights.shift()
+    if (earlier === undefined) return index
+    if (random.chance(0.5)) {
+      this.saw("IndexStale")
+      return new MemoryKeyValue(earlier)
+    }
+    if (index.revert(random, valueStaleChance, earlier) > 0) this.saw("IndexStale")
+    return index
   }
 
   /** Faults stop. What was lost for good stays lost; what was full, slow or unreachable is not any more. */

@@ -27,7 +27,12 @@ export class WorldFaults {
   readonly #kernels: number
   readonly #cuts: number
   readonly #slowWire: number
+  /** Tasks between two fibers that are kept waiting; 0: none is. */
+  readonly #stragglersApart: number
+  #untilStraggler: number
   #isOn = false
+  /** When the node's wall clock was last set. */
+  clockSetAtUs = 0
   /** Starts may fail for what a fault left behind, for a while after it. */
   #isTainted = false
 
@@ -42,6 +47,8 @@ export class WorldFaults {
     this.#kernels = drawChance(random, [0.001, 0.02])
     this.#cuts = drawChance(random, [0.01, 0.1])
     this.#slowWire = drawChance(random, [0.01, 0.2])
+    this.#stragglersApart = drawChance(random, [300, 3000])
+    this.#untilStraggler = this.#stragglersApart
   }
 
   get explainFailures(): boolean {
@@ -79,6 +86,7 @@ export class WorldFaults {
   heal(node: NodeMachine): void {
     this.#isOn = false
     this.#plan.heal(node.disk, node.index)
+    if (node.traits.machine.clock.offsetMs !== 0) this.clockSetAtUs = this.#timeline.nowUs
     node.traits.machine.clock.offsetMs = 0
   }
 
@@ -94,7 +102,7 @@ export class WorldFaults {
   /** While the machine is off. */
   between(node: NodeMachine, note: (line: string) => void): void {
     const { index, indexDamage } = this.#plan.between(node.disk, node.index)
-    if (index !== node.index) note(`the index is lost${indexDamage === undefined ? "" : ", and says so"}`)
+    if (index !== node.index) note(`the index is another one${indexDamage === undefined ? "" : ", and says so"}`)
     node.index = index
     if (indexDamage !== undefined) node.indexDamage = indexDamage
   }
@@ -103,6 +111,17 @@ export class WorldFaults {
     if (!this.#isOn || this.#kernels === 0 || !this.#random.chance(this.#kernels) || !this.#strikes.allows("LaneDied")) return undefined
     this.saw("LaneDied")
     return "the lane died"
+  }
+
+  /** How long one of the node's fibers is kept waiting that could go on: a race that takes a moment of nanoseconds may last seconds. */
+  lateUs(): number {
+    if (!this.#isOn || this.#stragglersApart === 0) return 0
+    this.#untilStraggler -= 1
+    if (this.#untilStraggler > 0) return 0
+    this.#untilStraggler = 1 + this.#random.below(2 * this.#stragglersApart)
+    if (!this.#strikes.allows("Straggler")) return 0
+    this.saw("Straggler")
+    return 1 + this.#random.below(this.#random.pick([5000, 200_000, 5_000_000, 15_000_000]))
   }
 
   /** Microseconds that a message takes. */
@@ -129,6 +148,7 @@ export class WorldFaults {
       const offsetMs = this.#random.below(2 * ms) - ms
       this.saw(offsetMs < node.traits.machine.clock.offsetMs ? "ClockJumpsBack" : "ClockJumpsForward")
       node.traits.machine.clock.offsetMs = offsetMs
+      this.clockSetAtUs = this.#timeline.nowUs
     }
     if (node.isOn && this.#random.chance(this.#pauses) && this.#strikes.allows("Pause")) {
       node.machine.processor.pause(this.#random.below(this.#random.pick([100_000, 3_000_000, 30_000_000])))

@@ -7,8 +7,18 @@ import { referenceMutants } from "./references.ts"
 import { sealingMutants } from "./sealing.ts"
 import { wayMutants } from "./ways.ts"
 
-/** Who reads what rotted, or takes rot for something else. */
-const ofRot = new Set(["node-unverified"])
+/*
+ * Once planted, and no mutants of a simulator:
+ * - index-not-flushed (what a checkpoint wrote into the index is not waited for): files decide and the index is disposable (R8);
+ *   one that lags behind is caught up with or rebuilt. It costs the next start its time, and nothing else.
+ * - beyond-not-set-aside (files of generations that could not be read stay under their names): the next checkpoint renames
+ *   another file over the delta, and writes a base since it distrusts the old ones; until then every start compares roots and
+ *   comes to the same generation. It takes a second generation that cannot be read, and then the store is lost in any case.
+ * - absent-chunk-named (a chunk without copies may be named): no commit leaves a row without copies; healed-keeps-damaged
+ *   has its place, which breaks the step in which there is one.
+ * Two guards for one thing are planted away together: failed-block-left, unnamed-block-kept, copy-without-intent, chunk-twice,
+ * drop-readable-commits.
+ */
 
 /** Sixty short worlds from seed 5000 on did not catch these, or were not run on them: holes to be closed, the README says more. */
 const uncaught = new Set([
@@ -17,13 +27,13 @@ const uncaught = new Set([
   "copy-without-intent", "damaged-is-a-hit", "page-hit-when-condemned", "stale-aborted-young", "purge-stops-early",
   "horizon-too-new", "jump-destroys", "expired-for-ever", "freed-before-indexed", "part-of-another-size", "chunk-twice",
   "parts-in-order-of-arrival", "free-without-compare", "named-chunk-freed", "condemned-is-a-hit", "freed-page-keeps-its-chunks",
-  "renewed-without-time", "absent-chunk-named", "purge-ignores-branches", "purge-beyond-horizon", "drop-readable-commits",
-  "parts-leak", "index-not-flushed", "left-nodes-kept", "root-unchecked", "beyond-not-set-aside", "rebuilt-onto-old",
+  "renewed-without-time", "healed-keeps-damaged", "purge-ignores-branches", "purge-beyond-horizon", "drop-readable-commits",
+  "parts-leak", "left-nodes-kept", "root-unchecked", "rebuilt-onto-old",
   "rebuild-unmarked", "node-unverified", "lost-epoch-ignored", "expired-shown"
 ])
 
 const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
 
 export const mutants: ReadonlyArray<Mutant> = all.map((one) => ({
-  ...one, ...(ofRot.has(one.id) ? { merciless: true } : {}), ...(uncaught.has(one.id) ? { open: "not caught yet" } : {})
+  ...one, ...(uncaught.has(one.id) ? { open: "not caught yet" } : {})
 }))

@@ -18,22 +18,26 @@ export const referenceMutants: ReadonlyArray<Mutant> = [
     `      this.#releaseEntries(stagedPageRow.decode(bytes).entries)\n`, ``),
   mutant("references", "renewed-without-time", "a chunk that arrives again keeps the time of its condemnation (R1)", chunks,
     `        this.renew(id)\n        continue`, `        continue`),
-  mutant("references", "absent-chunk-named", "a version may name a chunk that has no copy left (P5)", chunks,
-    `if (row === undefined || row.copies.length === 0) return false`, `if (row === undefined) return false`),
+  mutant("references", "healed-keeps-damaged", "new bytes of a damaged chunk are taken for those that it has (R1)", chunks,
+    `      if (!old.copies.some(({ place }) => samePlace(place, arrival.place))) this.#set(`, `      if (old.copies.some(({ place }) => samePlace(place, arrival.place))) this.#set(`),
   mutant("references", "waste-not-noted", "bytes of a moved or freed chunk are not noted as nobody's: the block stays for ever (P5)", chunks,
     `    if (this.#draft.get(key) !== undefined) this.#draft.remove(key)\n    this.#waste(place)`, `    if (place.offset < 0) this.#draft.remove(key)\n    this.#waste(place)`),
   mutant("references", "purge-ignores-branches", "history is purged that a branch still shows (R5)", "namespace/QueryPurge.ts",
     `users.add(lineageUserOf(key))`, `void lineageUserOf(key)`),
   mutant("references", "purge-beyond-horizon", "rows are purged that a readable commit shows (R5)", "namespace/QueryPurge.ts",
     `const at = Math.max(this.horizon, from)`, `const at = Math.max(this.horizon, from) + 2`),
-  mutant("references", "drop-readable-commits", "commits behind the horizon go with those before it", "namespace/ApplyPurge.ts",
-    `commitKey(Math.min(before, horizon))`, `commitKey(Math.min(before, horizon + 3))`),
+  {
+    id: "drop-readable-commits", room: "references", what: "commits behind the horizon go with those before it (R5)",
+    edits: [
+      { file: "namespace/ApplyPurge.ts", find: `commitKey(Math.min(before, horizon))`, replace: `commitKey(Math.min(before, horizon + 3))` },
+      { file: "purge.ts", find: `Math.min(before, namespace.oldestReadable())`, replace: `Math.min(before, namespace.oldestReadable() + 3)` }
+    ]
+  },
   mutant("references", "rollback-off-by-one", "a rollback shows one commit too many", "namespace/ApplyHistory.ts",
     `const lineage = extended(then, view.bucket, sequence, lastChangeOf(draft, view, sequence - 1))`, `const lineage = extended(then, view.bucket, sequence - 1, lastChangeOf(draft, view, sequence - 1))`),
   mutant("references", "late-arrival-in-view", "a view shows one commit more of an interval than it has (R5)", "namespace/QueryView.ts",
     `if (interval.source === source && interval.from <= sequence && sequence <= interval.to) return true`,
     `if (interval.source === source && interval.from <= sequence && sequence <= interval.to + 1) return true`),
-  mutant("references", "parts-leak", "parts of ended uploads are dropped without letting go of their chunks", "settle.ts",
-    `if (uploads.length > 0) yield* enter(rooms, progress, "DroppingParts")\n  for (const upload of uploads)`,
-    `if (uploads.length > 0) yield* enter(rooms, progress, "DroppingParts")\n  for (const upload of uploads.slice(1))`)
+  mutant("references", "parts-leak", "parts of ended uploads are dropped without letting go of their chunks (P5)", "namespace/ApplyUploads.ts",
+    `    chunks.release(manifest)\n    draft.remove(key)`, `    draft.remove(key)`)
 ]

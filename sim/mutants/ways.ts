@@ -1,5 +1,8 @@
 /** Mutants of the ways of the data: what puts, reads, completes, collects and expires. */
-import { type Mutant, mutant } from "./Mutant.ts"
+import { type Edit, type Mutant, mutant } from "./Mutant.ts"
+
+/** What other guards would leave behind is found while the node runs: planted away beside them. */
+const unswept: Edit = { file: "sweep.ts", find: `if (!suspects.has(block)) suspects.set(block, seenAt)`, replace: `if (suspects.has(block)) suspects.set(block, seenAt)` }
 
 export const wayMutants: ReadonlyArray<Mutant> = [
   mutant("sealing", "chunks-unpinned", "chunks are appended without a pin: the journal may let go before their commit", "ingest.ts",
@@ -10,12 +13,27 @@ export const wayMutants: ReadonlyArray<Mutant> = [
     `upload.walEpoch = Math.min(upload.walEpoch ?? ticket.epoch, ticket.epoch)`, `upload.walEpoch = Math.max(upload.walEpoch ?? ticket.epoch, ticket.epoch)`),
   mutant("blocks", "proposed-block-removed", "an upload whose answer is unknown removes blocks that its commit may name", "ingest.ts",
     `    upload.proposed = true\n    return rooms`, `    upload.proposed = upload.blocks.length > 1_000\n    return rooms`),
-  mutant("blocks", "failed-block-left", "blocks of an upload that fails stay for ever", "ingest.ts",
-    `upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks)`, `upload.proposed || upload.base === 0 ? Effect.void : removeBlocks(rooms, upload.blocks)`),
-  mutant("blocks", "unnamed-block-kept", "blocks that no commit names stay after a crash", "settle.ts",
-    `blocks.filter((block) => rooms.namespace.block(block) === undefined))`, `blocks.filter((block) => rooms.namespace.block(block) === undefined).slice(1))`),
-  mutant("references", "copy-without-intent", "a copy counts on chunks that may be freed under it (R1)", "put.ts",
-    `  yield* rooms.intents.open\n  const { source, bucket, key, attributes, condition } = request`, `  const { source, bucket, key, attributes, condition } = request`),
+  {
+    id: "failed-block-left", room: "blocks", what: "blocks of an upload that fails stay until the next start, and no sweep finds them (P5)",
+    edits: [
+      { file: "ingest.ts", find: `upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks)`, replace: `upload.proposed || upload.base >= 0 ? Effect.void : removeBlocks(rooms, upload.blocks)` },
+      unswept
+    ]
+  },
+  {
+    id: "unnamed-block-kept", room: "blocks", what: "blocks that no commit names stay after a crash, and no sweep finds them (P5)",
+    edits: [
+      { file: "settle.ts", find: `blocks.filter((block) => rooms.namespace.block(block) === undefined))`, replace: `blocks.filter((block) => rooms.namespace.block(block) === undefined).slice(1))` },
+      unswept
+    ]
+  },
+  {
+    id: "copy-without-intent", room: "references", what: "a copy counts on chunks that may be freed under it, from its look-up on (R1)",
+    edits: [
+      { file: "put.ts", find: `  yield* rooms.intents.open\n  const { source, bucket, key, attributes, condition } = request`, replace: `  const { source, bucket, key, attributes, condition } = request` },
+      { file: "gateway/s3/ObjectCopy.ts", find: `  yield* rooms.get.hold\n`, replace: `` }
+    ]
+  },
   mutant("references", "damaged-is-a-hit", "deduplication counts on a chunk that is known to be damaged (R1)", "ingest.ts",
     `row.condemnedAt === undefined && !rooms.fetch.isDamaged(id)`, `row.condemnedAt === undefined && (rooms.sizes.unitBytes > 0 || !rooms.fetch.isDamaged(id))`),
   mutant("references", "page-hit-when-condemned", "a page of a manifest is taken for stored though it may be freed", "pages.ts",
@@ -36,8 +54,13 @@ export const wayMutants: ReadonlyArray<Mutant> = [
     `const old = graceMs === 0 ? head :`, `const old = graceMs < 86_400_000 ? head :`),
   mutant("answers", "part-of-another-size", "a range that begins inside a chunk begins a byte late", "get.ts",
     `from: Math.max(0, start - offset)`, `from: Math.max(0, start - offset + (start > offset + 1 ? 1 : 0))`),
-  mutant("answers", "chunk-twice", "a batch that fetches a chunk twice hands out the same memory twice", "get.ts",
-    `    return isShared ? copyOf(bytes) : bytes\n`, `    return isShared && bytes.length === 0 ? copyOf(bytes) : bytes\n`),
+  {
+    id: "chunk-twice", room: "answers", what: "an object that has a chunk twice hands out the same memory twice, which whoever has the first may write to",
+    edits: [
+      { file: "get.ts", find: `    return isShared ? copyOf(bytes) : bytes\n`, replace: `    return isShared && bytes.length === 0 ? copyOf(bytes) : bytes\n` },
+      { file: "fetch.ts", find: `    if (given.has(id)) return copyOf(plaintext)\n`, replace: `    if (given.has(id) && plaintext.length === 0) return copyOf(plaintext)\n` }
+    ]
+  },
   mutant("answers", "moved-is-missing", "a chunk that moved while it was read is not looked up again (R12)", "fetch.ts",
     `round < resolveRoundsMax`, `round < Math.min(1, resolveRoundsMax)`),
   mutant("answers", "parts-in-order-of-arrival", "an upload is completed with all its parts, asked for or not", "complete.ts",

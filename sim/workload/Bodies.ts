@@ -11,6 +11,9 @@ import { type Random, seededRandom } from "../Random.ts"
 const pieceBytes = 8192
 const pieceCount = 8
 const tokenDigits = 32
+/** Of what is drawn again: so many, and nothing that lies in its row. */
+const repeatedMax = 3
+const repeatedBytesMin = 2000
 /** S3's least size of a part that is not the last. */
 const bigPartBytes = 5 * 1024 * 1024
 
@@ -37,6 +40,9 @@ export class Bodies {
   readonly #isMarked: boolean
   /** Bodies that take chunks are so many times smaller than they can be. */
   #smaller = 1
+  /** What was drawn of late, to be drawn again. */
+  readonly #drawn: Array<Uint8Array> = []
+  #again = 0
 
   constructor(options: { readonly marked?: boolean } = {}) {
     this.#isMarked = options.marked === true
@@ -50,6 +56,11 @@ export class Bodies {
     this.#smaller = random.pick([1, 4, 4, 4, 8, 8, 8, 8])
   }
 
+  /** From now on bodies are with this chance the same as one of the last few: what was just deleted comes again. */
+  repeat(chance: number): void {
+    this.#again = chance
+  }
+
   remember(bytes: Uint8Array): Blob {
     const token = hashOf(bytes).slice(0, tokenDigits)
     if (!this.#byToken.has(token)) this.#byToken.set(token, bytes)
@@ -58,6 +69,15 @@ export class Bodies {
 
   /** Empty to small (in the row), some chunks, or so many that they fill blocks and pages. */
   draw(random: Random): Blob {
+    if (this.#drawn.length > 0 && random.chance(this.#again)) return this.remember(random.pick(this.#drawn))
+    const blob = this.#drawNew(random)
+    if (this.#again === 0 || blob.bytes.length < repeatedBytesMin) return blob
+    if (this.#drawn.length < repeatedMax) this.#drawn.push(blob.bytes)
+    else if (random.chance(0.1)) this.#drawn[random.below(repeatedMax)] = blob.bytes
+    return blob
+  }
+
+  #drawNew(random: Random): Blob {
     const kind = random.below(10)
     if (kind < 3) return this.#make(random.bytes(random.below(200)))
     if (kind < 4) return this.#make(copyOf(pieces[0]!.subarray(0, 1 + random.below(50))))

@@ -13,6 +13,8 @@ export interface Drawing {
   readonly bodies: Bodies
   readonly known: Known
   readonly keys: ReadonlyArray<string>
+  /** How many writes have a time to live. */
+  readonly ttlChance: number
   /** True time, for questions about the past. */
   readonly nowMs: number
   /** A mark that no other write has. */
@@ -57,7 +59,7 @@ const md5Header = (random: Random, { bytes }: Blob): Record<string, string> => {
   return { "content-md5": contentMd5(random.chance(0.05) ? "0".repeat(32) : md5Of(bytes)) }
 }
 
-const ttlOf = (random: Random): Record<string, string> => (random.chance(0.08) ? { "x-ouroboros-ttl": String(1 + random.below(60)) } : {})
+const ttlOf = ({ random, ttlChance }: Drawing): Record<string, string> => (random.chance(ttlChance) ? { "x-ouroboros-ttl": String(1 + random.below(random.pick([5, 60]))) } : {})
 
 export const drawPut = (drawing: Drawing, bucket: string): Request & { readonly blob: Blob } => {
   const { bodies, keys, mark, random } = drawing
@@ -66,7 +68,7 @@ export const drawPut = (drawing: Drawing, bucket: string): Request & { readonly 
   return {
     method: "PUT", path: `/${bucket}/${pickKey(random, keys)}`, body, blob,
     headers: {
-      [opHeader]: mark, ...(isWhole ? { [bodyHeader]: blob.token } : {}), ...md5Header(random, blob), ...conditionOf(drawing, 0.15), ...ttlOf(random),
+      [opHeader]: mark, ...(isWhole ? { [bodyHeader]: blob.token } : {}), ...md5Header(random, blob), ...conditionOf(drawing, 0.15), ...ttlOf(drawing),
       ...(random.chance(0.1) ? { "content-type": "text/x-odd; a=\"b\"", "cache-control": "no-cache" } : {})
     }
   }
@@ -96,7 +98,7 @@ export const drawCopy = (drawing: Drawing, bucket: string): Request => {
   const version = known.someVersion(random)
   if (version?.token !== undefined && random.chance(0.5)) {
     const source = `/${version.bucket}/${uriEncode(version.key)}?versionId=${version.versionId}`
-    return { method: "PUT", path, headers: { "x-amz-copy-source": source, "x-amz-metadata-directive": "REPLACE", [opHeader]: mark, [bodyHeader]: version.token, ...conditionOf(drawing, 0.1), ...ttlOf(random) } }
+    return { method: "PUT", path, headers: { "x-amz-copy-source": source, "x-amz-metadata-directive": "REPLACE", [opHeader]: mark, [bodyHeader]: version.token, ...conditionOf(drawing, 0.1), ...ttlOf(drawing) } }
   }
   const from = version !== undefined && random.chance(0.6) ? `/${version.bucket}/${uriEncode(version.key)}` : `/${someBucket(random)}/${uriEncode(pickKey(random, keys))}`
   return { method: "PUT", path, headers: { "x-amz-copy-source": from, ...conditionOf(drawing, 0.1) } }
@@ -135,7 +137,7 @@ const pointOf = ({ known, nowMs, random }: Drawing): Record<string, string> => {
   return { "x-ouroboros-as-of": DateTime.formatIso(DateTime.makeUnsafe(nowMs - random.below(60_000))) }
 }
 
-const rangeOf = (random: Random): Record<string, string> => {
+export const rangeOf = (random: Random): Record<string, string> => {
   if (random.chance(0.6)) return {}
   const first = random.pick([0, 1, 199, 200, 1024, 4096, 16_384, 60_000]) + random.below(3)
   return { range: random.pick([`bytes=${first}-`, `bytes=${first}-${first + random.below(9000)}`, `bytes=-${1 + random.below(5000)}`, "bytes=0-0", "bytes=5-2", "bytes=0-1,3-4"]) }

@@ -59,6 +59,7 @@ class Durability implements Workload {
     Effect.gen({ self: this }, function*() {
       this.#left = operations
       this.#bodies.drawScale(random)
+      this.#bodies.repeat(random.pick([0, 0, 0.4, 0.8]))
       const names = keysOf(random.pick([2, 8, 30, 80]))
       this.#keys = names.map((key, index) => ({ bucket: index % 3 === 0 ? versionedBucket : plainBucket, key, writes: [] }))
       for (const bucket of [plainBucket, versionedBucket]) yield* insist(client, { method: "PUT", path: `/${bucket}` })

@@ -13,7 +13,7 @@ import { afterwards, type Answered, codeOf, commitOf, etagOf, insist, textOf, xm
 import { type Blob, Bodies } from "./Bodies.ts"
 import {
   branchBuckets, type Drawing, drawAdmin, drawComplete, drawCopy, drawDelete, drawDeletes, drawHousework, drawListing, drawPart, drawPut, drawRead,
-  drawSlowPut, objectBuckets, someBucket, versioningRequest
+  drawSlowPut, objectBuckets, rangeOf, someBucket, versioningRequest
 } from "./Drawn.ts"
 import { Known, type KnownUpload } from "./Known.ts"
 import { keysOf, nameMark } from "./Names.ts"
@@ -35,11 +35,17 @@ class Objects implements Workload {
   #keys: ReadonlyArray<string> = []
   #left = 0
   #marks = 0
+  #ttlChance = 0
+  /** Of a hundred requests, those of an operator: rollbacks, branches, collections. */
+  #adminShare = 0
 
   readonly setup = ({ client, operations, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
       this.#left = operations
       this.#bodies.drawScale(random)
+      this.#ttlChance = random.pick([0, 0.08, 0.4])
+      this.#adminShare = random.pick([4, 8, 20])
+      this.#bodies.repeat(random.pick([0, 0, 0.4, 0.8]))
       this.#keys = keysOf(random.pick([1, 3, 12, 60]))
       for (const [index, bucket] of objectBuckets.entries()) if (index === 0 || random.chance(0.7)) yield* insist(client, { method: "PUT", path: `/${bucket}` })
       if (random.chance(0.7)) yield* insist(client, versioningRequest(objectBuckets[0]!, "Enabled"))
@@ -63,13 +69,14 @@ class Objects implements Workload {
 
   #drawing(context: WorkloadContext, random: Random): Drawing {
     this.#marks += 1
-    return { random, bodies: this.#bodies, known: this.#known, keys: this.#keys, nowMs: context.nowMs(), mark: `${nameMark}-o-${this.#marks}` }
+    return { random, bodies: this.#bodies, known: this.#known, keys: this.#keys, ttlChance: this.#ttlChance, nowMs: context.nowMs(), mark: `${nameMark}-o-${this.#marks}` }
   }
 
   #step(context: WorkloadContext, drawing: Drawing): Effect.Effect<Outcome> {
     const { random } = drawing
     const bucket = someBucket(random)
-    const draw = random.below(100)
+    if (random.below(100) < this.#adminShare) return this.#ask(context, drawAdmin(drawing, bucket))
+    const draw = random.below(94)
     if (draw < 3) return this.#rush(context, drawing, bucket)
     if (draw < 26) {
       const { blob, ...request } = drawPut(drawing, bucket)
@@ -81,7 +88,6 @@ class Objects implements Workload {
     if (draw < 58) return this.#uploads(context, drawing, bucket)
     if (draw < 75) return this.#ask(context, drawRead(drawing, bucket), (answer) => this.#known.etag(etagOf(answer)))
     if (draw < 87) return this.#ask(context, drawListing(drawing, bucket), (answer, request) => this.#follow(request, answer))
-    if (draw < 93) return this.#ask(context, drawAdmin(drawing, bucket))
     return this.#ask(context, this.#ofBucket(random, bucket))
   }
 
@@ -196,11 +202,11 @@ class Objects implements Workload {
         for (let reads = 0; reads < 2; reads += 1) {
           const point = { "x-ouroboros-as-of": String(this.#known.someCommit(random)) }
           yield* settled(context, { method: "GET", path: `/${bucket}`, query: { ...query, versions: "" }, headers: point })
-          yield* settled(context, { method: "GET", path: `/${bucket}/${random.pick(this.#keys)}`, headers: point })
+          yield* settled(context, { method: "GET", path: `/${bucket}/${random.pick(this.#keys)}`, headers: { ...point, ...rangeOf(random) } })
         }
-        for (const key of this.#keys.slice(0, 4)) yield* settled(context, { method: "GET", path: `/${bucket}/${key}` })
+        for (const key of this.#keys.slice(0, 4)) yield* settled(context, { method: "GET", path: `/${bucket}/${key}`, headers: rangeOf(random) })
       }
-      for (const { bucket, key, versionId } of this.#known.versions.slice(-lastReadsMax)) yield* settled(context, { method: "GET", path: `/${bucket}/${key}`, query: { versionId } })
+      for (const { bucket, key, versionId } of this.#known.versions.slice(-lastReadsMax)) yield* settled(context, { method: "GET", path: `/${bucket}/${key}`, query: { versionId }, headers: rangeOf(random) })
     })
 }
 

@@ -4,15 +4,18 @@ import { describe, expect, test } from "vitest"
 import type { BlockId, ChunkId } from "../../src/base/ids.ts"
 import { hashOf } from "../../src/base/hash.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
+import { Gc } from "../../src/gc.ts"
 import { makeCrc64 } from "../../src/gateway/s3/Checksums.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { chunkRow } from "../../src/namespace/RowsValue.ts"
 import { Unavailable } from "../../src/namespace/Namespace.ts"
 import { State } from "../../src/namespace/State.ts"
+import { nodeTable } from "../../src/namespace/TreeStore.ts"
 import { Settle } from "../../src/settle.ts"
-import { checkLeft, garbageChecker } from "../../sim/checker/Garbage.ts"
+import { checkHistoryLeft, checkLeft, garbageChecker } from "../../sim/checker/Garbage.ts"
 import { checkNamed, namedChecker } from "../../sim/checker/Named.ts"
-import { checkAlike, type Rows } from "../../sim/checker/Rebuilt.ts"
+import { checkAlike, rebuiltChecker, type Rows } from "../../sim/checker/Rebuilt.ts"
+import { referenceChecker } from "../../sim/checker/Reference.ts"
 import { foundIn, sealedChecker } from "../../sim/checker/Sealed.ts"
 import { checkSealed, tidiedChecker } from "../../sim/checker/Tidied.ts"
 import type { AtRest, Checker, MakeChecker, RoomServices } from "../../sim/checker/Checker.ts"
@@ -67,12 +70,44 @@ describe("at rest", () => {
     // A collection would sweep it: the look alone must see it.
     const look: MakeChecker = () => ({ name: "garbage", atRest: () => Effect.orDie(checkLeft) })
     const block = after(look, (rest) => Effect.gen(function*() {
+      yield* (yield* Gc).run(true)
       const sealed = seededRandom(9).bytes(3000)
       yield* (yield* Blocks).write("0".repeat(32) as BlockId, [{ id: hashOf(sealed) as string as ChunkId, sizeBytes: 3000, sealedHash: hashOf(sealed), sealed }])
       return rest
     }))
     expect(violationOf(block)).toMatch(/block 0{32} has a file, and no commit names it/)
     expect(violationOf(garbageChecker)).toBeUndefined()
+  })
+
+  test("past: a version that is gone, and one that is there again, are found at a commit that nobody asked for; so is a chunk that cannot be read", { timeout: 120_000 }, () => {
+    const planting = (plant: Effect.Effect<void, unknown, RoomServices>): string | undefined => violationOf(() => {
+      const inner = referenceChecker()
+      return { name: inner.name, applied: inner.applied!, sent: inner.sent!, heard: inner.heard!, atRest: (rest) => Effect.andThen(plant, inner.atRest!(rest)) }
+    })
+    const firstRow = (prefix: string) => Effect.map(State, (state) => ({ state, row: state.reader.first(prefix, afterPrefix(prefix))! }))
+    expect(planting(Effect.void)).toBeUndefined()
+    expect(planting(Effect.map(firstRow(table.version), ({ row: [key], state }) => state.write([[key, undefined]], state.stamp())))).toMatch(/^versions of .* at commit \d+: /)
+    expect(planting(Effect.gen(function*() {
+      const state = yield* State
+      for (const [key, value] of [...state.reader.scan(table.chunk, afterPrefix(table.chunk))]) state.write([[key, chunkRow.encode({ ...chunkRow.decode(value), copies: [] })]], state.stamp())
+    }))).toMatch(/cannot be read: read: Missing: chunk .*: no copy is recorded/)
+  })
+
+  test("garbage: a version behind the horizon that is left is found, and an upload that has ended and keeps its parts", { timeout: 120_000 }, () => {
+    const left = (horizon: number, plant: Effect.Effect<void, unknown, RoomServices> = Effect.void): string | undefined =>
+      violationOf(() => ({ name: "garbage", atRest: () => Effect.andThen(plant, Effect.orDie(checkHistoryLeft(horizon))) }))
+    expect(left(0)).toBeUndefined()
+    // All history is behind that horizon, and nothing was collected.
+    expect(left(1_000_000)).toMatch(/versions are left that nothing from commit 1000000 on shows/)
+  })
+
+  test("rebuilt: a node of the index that is nobody's is found", { timeout: 120_000 }, () => {
+    const make: MakeChecker = () => {
+      const inner = rebuiltChecker()
+      return { name: inner.name, atRest: (rest) => Effect.andThen(rest.index.service.commit([{ _tag: "Put", table: nodeTable, key: new Uint8Array(16).fill(255), value: new Uint8Array(9) }]), inner.atRest!(rest)) }
+    }
+    expect(violationOf(rebuiltChecker)).toBeUndefined()
+    expect(violationOf(make)).toMatch(/the index has \d+ nodes, and the tree \d+/)
   })
 
   test("rebuilt: a row that is another, that is missing or that is more is found, and another root", () => {

@@ -131,7 +131,7 @@ export class World {
   begin(): void {
     this.lives += 1
     this.clock = new SimulatedClock(this.clock.nowMs + this.random.below(5000))
-    this.#scheduler = new SimulatedScheduler(this.random.fork(), this.random.pick([0, 0.1, 0.5]))
+    this.#scheduler = new SimulatedScheduler(this.random.fork(), { disorder: this.random.pick([0, 0.1, 0.5]) })
     this.#hurry = this.random.pick([0, 0.002, 0.02, 0.1])
   }
 
