@@ -214,7 +214,7 @@ describe("clients that go away", () => {
   test("get: the bytes come in their order, whichever of the fibers that fetch them runs first", () => {
     for (let seed = 0; seed < 30; seed += 1) {
       const random = seededRandom(seed)
-      const scheduler = new SimulatedScheduler(random, 0.5)
+      const scheduler = new SimulatedScheduler(random, { disorder: 0.5 })
       const read = Effect.scoped(Effect.gen(function*() {
         const context = yield* services(memoryFetch({ bytes: 0 }), {}, { batchBytes: chunkBytes })
         const body = yield* Context.get(context, Get).open(objectOf(12))
