@@ -54,7 +54,7 @@ export const checkPast = Effect.fnUntraced(function*(model: ObjectStore, oldest:
       const [is, be] = [versions.map(nameOf), items.map(nameOf)]
       claim(is.length === be.length && is.every((one, index) => one === be[index]), `versions of ${name} at commit ${at}: ${is.join(", ")}; not ${be.join(", ")}`)
       for (const [index, version] of versions.entries()) {
-        const id = `${version.vertex}`
+        const id = version.vertex
         if (version.deleteMarker || read.has(id) || read.size >= readsMax) continue
         read.add(id)
         yield* checkVersion(`${name}/${version.key}?${version.versionId} at commit ${at}`, version, items[index]!, bytesOf)

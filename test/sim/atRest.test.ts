@@ -89,7 +89,7 @@ describe("at rest", () => {
     expect(planting(Effect.map(firstRow(table.version), ({ row: [key], state }) => state.write([[key, undefined]], state.stamp())))).toMatch(/^versions of .* at commit \d+: /)
     expect(planting(Effect.gen(function*() {
       const state = yield* State
-      for (const [key, value] of [...state.reader.scan(table.chunk, afterPrefix(table.chunk))]) state.write([[key, chunkRow.encode({ ...chunkRow.decode(value), copies: [] })]], state.stamp())
+      for (const [key, value] of state.reader.scan(table.chunk, afterPrefix(table.chunk))) state.write([[key, chunkRow.encode({ ...chunkRow.decode(value), copies: [] })]], state.stamp())
     }))).toMatch(/cannot be read: read: Missing: chunk .*: no copy is recorded/)
   })
 
