@@ -64,8 +64,32 @@ const open = Effect.fnUntraced(function*(pages: Pages, reads: Allowance, version
     fetch: pages.fetch, batchBytes: pages.batchBytes, reads, cursor: makeCursor(pages, version.manifest, start, end), share: yield* shareOf(reads),
     scope: yield* Effect.scope
   }
-  return bodyOf(end - start, yield* fetchBatch(source, takePieces(source, false)), source)
+  const ask = askerOf(source)
+  if (end - start <= source.batchBytes) return bodyOf(end - start, yield* fetchBatch(source, takePieces(source, false)), source, ask, [])
+  // The second batch is on its way before the first one is sent: nothing else would be done meanwhile.
+  const first = yield* ask(false)
+  // It takes its pieces, and its memory, before another is asked for.
+  yield* Effect.yieldNow
+  const ahead = source.cursor.done() || !reads.isPlentiful(batchHeldBytesMax) ? [] : [yield* ask(true)]
+  return bodyOf(end - start, yield* Fiber.join(first), source, ask, ahead)
 })
+
+type Fetching = Fiber.Fiber<Array<Ready>, ReadError | Overloaded>
+type Ask = (begun: boolean) => Effect.Effect<Fetching>
+
+/** Asks for one batch after another. */
+const askerOf = (source: Source): Ask => {
+  /** The batch that was asked for last has its pieces: they are taken in this order, whichever fiber runs first. */
+  let taken: Deferred.Deferred<void> | undefined
+  return (begun) => Effect.suspend(() => {
+    const before = taken
+    const now = taken = Deferred.makeUnsafe<void>()
+    const turn = Effect.ensuring(
+      before === undefined ? takePieces(source, begun) : Effect.andThen(Deferred.await(before), takePieces(source, begun)), Deferred.succeed(now, undefined)
+    )
+    return Effect.forkIn(fetchBatch(source, turn), source.scope)
+  })
+}
 
 const inlineBody = (bytes: Uint8Array): Body => {
   let left = bytes.length === 0 ? undefined : bytes
@@ -103,29 +127,18 @@ type Batch = Effect.Effect<Array<Ready>, ReadError | Overloaded>
  * whoever waits for memory holds none of it, or is sending what it holds meanwhile: no two bodies wait for one another. A
  * piece is held until the next one is asked for.
  */
-const bodyOf = (sizeBytes: number, first: Array<Ready>, source: Source): Body => {
-  const { cursor, reads, scope, share } = source
+const bodyOf = (sizeBytes: number, first: Array<Ready>, source: Source, ask: Ask, ahead: Array<Fetching>): Body => {
+  const { cursor, reads, share } = source
   let ready = first
   let at = 0
   let sentBytes = 0
-  const ahead: Array<Fiber.Fiber<Array<Ready>, ReadError | Overloaded>> = []
-  /** The batch that was asked for last has its pieces: they are taken in this order, whichever fiber runs first. */
-  let taken: Deferred.Deferred<void> | undefined
-  const ask = Effect.suspend(() => {
-    const before = taken
-    const now = taken = Deferred.makeUnsafe<void>()
-    const turn = Effect.ensuring(
-      before === undefined ? takePieces(source, true) : Effect.andThen(Deferred.await(before), takePieces(source, true)), Deferred.succeed(now, undefined)
-    )
-    return Effect.map(Effect.forkIn(fetchBatch(source, turn), scope), (fiber) => void ahead.push(fiber))
-  })
-  /** A client that takes nothing holds one batch: the next one is fetched once it has taken a piece. */
+  /** A client that takes nothing holds two batches: the third one is fetched once it has taken a piece. */
   const early = (): boolean => (at > 0 || ready.length < 2) && ahead.length < readAheadBatchesMax && reads.isPlentiful(batchHeldBytesMax)
   const next = Effect.gen(function*() {
     if (at > 0) share.less(ready[at - 1]!.heldBytes)
     for (;;) {
       while (!cursor.done() && (early() || (ahead.length === 0 && at === ready.length))) {
-        yield* ask
+        ahead.push(yield* ask(true))
         // It takes its pieces, and its memory, before another is asked for.
         yield* Effect.yieldNow
       }

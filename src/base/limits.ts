@@ -75,7 +75,7 @@ export const overloadLogMs = 60_000
 /** Of one body: blocks that are synced and read back while the next one is written, units that are sealed while the next one is read. */
 export const [blocksFinishingMax, unitsSealingMax] = [2, 3]
 /** Free slots of units, plain and sealed, that are kept: while large bodies are under way, and once the last one is done. */
-export const [unitSlotsKeptMax, unitSlotsKeptIdle] = [18, 7]
+export const [unitSlotsKeptMax, unitSlotsKeptIdle] = [14, 6]
 export const [sealedSlotsKeptMax, sealedSlotsKeptIdle] = [30, 10]
 /** What a unit may grow by when it is sealed and still fit its slot; chunks beyond get memory of their own. */
 export const sealedSlotExtraBytes = 64 * KiB
