@@ -7,7 +7,7 @@
  */
 import { Cause, type Context, Effect, type Scope } from "effect"
 import { copyOf } from "../src/base/bytes.ts"
-import { httpCloseMsMax, httpStallMsMax } from "../src/base/limits.ts"
+import { httpCloseMsMax, httpStallMsMax } from "../src/base/httpLimits.ts"
 import type { Body, BodyError } from "../src/ports/Body.ts"
 import { type HttpListenerService, type HttpRequest, type HttpResponse, ListenError, type Listener, type ListenOptions, type Passage } from "../src/ports/HttpListener.ts"
 import { Arrivals } from "./HttpArrivals.ts"

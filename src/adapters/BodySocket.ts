@@ -13,7 +13,7 @@
 import type { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import { copyInto, copyOf } from "../base/bytes.ts"
-import { httpSpareBytes } from "../base/limits.ts"
+import { httpSpareBytes } from "../base/httpLimits.ts"
 
 /** A connection's stream in the runtime, as net.Socket has it. */
 interface Handle {

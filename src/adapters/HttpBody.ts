@@ -1,7 +1,7 @@
 /** HttpBody: the body of a request as the Body port: pulled, bounded by the socket's buffer. Used by NodeHttp. */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Effect } from "effect"
-import { httpDrainBytesMax, httpDrainMsMax, httpStraightBytesMin } from "../base/limits.ts"
+import { httpDrainBytesMax, httpDrainMsMax, httpStraightBytesMin } from "../base/httpLimits.ts"
 import { type Body, BodyError } from "../ports/Body.ts"
 import type { Passage } from "../ports/HttpListener.ts"
 import { type BodySocket, bodySocketOf, handBack } from "./BodySocket.ts"

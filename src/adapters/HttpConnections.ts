@@ -5,7 +5,7 @@
  */
 import type { Server } from "node:http"
 import type { Socket } from "node:net"
-import { httpConnectionsSpare } from "../base/limits.ts"
+import { httpConnectionsSpare } from "../base/httpLimits.ts"
 import type { ConnectionCounts, HttpLimits } from "../ports/HttpListener.ts"
 
 /** What waits behind the request under way. */

@@ -6,10 +6,8 @@ import * as http from "node:http"
 import * as https from "node:https"
 import type { AddressInfo, Socket } from "node:net"
 import { Cause, Effect, Exit, Layer, type Context, type Scope } from "effect"
-import {
-  headerBytesMax, httpBufferBytes, httpCloseMsMax, httpConnectionsMax, httpHeadersCheckMs, httpHeadersCountMax, httpHeadersMsMax, httpIdleMsMax, httpJoinedBytesMax,
-  httpPipelinedMax, httpStallMsMax, retryAfterSeconds
-} from "../base/limits.ts"
+import { httpBufferBytes, httpCloseMsMax, httpConnectionsMax, httpHeadersCheckMs, httpHeadersCountMax, httpHeadersMsMax, httpIdleMsMax, httpJoinedBytesMax, httpPipelinedMax, httpStallMsMax } from "../base/httpLimits.ts"
+import { headerBytesMax, retryAfterSeconds } from "../base/limits.ts"
 import { release } from "../base/bytes.ts"
 import type { Counter } from "../base/Meters.ts"
 import type { Body } from "../ports/Body.ts"

@@ -40,7 +40,8 @@ export const blockReadRunsMax = 2
 export const blockReadSlotBytes = blockReadRunBytesMax + 64 * KiB
 /** Slots of it that are kept: for read-backs; for GETs, while any are under way and once none is. New ones are dear: V8 collects for them. */
 export const blockReadBackSlotsKept = 4
-export const [readSlotsKeptMax, readSlotsKeptIdle] = [24, 8]
+export const readSlotsKeptMax = 24
+export const readSlotsKeptIdle = 8
 /** Chunks that nobody read of late come past the page cache from this length of a run on. */
 export const readDirectBytesMin = 256 * KiB
 /** Block files kept open between reads. */
@@ -73,10 +74,13 @@ export const memoryBegunStallMsMax = 90_000
 /** One line about refusals in this time; all are counted. */
 export const overloadLogMs = 60_000
 /** Of one body: blocks that are synced and read back while the next one is written, units that are sealed while the next one is read. */
-export const [blocksFinishingMax, unitsSealingMax] = [2, 3]
+export const blocksFinishingMax = 2
+export const unitsSealingMax = 3
 /** Free slots of units, plain and sealed, that are kept: while large bodies are under way, and once the last one is done. */
-export const [unitSlotsKeptMax, unitSlotsKeptIdle] = [14, 6]
-export const [sealedSlotsKeptMax, sealedSlotsKeptIdle] = [30, 10]
+export const unitSlotsKeptMax = 14
+export const unitSlotsKeptIdle = 6
+export const sealedSlotsKeptMax = 30
+export const sealedSlotsKeptIdle = 10
 /** What a unit may grow by when it is sealed and still fit its slot; chunks beyond get memory of their own. */
 export const sealedSlotExtraBytes = 64 * KiB
 /** Up to this a kernel runs where it is asked for: a hop to a lane costs more. Measured at 100 KiB (DECISIONS.md, 2026-11-21). */
@@ -354,35 +358,10 @@ export const indexCloseMsMax = 5_000
 export const indexRunsUnendedMax = 3
 /** Kernels that wait for a lane, all lanes together; more callers wait for a place. */
 export const computeQueueMax = 64
-/** HTTP: a connection that makes no progress for this long in the middle of a message is cut. */
-export const httpStallMsMax = 60_000
-/** From the first byte of a head (or from connecting) to its end. */
-export const httpHeadersMsMax = 30_000
-/** An idle kept-alive connection is closed after this. */
-export const httpIdleMsMax = 75_000
-export const httpHeadersCountMax = 1000
-/** Answers up to this are joined to their head before they are written. */
-export const httpJoinedBytesMax = 4 * KiB
-/** Connections: the administrator's are few. */
-export const [httpConnectionsMax, adminConnectionsMax] = [10_000, 256]
-/** Connections beyond the limit that are let in to be told so (503). */
-export const httpConnectionsSpare = 64
-/** Requests that wait on a connection behind the one under way; a client that pipelines more is cut. */
-export const httpPipelinedMax = 32
-/** How often heads that take too long are looked for, at most. */
-export const httpHeadersCheckMs = 5_000
-/** What one message may have waiting in memory, in each direction, before it is held back. */
-export const httpBufferBytes = 256 * KiB
-/** Bodies with so much to come are read straight into the memory of who pulls them (BodySocket). */
-export const [httpStraightBytesMin, httpSpareBytes] = [1 * MiB, 64 * KiB]
-/** What is read and thrown away of a request body that nobody wanted, before the connection is closed instead. */
-export const httpDrainBytesMax = 1 * MiB
-export const httpDrainMsMax = 5_000
-/** Requests in flight at shutdown get this long. */
-export const httpCloseMsMax = 10_000
 
 /** Compute lanes: one a core, and no more than this; jobs that a lane is given at once, one that runs and one that waits there. */
-export const [computeLanesMax, laneJobsMax] = [8, 2]
+export const computeLanesMax = 8
+export const laneJobsMax = 2
 /** A lane's young objects: they are few, and buffers that hang on them wait until this much has gathered. */
 export const computeLaneYoungMiB = 8
 

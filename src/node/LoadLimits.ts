@@ -4,9 +4,9 @@
  */
 import { Schema } from "effect"
 import type { AllowanceSizes } from "../allowance.ts"
+import { adminConnectionsMax, httpConnectionsMax, httpConnectionsSpare, httpStallMsMax } from "../base/httpLimits.ts"
 import {
-  adminConnectionsMax, chunkSizeBytesMax, httpConnectionsMax, httpConnectionsSpare, httpStallMsMax, MiB, openFilesForStore,
-  readBytesInFlightMax, requestsMax, requestsQueuedMax, requestsWaitMsMax, uploadBytesMax
+  chunkSizeBytesMax, MiB, openFilesForStore, readBytesInFlightMax, requestsMax, requestsQueuedMax, requestsWaitMsMax, uploadBytesMax
 } from "../base/limits.ts"
 
 /** Absent: the defaults, within a share of the memory that there is. 0: off. */

@@ -4,7 +4,7 @@
  * address (which answers 503), recovery, and S3 last.
  */
 import { Clock, Context, Effect, Layer, LogLevel, References } from "effect"
-import { adminConnectionsMax } from "../base/limits.ts"
+import { adminConnectionsMax } from "../base/httpLimits.ts"
 import { expose } from "../base/Exposition.ts"
 import { HealthBoard } from "../base/HealthBoard.ts"
 import type { Sequence } from "../base/ids.ts"
