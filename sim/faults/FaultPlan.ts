@@ -119,7 +119,7 @@ export class FaultPlan {
   arm(disk: MemoryDisk, index: MemoryKeyValue, { asked, usualMs }: Watch = {}): void {
     const random = this.#random.fork()
     this.#failing.clear()
-    if (this.#chance("ReadFailsForLong") > 0 && random.chance(blockFailsChance)) this.#failOneBlock(disk, random)
+    if (this.#chance("ReadFailsForLong") > 0 && random.chance(blockFailsChance)) this.#failBlocks(disk, random)
     this.#fullUntil = 0
     disk.capacityBytes = Number.MAX_SAFE_INTEGER
     disk.witness = (fault) => this.saw(fault)
@@ -137,10 +137,12 @@ export class FaultPlan {
     this.#setWeather(disk)
   }
 
-  /** A block that cannot be read for a while is met by reads, scrub and compaction alike. */
-  #failOneBlock(disk: MemoryDisk, random: Random): void {
-    const blocks = [...disk.sizes().keys()].filter((path) => path.startsWith("blocks/"))
-    if (blocks.length > 0) this.#failing.set(random.pick(blocks), disk.operations + random.below(random.pick([200, 5000])))
+  /** Blocks that cannot be read for a while are met by reads, scrub and compaction alike. */
+  #failBlocks(disk: MemoryDisk, random: Random): void {
+    const share = random.pick([0.1, 0.5])
+    for (const path of disk.sizes().keys()) {
+      if (path.startsWith("blocks/") && random.chance(share)) this.#failing.set(path, disk.operations + random.below(random.pick([200, 5000])))
+    }
   }
 
   /** While the machine is off, before the twins are armed again: what rots, and what becomes of the index. */

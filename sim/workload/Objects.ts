@@ -22,7 +22,7 @@ import type { MakeWorkload, Workload, WorkloadContext } from "./Workload.ts"
 
 /** Looked at in the end. */
 const lastReadsMax = 15
-/** Of housework beside one slow upload. */
+/** Of the housework that one operator asks for beside slow uploads. */
 const rushMax = 12
 const statusesKnown = new Set([200, 204, 206, 304, 400, 403, 404, 405, 409, 411, 412, 416])
 
@@ -91,7 +91,7 @@ class Objects implements Workload {
     return this.#ask(context, this.#ofBucket(random, bucket))
   }
 
-  /** Bodies that come slowly, while an operator seals, checkpoints and collects without a pause. */
+  /** Bodies that come slowly, while one operator or two seal, checkpoint and collect without a pause. */
   #rush(context: WorkloadContext, drawing: Drawing, bucket: string): Effect.Effect<Outcome> {
     return Effect.gen({ self: this }, function*() {
       const { random } = drawing
@@ -108,7 +108,8 @@ class Objects implements Workload {
           yield* Effect.sleep(random.below(300))
         }
       })
-      const [outcomes] = yield* Effect.all([Effect.all(puts, { concurrency: "unbounded" }), operator], { concurrency: "unbounded" })
+      const operators = Effect.all(Array.from({ length: 1 + random.below(2) }, () => operator), { concurrency: "unbounded" })
+      const [outcomes] = yield* Effect.all([Effect.all(puts, { concurrency: "unbounded" }), operators], { concurrency: "unbounded" })
       return outcomes[0]!
     })
   }
