@@ -24,11 +24,11 @@ import { wayMutants } from "./ways.ts"
 const uncaught = new Set([
   "last-batch-not-rewritten", "pins-ignored", "file-removed-first", "live-block-dropped", "moved-meanwhile-forgotten",
   "fresh-block-dropped", "chunks-unpinned", "epoch-unnamed", "last-epoch-named", "failed-block-left", "unnamed-block-kept",
-  "copy-without-intent", "damaged-is-a-hit", "page-hit-when-condemned", "stale-aborted-young", "purge-stops-early",
-  "horizon-too-new", "jump-destroys", "expired-for-ever", "freed-before-indexed", "part-of-another-size", "chunk-twice",
+  "copy-without-intent", "page-hit-when-condemned", "purge-stops-early",
+  "jump-destroys", "freed-before-indexed", "chunk-twice",
   "parts-in-order-of-arrival", "free-without-compare", "named-chunk-freed", "condemned-is-a-hit", "freed-page-keeps-its-chunks",
-  "renewed-without-time", "healed-keeps-damaged", "purge-ignores-branches", "purge-beyond-horizon", "drop-readable-commits",
-  "parts-leak", "left-nodes-kept", "root-unchecked", "rebuilt-onto-old",
+  "renewed-without-time", "purge-ignores-branches",
+  "left-nodes-kept", "root-unchecked", "rebuilt-onto-old",
   "rebuild-unmarked", "node-unverified", "lost-epoch-ignored", "expired-shown"
 ])
 
