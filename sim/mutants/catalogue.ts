@@ -29,7 +29,7 @@ const uncaught = new Set([
   "parts-in-order-of-arrival", "free-without-compare", "named-chunk-freed", "condemned-is-a-hit", "freed-page-keeps-its-chunks",
   "renewed-without-time", "purge-ignores-branches",
   "left-nodes-kept", "root-unchecked", "rebuilt-onto-old",
-  "rebuild-unmarked", "node-unverified", "lost-epoch-ignored", "expired-shown"
+  "rebuild-unmarked", "node-unverified", "lost-epoch-ignored"
 ])
 
 const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
