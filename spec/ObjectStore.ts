@@ -153,6 +153,11 @@ export class ObjectStore {
     })
   }
 
+  /** Its parts are gone, and with them what is known of how it ended. */
+  forgetEnded(id: string): void {
+    this.#completed.delete(id)
+  }
+
   abort(name: string, key: string, id: string): Outcome {
     return this.#inUpload(name, key, id, (_, bucket) => {
       this.uploads.delete(id)

@@ -155,6 +155,7 @@ export class Oracle {
     const outcome = this.#run(change)
     claim(this.head === sequence, `the model has commit ${sequence}`)
     claim(jsonOf(plain(answer)) === jsonOf(outcome), `commit ${sequence} (${signature ?? change._tag}) answers ${jsonOf(answer)}, the model ${jsonOf(outcome)}`)
+    if (change._tag === "DropParts" && answer._tag === "Dropped" && !answer.remaining) this.model.forgetEnded(change.upload)
     this.records.push({ signature: signature ?? change._tag, digest, time, outcome })
     this.#count(change._tag)
     if ("refusal" in outcome) this.#count("Refused")

@@ -41,7 +41,8 @@ export const makeWalInspect = (disk: DiskService, folder: string, state: WalStat
       const surveyed = yield* Effect.forEach(there.sort((a, b) => a - b), (segment) =>
         Effect.catch(survey(files, segment), (error) => Effect.succeed({ segment, error })))
       const kept = surveyed.filter(({ segment }) => isKept(segment))
-      const failed = kept.flatMap((one) => "error" in one ? [one] : [])
+      // One that was abandoned before it was open may have no file: nothing of it was ever to be read.
+      const failed = kept.flatMap((one) => "error" in one && state.segments.get(one.segment)!.durableEnd > 0 ? [one] : [])
       for (const { segment, error } of failed) {
         yield* visit({ segment, bytes: 0, faults: [{ segment, offset: error.offset, what: error.detail, isChunk: false }] })
       }

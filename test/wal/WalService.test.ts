@@ -6,6 +6,7 @@ import { MemoryDisk } from "../../sim/Disk.ts"
 import { walQueueBytesMax, walRecordBytesMax, walReserveBytes } from "../../src/base/limits.ts"
 import { payloadBytesMax, walSizes } from "../../src/wal/Wal.ts"
 import type { WalCommand } from "../../src/wal/Wal.ts"
+import type { WalFault } from "../../src/wal/WalInspectService.ts"
 import { comparePlaces } from "../../src/wal/WalRecord.ts"
 import { idOfPayload, recordOf, replayIds, run, smallSizes, startWal } from "./scene.ts"
 
@@ -161,6 +162,19 @@ test("wal: failed syncs raise the epoch, and a third one does not fail the journ
     yield* kept.durable
   }
   expect(wal.status().phase).toBe("Running")
+})))
+
+test("wal: a segment that could not be opened leaves no file, and whoever looks at all of them finds no damage (short 860298)", () => run(Effect.gen(function*() {
+  const disk = new MemoryDisk()
+  const { wal } = yield* startWal(disk, 1, { sizes: smallSizes })
+  const faults = ["Io" as const]
+  disk.fault = (operation) => operation === "open" ? faults.pop() : undefined
+  for (let id = 1; faults.length > 0; id += 1) yield* Effect.exit(Effect.flatMap(wal.append([recordOf(3 * id, 9000)]), ({ durable }) => durable))
+  yield* Effect.flatMap(wal.append([recordOf(300, 100)]), ({ durable }) => durable)
+  expect(disk.counts.get("open")).toBeGreaterThan(2)
+  const found: Array<WalFault> = []
+  yield* wal.inspect((inspected) => Effect.sync(() => void found.push(...inspected.faults)))
+  expect(found).toEqual([])
 })))
 
 test("wal: a failed journal refuses appends with what to do, releases nothing, and reads on", () => run(Effect.gen(function*() {
