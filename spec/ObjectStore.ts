@@ -187,7 +187,8 @@ export class ObjectStore {
       const shown = [...next].filter(([, bucket]) => bucket.versions.get(version.key)?.includes(version))
       for (const [name, bucket] of shown) next.set(name, expireOne(bucket, version, sequence, place, this.nowMs))
       if (shown.length > 0) gone += 1
-      if (shown.some(([name]) => next.get(name)?.versions.get(version.key)?.[0]?.sequence === sequence)) place += 1
+      // One that was newest has a marker of its own; older ones may lie under another's.
+      if (shown.some(([name, { versions }]) => versions.get(version.key)?.[0] === version && next.get(name)?.versions.get(version.key)?.[0]?.sequence === sequence)) place += 1
     }
     this.#push(next)
     return done

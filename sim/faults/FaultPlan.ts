@@ -154,6 +154,8 @@ export class FaultPlan {
     const isMerciful = this.atlas.mercy === "Merciful"
     if (isHarmed && isMerciful || this.#strikes(random, "IndexLost")) {
       this.saw("IndexLost")
+      // An index from before would have nobody meet the harm, and build upon it.
+      if (isHarmed) this.#indexes.length = 0
       return { index: new MemoryKeyValue(), indexDamage: random.chance(0.5) ? "simulated damage" : undefined }
     }
     if (this.#strikes(random, "IndexGarbage") && index.rot(random, valueRotChance) > 0) this.saw("IndexGarbage")
