@@ -65,6 +65,8 @@ interface AtWork {
 class World {
   readonly #options: WorldOptions
   readonly #profile: Profile
+  /** Requests that the workloads share. */
+  readonly #share: number
   readonly #random: Random
   readonly #timeline = new Timeline()
   readonly #trace: Trace
@@ -91,7 +93,8 @@ class World {
     this.#options = options
     const profile = profiles[options.profile]
     const operations = operationsOf(profile.name, options.workloads.length)
-    this.#profile = { ...profile, operations: Math.min(operations, options.operations ?? operations) }
+    this.#profile = profile
+    this.#share = Math.min(operations, options.operations ?? operations)
     this.#strikes = new Strikes(options.strikes)
     this.#trace = new Trace(options.keepsTrace ?? false)
     const random = seededRandom(options.seed)
@@ -155,13 +158,13 @@ class World {
 
   /** Setup, start beside faults, heal, check. */
   #live(): void {
-    const { crashesMin, operations } = this.#profile
+    const { crashesMin } = this.#profile
     this.#supervisor.start()
     this.#until(this.#clients.fork(Effect.callback<void>((resume) => this.#supervisor.whenReady(() => resume(Effect.void)))), readyUsMax, "the first start")
     this.#all("setup", setupUsMax, ({ workload, context }) => workload.setup(context))
     this.#isHarmed = true
     this.#faults.begin(this.#node)
-    this.#supervisor.harm(new CrashPlan(this.#random.fork(), operations, crashesMin))
+    this.#supervisor.harm(new CrashPlan(this.#random.fork(), this.#share, crashesMin))
     this.#tend()
     this.#all("start", workUsMax, ({ workload, context }) => workload.start(context))
     while (this.#supervisor.crashes < crashesMin) {
@@ -183,7 +186,7 @@ class World {
   #makeWorkloads(): ReadonlyArray<AtWork> {
     const lulls = new Lulls(this.#timeline, this.#random.fork(), this.#profile.name)
     const { length } = this.#options.workloads
-    const share = Math.ceil(this.#profile.operations / length)
+    const share = Math.ceil(this.#share / length)
     return this.#options.workloads.map((make) => {
       const workload = make()
       const random = this.#random.fork()
