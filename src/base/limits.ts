@@ -51,6 +51,8 @@ export const blockFilesAtRestMax = 32
 /** S3 requests under way; as many more wait for a place, for a short time, before they are refused (SlowDown). */
 export const requestsMax = 1024
 export const requestsQueuedMax = 512
+/** How often a read of now begins anew, since history was let go beside it. */
+export const readsOfNowMax = 8
 export const requestsWaitMsMax = 5_000
 /** PUT: what all bodies under way may hold in memory, and one of them; more bodies wait for room. */
 export const bodyBytesInFlightMax = 192 * MiB

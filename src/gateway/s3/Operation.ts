@@ -4,10 +4,10 @@
  */
 import { Effect, type Scope } from "effect"
 import { type AllowancesService, shareOf } from "../../allowance.ts"
-import { xmlBodyBytesMax } from "../../base/limits.ts"
+import { readsOfNowMax, xmlBodyBytesMax } from "../../base/limits.ts"
 import type { Get } from "../../get.ts"
 import type { AsOf, BucketInfo, ChecksumAlgorithm } from "../../namespace/Model.ts"
-import type { AsOfRefused, Moment, NamespaceService, Refused } from "../../namespace/Namespace.ts"
+import { AsOfRefused, type Moment, type NamespaceService, type Refused } from "../../namespace/Namespace.ts"
 import type { Body } from "../../ports/Body.ts"
 import type { EntropyService } from "../../ports/Entropy.ts"
 import type { Put } from "../../put.ts"
@@ -76,6 +76,13 @@ export const pointOf = (rooms: Rooms, call: Call): Effect.Effect<number, AsOfRef
 
 /** The same with the point of time, at which a version must not have expired. */
 export const momentOf = (rooms: Rooms, call: Call): Effect.Effect<Moment, AsOfRefused> => rooms.namespace.momentOf(call.asOf)
+
+/**
+ * What asks for no commit reads the newest one there is when it begins; where that was let go while it waited, as under load and with no history
+ * kept, it begins anew. Nothing was changed yet by who fails so.
+ */
+export const ofNow = <A, E, R>(asOf: Call["asOf"], run: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  asOf === undefined ? Effect.retry(run, { times: readsOfNowMax, while: (error) => error instanceof AsOfRefused && error.reason === "BeforeHorizon" }) : run
 
 export const bucketAt = (rooms: Rooms, call: Call, at: number): Effect.Effect<BucketInfo, Refused | AsOfRefused> =>
   rooms.namespace.bucket(call.bucket, at)

@@ -20,7 +20,7 @@ import { requestIds } from "../RequestIds.ts"
 import { asOfHeader, commitHeader, parseAsOf } from "./AsOfHeader.ts"
 import { authenticate, type Credentials, makeAuthenticator } from "./Authentication.ts"
 import { type Crc64, makeCrc64 } from "./Checksums.ts"
-import type { Call, Header, Reply, Rooms } from "./Operation.ts"
+import { type Call, type Header, ofNow, type Reply, type Rooms } from "./Operation.ts"
 import { messageOf, type OperationError, S3Error, s3Error, statusOf, toS3Error } from "./S3Error.ts"
 import { readRequest } from "./S3Request.ts"
 import { type Route, route } from "./S3Router.ts"
@@ -172,7 +172,7 @@ const handle = (desk: Desk): S3Handler => (http) => {
   }
   return answered(desk, exchange, http, admit(requests, Effect.suspend(() => {
     const given = order ?? orderOf(desk, exchange, http, clock.currentTimeMillisUnsafe())
-    return given instanceof S3Error ? Effect.fail(given) : given.route.run(rooms, given.call)
+    return given instanceof S3Error ? Effect.fail(given) : ofNow(given.call.asOf, given.route.run(rooms, given.call))
   })))
 }
 
