@@ -2,13 +2,13 @@
  * Garbage: what must be true of a store that has collected everything (P5): nothing that is named is gone, and nothing else
  * is left but what history and a block's frame take. It sits between a store at rest and its collector.
  */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import { fromByteString, toHex } from "../../src/base/bytes.ts"
 import type { BlockId, Sequence } from "../../src/base/ids.ts"
 import { compactBelowDefault } from "../../src/base/limits.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { liveShare } from "../../src/compact.ts"
-import { Gc } from "../../src/gc.ts"
+import { Gc, type GcReport } from "../../src/gc.ts"
 import { Intents } from "../../src/intents.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { blocksAfter, blockUse, bucketsAfter, mayListPurgeable, purgeable } from "../../src/namespace/QueryGarbage.ts"
@@ -65,21 +65,25 @@ const verifyAll = Effect.gen(function*() {
   claim(findings.length === 0, `verification finds ${findings.length}: ${findings.slice(0, 3).join("; ")}`)
 })
 
-/** A run lets go of what was history when it began: what expires beside it is the next one's. */
+const checkNobodyWaits = Effect.fnUntraced(function*({ condemnedChunks, waiting }: GcReport["remaining"]) {
+  claim((yield* Intents).count() === 0, "nobody is at work any more")
+  claim(condemnedChunks === 0, `${condemnedChunks} condemned chunks are left: ${waiting.join("; ")}`)
+})
+
+/** A run lets go of what was history when it began: what expires or is sealed beside it is the next one's. */
 const runsMax = 3
 
 /** Collects to the end; what is left condemned, and why. */
 export const collect = Effect.gen(function*() {
   const horizon = (yield* Namespace).oldestReadable()
   const gc = yield* Gc
-  let { remaining } = yield* gc.run(true)
-  for (let runs = 1; runs < runsMax && remaining.condemnedChunks > 0; runs += 1) {
+  for (let runs = 1; ; runs += 1) {
+    const { remaining } = yield* gc.run(true)
+    const left = yield* Effect.exit(Effect.andThen(checkNobodyWaits(remaining), checkLeft))
+    if (Exit.isSuccess(left)) break
+    if (runs === runsMax) return yield* left
     yield* Effect.sleep(1000)
-    remaining = (yield* gc.run(true)).remaining
   }
-  claim((yield* Intents).count() === 0, "nobody is at work any more")
-  claim(remaining.condemnedChunks === 0, `${remaining.condemnedChunks} condemned chunks are left: ${remaining.waiting.join("; ")}`)
-  yield* checkLeft
   yield* checkHistoryLeft(horizon)
 })
 
