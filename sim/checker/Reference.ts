@@ -75,7 +75,9 @@ class Reference implements Checker {
     const sent = this.#sent.get(request)
     this.#sent.delete(request)
     if (sent === undefined || this.#isOff) return
-    if (fateOf(outcome) === "NotDone" && sent.ask !== undefined) this.#refused(sent.ask, outcome)
+    // An administrator's refusal names no commit: whether one was made of it nobody can tell.
+    const isTelling = request.to !== "admin" || outcome._tag !== "Answered"
+    if (fateOf(outcome) === "NotDone" && sent.ask !== undefined && isTelling) this.#refused(sent.ask, outcome)
     judgeParts(request, outcome)
     if (outcome._tag !== "Answered" || outcome.status >= 500) return
     if (request.to === "admin") return this.#heardOfAdmin(request, outcome, sent)
