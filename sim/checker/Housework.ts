@@ -33,6 +33,8 @@ class Housework implements Checker {
   readonly #uploads = new Map<string, Array<number>>()
   /** Collections under way that wait for no grace. */
   readonly #impatient = new Set<Request>()
+  /** Those of which nobody will hear any more. */
+  readonly #unheard = new Set<Request>()
   /** Uploads that a client has asked to abort. */
   readonly #given = new Set<string>()
   #isAtRest = false
@@ -48,11 +50,16 @@ class Housework implements Checker {
   }
 
   readonly heard = (request: Request, outcome: Outcome): void => {
-    // Where the connection is gone the collection may go on.
+    // Where the connection is gone the collection may go on, as long as its process does.
     if (outcome._tag !== "Unknown") this.#impatient.delete(request)
+    else if (this.#impatient.has(request)) this.#unheard.add(request)
   }
 
-  readonly died = (): void => this.#impatient.clear()
+  /** What is still on the wire reaches the next process. */
+  readonly died = (): void => {
+    for (const request of this.#unheard) this.#impatient.delete(request)
+    this.#unheard.clear()
+  }
 
   readonly applied = (entry: Entry, answer: Answer): void => {
     const { change, sequence, time } = entry

@@ -77,5 +77,12 @@ describe("housework", () => {
     expect(free(3)).not.toThrow()
     checker.died?.("Kill")
     expect(free(4)).toThrow(/the grace is 3000 ms/)
+    // One that was on the wire when the process died reaches the next one (short 1010473).
+    const late = { ...now }
+    checker.sent?.(late)
+    checker.died?.("PowerCut")
+    expect(free(5)).not.toThrow()
+    checker.heard?.(late, { _tag: "Answered", status: 200, headers: new Map(), body: new Uint8Array(0) })
+    expect(free(6)).toThrow(/the grace is 3000 ms/)
   })
 })
