@@ -1,13 +1,15 @@
 /**
  * Runs: the lines of `RUNS.tsv`, one for each swarm that was told to `--record`. What is counted are the green worlds of the
- * machines as they stand: a change under `src/` begins at nothing. main.ts asks git and writes the file.
+ * machines as they stand: a change to a file under `src/` that worlds run begins at nothing. main.ts reads and writes the files.
  */
+import { toUtf8 } from "../src/base/bytes.ts"
+import { hashOf } from "../src/base/hash.ts"
 import type { ProfileName } from "./Profile.ts"
 
 export interface Run {
   /** The commit that ran: twelve hex digits. */
   readonly commit: string
-  /** Its tree of `src/`: twelve hex digits. */
+  /** What worlds run of its `src/` (`machinesOf`): twelve hex digits. */
   readonly machines: string
   readonly profile: ProfileName
   readonly faults: "merciful" | "merciless"
@@ -16,6 +18,26 @@ export interface Run {
   readonly worlds: number
   /** "ok", or what was wrong with how many, and the first of them. */
   readonly verdict: string
+}
+
+const hashDigits = 12
+const importsOf = (text: string): ReadonlyArray<string> => Array.from(text.matchAll(/^(?:import|export) [^"]*?from "(\.[^"]+)"/gm), ([, path]) => path!)
+
+/**
+ * The hash of every file under `src/` that `entry` comes to by its imports. Paths are relative to the project; `read` gives a
+ * file's text.
+ */
+export const machinesOf = (entry: string, read: (path: string) => string): string => {
+  const texts = new Map<string, string>()
+  const visit = (path: string): void => {
+    if (texts.has(path)) return
+    const text = read(path)
+    texts.set(path, text)
+    for (const imported of importsOf(text)) visit(new URL(imported, `file:///${path}`).pathname.slice(1))
+  }
+  visit(entry)
+  const machines = [...texts].filter(([path]) => path.startsWith("src/")).sort(([a], [b]) => (a < b ? -1 : 1))
+  return hashOf(toUtf8(machines.map(([path, text]) => `${path} ${hashOf(toUtf8(text))}`).join("\n"))).slice(0, hashDigits)
 }
 
 const columns = ["commit", "machines", "profile", "faults", "first", "last", "worlds", "verdict"] as const

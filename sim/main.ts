@@ -5,7 +5,7 @@ import { probeNames } from "../src/base/probes.ts"
 import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
 import { type Job, type Result, runSwarm } from "./Swarm.ts"
-import { lineOf, type Run, tallyLines } from "./Runs.ts"
+import { lineOf, machinesOf, type Run, tallyLines } from "./Runs.ts"
 import type { Shrunken } from "./ShrinkWorld.ts"
 import { timelinePage } from "./TimelinePage.ts"
 import { hashOfTraces } from "./Trace.ts"
@@ -21,9 +21,10 @@ const hashDigits = 12
 
 const git = (...args: ReadonlyArray<string>): string => execFileSync("git", args, { cwd: new URL("../", import.meta.url), encoding: "utf8" }).trim()
 
-/** The commit, and its tree of `src/`. */
-const committed = (): Pick<Run, "commit" | "machines"> =>
-  ({ commit: git("rev-parse", "HEAD").slice(0, hashDigits), machines: git("rev-parse", "HEAD:src").slice(0, hashDigits) })
+const committed = (): Pick<Run, "commit" | "machines"> => ({
+  commit: git("rev-parse", "HEAD").slice(0, hashDigits),
+  machines: machinesOf("sim/worker.ts", (path) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8"))
+})
 
 /** What runs is what was committed. */
 const isCommitted = (): boolean => git("status", "--porcelain", "--", "src", "sim", "spec", "package-lock.json", ":!sim/RUNS.tsv") === ""

@@ -1,6 +1,5 @@
 /** Bounds of HTTP: connections, heads, bodies on their way, and how long nothing may happen (P10). Beside limits.ts, for adapters and the node. */
-const KiB = 1024
-const MiB = 1024 * KiB
+import { KiB, MiB } from "./limits.ts"
 
 /** HTTP: a connection that makes no progress for this long in the middle of a message is cut. */
 export const httpStallMsMax = 60_000

@@ -13,6 +13,7 @@ import { listUploads } from "../../src/namespace/QueryUploads.ts"
 import { currentOf, type Found, foundOf, versionOf, type View, viewAt } from "../../src/namespace/QueryView.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { decodeVertex } from "../../src/namespace/Vertex.ts"
+import { plain } from "../../sim/checker/Oracle.ts"
 import { byBytes, type Condition, ObjectStore, type Outcome, type Target, type Version } from "../../spec/ObjectStore.ts"
 import { attributes, bucketIdOf, contentOf, Machine, tenant, uploadIdOf } from "./store.ts"
 
@@ -339,19 +340,6 @@ const versionPlaces = (machine: Machine): ReadonlyArray<VersionPlace> =>
     }))
 
 type ReadOp = typeof read extends fc.Arbitrary<infer R> ? Omit<R, "laterMs"> : never
-
-const plain = (answer: Answer): Outcome => {
-  switch (answer._tag) {
-    case "Refused":
-      return { refusal: answer.refusal }
-    case "Stored":
-      return { versionId: answer.versionId, etag: answer.etag }
-    case "Deleted":
-      return { deleted: answer.outcomes }
-    default:
-      return { done: true }
-  }
-}
 
 const living = (ttl: number | undefined): Attributes =>
   (ttl === undefined ? attributes : { ...attributes, headers: { ...attributes.headers, "x-ouroboros-ttl": String(ttl) } })

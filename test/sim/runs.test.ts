@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
-import { lineOf, type Run, runsOf, tallyOf } from "../../sim/Runs.ts"
+import { lineOf, machinesOf, type Run, runsOf, tallyOf } from "../../sim/Runs.ts"
 
 const ours: Run = { commit: "c1c1c1c1c1c1", machines: "aaaaaaaaaaaa", profile: "short", faults: "merciful", first: 100, last: 199, worlds: 100, verdict: "ok" }
 const tallied = (runs: ReadonlyArray<Run>) => tallyOf(runs, { commit: "c1c1c1c1c1c1", machines: "aaaaaaaaaaaa" })[0]
@@ -18,6 +18,18 @@ describe("the account of swarms", () => {
     expect(tallied([ours, { ...ours, machines: "others" }, { ...ours, profile: "full" }])).toMatchObject({ green: 100 })
     expect(tallied([ours, { ...ours, faults: "merciless" }])).toMatchObject({ green: 200 })
     expect(tallied([ours, { ...ours, first: 300, last: 399, verdict: "safety: 1 failed, the first 301" }])).toMatchObject({ green: 100, red: 1 })
+  })
+
+  it("knows machines by what worlds run of them", () => {
+    const files: Record<string, string> = {
+      "sim/worker.ts": `import { a } from "../src/a.ts"`, "src/a.ts": `import {\n  b\n} from "./b/b.ts"`, "src/b/b.ts": `export * from "../c.ts"`, "src/c.ts": "1", "src/other.ts": "2"
+    }
+    const of = (changed: Record<string, string>) => machinesOf("sim/worker.ts", (path) => ({ ...files, ...changed })[path]!)
+    const before = of({})
+    expect(before).toMatch(/^[0-9a-f]{12}$/)
+    expect(of({ "src/other.ts": "3" })).toBe(before)
+    expect(of({ "sim/worker.ts": `${files["sim/worker.ts"]}\n// said anew` })).toBe(before)
+    for (const path of ["src/a.ts", "src/b/b.ts", "src/c.ts"]) expect(of({ [path]: `${files[path]}\n2` }), path).not.toBe(before)
   })
 
   it("holds nothing but runs", () => {
