@@ -93,6 +93,18 @@ describe("at rest", () => {
     }))).toMatch(/cannot be read: read: Missing: chunk .*: no copy is recorded/)
   })
 
+  test("hurt: a chunk that rotted is named and healed; where its reader is told nothing, that is found", { timeout: 120_000 }, () => {
+    const probes: Array<string> = []
+    const hurting = (of: (rest: AtRest) => AtRest): string | undefined => violationOf(() => {
+      const inner = referenceChecker()
+      return { name: inner.name, applied: inner.applied!, sent: inner.sent!, heard: inner.heard!, atRest: (rest) => inner.hurt!(of({ ...rest, probe: (name) => void probes.push(name) })) }
+    })
+    expect(hurting((rest) => rest)).toBeUndefined()
+    expect(probes).toEqual(["hurt: what came again has healed what was harmed"])
+    const unharmed = (rest: AtRest): AtRest => ({ ...rest, disk: { sizes: () => rest.disk.sizes(), corrupt: () => undefined } as unknown as AtRest["disk"] })
+    expect(hurting(unharmed)).toMatch(/is read as if nothing had happened to it/)
+  })
+
   test("garbage: a version behind the horizon that is left is found, and an upload that has ended and keeps its parts", { timeout: 120_000 }, () => {
     const left = (horizon: number, plant: Effect.Effect<void, unknown, RoomServices> = Effect.void): string | undefined =>
       violationOf(() => ({ name: "garbage", atRest: () => Effect.andThen(plant, Effect.orDie(checkHistoryLeft(horizon))) }))

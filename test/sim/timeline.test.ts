@@ -1,9 +1,11 @@
 /** Timeline, processor and clocks: what happens, happens in its order; what belongs to a life that is over never does. */
 import { Clock, Effect } from "effect"
 import { expect, test } from "vitest"
+import { DamagedStarts } from "../../sim/Failure.ts"
 import { Machine } from "../../sim/Machine.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { Life, Timeline } from "../../sim/Timeline.ts"
+import { Violation } from "../../sim/Violation.ts"
 
 const until = (timeline: Timeline): void => { while (timeline.step()) { /* until nothing is left */ } }
 
@@ -79,4 +81,40 @@ test("tasks take time, and a machine that stands still is late for everything", 
   }))
   until(timeline)
   expect(ended).toBeGreaterThanOrEqual(1_000_000 + 99 * 100)
+})
+
+test("a straggler is kept waiting while all others go on, and goes on then; in another life it never does", () => {
+  const run = (endsAtUs: number): ReadonlyArray<string> => {
+    const timeline = new Timeline()
+    let tasks = 0
+    const lateUs = (): number => {
+      tasks += 1
+      return tasks === 5 ? 2_000_000 : 0
+    }
+    const machine = new Machine(timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 1, epochMs: 0, lateUs }, seededRandom(1), () => undefined)
+    const ended: Array<string> = []
+    for (const name of ["a", "b", "c"]) {
+      machine.fork(Effect.gen(function* () {
+        for (let turn = 0; turn < 4; turn += 1) yield* Effect.yieldNow
+        ended.push(`${name} ${timeline.nowUs < 2_000_000 ? "at once" : "late"}`)
+      }))
+    }
+    timeline.after(endsAtUs, () => machine.powerOff())
+    until(timeline)
+    return ended.toSorted()
+  }
+  const all = run(3_000_000)
+  expect(all.map((end) => end.slice(0, 1))).toEqual(["a", "b", "c"])
+  expect(all.filter((end) => end.endsWith("late"))).toHaveLength(1)
+  expect(run(1_000_000)).toEqual(all.filter((end) => end.endsWith("at once")))
+})
+
+test("starts that the damaged index ends again and again are a liveness violation; one that ends otherwise between them is not", () => {
+  const starts = new DamagedStarts()
+  const damaged = new Violation("crash", "a start failed: row 7 is garbage: the index is rebuilt at the next start")
+  const saw = (count: number) => Array.from({ length: count }, () => starts.saw(damaged)?.kind)
+  expect(saw(5).concat(starts.saw(new Violation("crash", "no room"))?.kind).concat(saw(5)).filter((kind) => kind !== undefined)).toEqual([])
+  expect(saw(1)).toEqual(["liveness"])
+  starts.clear()
+  expect(saw(5).filter((kind) => kind !== undefined)).toEqual([])
 })
