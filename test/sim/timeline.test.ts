@@ -91,7 +91,7 @@ test("a straggler is kept waiting while all others go on, and goes on then; in a
       tasks += 1
       return tasks === 5 ? 2_000_000 : 0
     }
-    const machine = new Machine(timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 1, epochMs: 0, lateUs }, seededRandom(1), () => undefined)
+    const machine = new Machine(timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 1, epochMs: 0, lateUs }, seededRandom(1), () => undefined, "None")
     const ended: Array<string> = []
     for (const name of ["a", "b", "c"]) {
       machine.fork(Effect.gen(function* () {
