@@ -23,6 +23,8 @@ export interface Mutant {
   readonly merciless?: boolean
   /** Nothing catches it yet, and why as far as is known: a hole in generator or oracle. */
   readonly open?: string
+  /** Measured by --units: types, lint and the tests of its room let it pass; only the swarm knows. */
+  readonly passesUnits?: true
 }
 
 /** A mutant of one edit. */
