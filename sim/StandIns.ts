@@ -27,6 +27,8 @@ const take = (bytes: Uint8Array): number => {
   return count
 }
 
+const nothing = Buffer.alloc(0)
+
 /** A sponge of two words: each step is a bijection of what it holds, so that no single difference is ever lost. */
 class Absorber {
   #a = 0x243f6a88
@@ -56,7 +58,8 @@ class Absorber {
   }
 
   bytes(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += wordsMax * 4) this.taken(take(bytes.subarray(at, at + wordsMax * 4)))
+    if (bytes.length <= wordsMax * 4) this.taken(take(bytes))
+    else for (let at = 0; at < bytes.length; at += wordsMax * 4) this.taken(take(bytes.subarray(at, at + wordsMax * 4)))
     this.word(bytes.length)
   }
 
@@ -135,7 +138,7 @@ class Sealing extends StandInCipher {
 
   final(): Buffer {
     this.#tag = this.tag()
-    return Buffer.alloc(0)
+    return nothing
   }
 
   getAuthTag(): Buffer {
@@ -158,7 +161,7 @@ class Opening extends StandInCipher {
 
   final(): Buffer {
     if (!this.tag().equals(this.#tag)) throw new Error("Unsupported state or unable to authenticate data")
-    return Buffer.alloc(0)
+    return nothing
   }
 }
 

@@ -34,13 +34,25 @@ export interface Rot {
 
 const shown = ({ offset, path }: Rot): string => `byte ${offset} of ${path} is another`
 
+/** Of each file once: copies share its pages, but for those that they write. */
+const images = new WeakMap<Uint8Array, DiskImage>()
+
+const imageOf = (bytes: Uint8Array): DiskImage => {
+  let image = images.get(bytes)
+  if (image === undefined) {
+    image = new DiskImage()
+    image.write(0, bytes)
+    images.set(bytes, image)
+  }
+  return image.clone()
+}
+
 /** A disk of its own with these files, rotten where `rot` says. */
 const diskOf = (files: Files, rot: Rot | undefined): MemoryDisk => {
   const entries = new Map<string, Entry>()
   for (const [path, bytes] of files) {
     for (let folder = folderOf(path); folder !== ""; folder = folderOf(folder)) entries.set(folder, "folder")
-    const image = new DiskImage()
-    image.write(0, bytes)
+    const image = imageOf(bytes)
     if (path === rot?.path) image.write(rot.offset, Uint8Array.of(bytes[rot.offset]! ^ (1 << (rot.offset % 8))))
     entries.set(path, new SimulatedFile(image))
   }

@@ -32,6 +32,18 @@ export interface CommitRecord {
   readonly outcome: Outcome
 }
 
+const names = new Map<string, string>()
+
+/** A field's name as JSON. There are few of them, but for those that users make up. */
+const quoted = (name: string): string => {
+  const known = names.get(name)
+  if (known !== undefined) return known
+  const text = JSON.stringify(name)
+  if (names.size < namesMax) names.set(name, text)
+  return text
+}
+const namesMax = 1000
+
 /**
  * JSON with fields in one order: what was decoded has them in the order of the format, what a client made in its own. Bytes
  * are hex, whatever class shows them. Every commit of every life is compared so: JSON.stringify with a replacer takes thrice the time.
@@ -45,7 +57,8 @@ export const jsonOf = (value: unknown): string => {
   const fields = value as Readonly<Record<string, unknown>>
   let text = ""
   for (const name of Object.keys(fields).sort()) {
-    if (fields[name] !== undefined) text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${jsonOf(fields[name])}`
+    const field = fields[name]
+    if (field !== undefined) text += `${text === "" ? "" : ","}${quoted(name)}:${jsonOf(field)}`
   }
   return `{${text}}`
 }

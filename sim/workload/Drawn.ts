@@ -1,5 +1,6 @@
 /** Drawn: requests as wide as S3 allows, drawn for buckets and keys and what is known of them. Pure: a seed in, a request out. */
 import { DateTime } from "effect"
+import { toUtf8 as utf8 } from "../../src/base/bytes.ts"
 import { uriEncode } from "../../src/gateway/s3/SigV4.ts"
 import type { BodyPlan, Request } from "../Client.ts"
 import type { Random } from "../Random.ts"
@@ -28,7 +29,6 @@ export const branchBuckets: ReadonlyArray<string> = ["branch-a", "branch-b"].map
 export const someBucket = (random: Random): string =>
   random.chance(0.6) ? objectBuckets[0]! : random.chance(0.2) ? random.pick(branchBuckets) : random.pick(objectBuckets)
 
-const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 /** ETags that were seen, or anything. */
 const conditionOf = ({ known, random }: Drawing, chance: number): Record<string, string> => {

@@ -1,5 +1,6 @@
-/** Bytes: conversions, comparison and fixed-width integers, shared by every format. Imports nothing of ours. */
+/** Bytes: conversions, comparison and fixed-width integers, shared by every format. Imports nothing of ours but assert and limits. */
 import { assert } from "./assert.ts"
+import { smallBytesMax, smallSlabBytes } from "./limits.ts"
 
 /**
  * Raw bytes as a string with one character (0-255) a byte. Engines compare such strings like memcmp and hash
@@ -28,10 +29,13 @@ export const fromHex = (hex: string): Uint8Array => {
 export const toBase64 = (bytes: Uint8Array): string => view(bytes).toString("base64")
 export const fromBase64 = (text: string): Uint8Array => Buffer.from(text, "base64")
 
-const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-export const toUtf8 = (text: string): Uint8Array => encoder.encode(text)
+/** A lone surrogate becomes U+FFFD. By way of Buffer's pool: TextEncoder makes a buffer for every text, at ten times the price. */
+export const toUtf8 = (text: string): Uint8Array => {
+  const bytes = Buffer.from(text, "utf8")
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+}
 
 /** Of toUtf8, without making it. */
 export const utf8Length = (text: string): number => Buffer.byteLength(text, "utf8")
@@ -77,6 +81,26 @@ export const getU64 = (source: Uint8Array, offset: number): number | undefined =
 export const release = (bytes: Uint8Array): void => {
   const { buffer, byteLength } = bytes
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength >= releaseBytesMin) buffer.transfer(0)
+}
+
+/** Where the next few bytes go. What is handed out is never taken back, so all of it is zero. */
+let slab = new ArrayBuffer(smallSlabBytes)
+let slabUsed = 0
+
+/**
+ * Zeros that nobody else has, for what is made many at a time and goes together, as rows do. A buffer of its own costs a
+ * microsecond and more, of which the collector has the larger part, so few bytes share one with others; not for caches:
+ * one that stays keeps all of the buffer.
+ */
+export const freshBytes = (count: number): Uint8Array => {
+  if (count > smallBytesMax) return new Uint8Array(count)
+  if (slabUsed + count > smallSlabBytes) {
+    slab = new ArrayBuffer(smallSlabBytes)
+    slabUsed = 0
+  }
+  const bytes = new Uint8Array(slab, slabUsed, count)
+  slabUsed += (count + 7) & ~7
+  return bytes
 }
 
 /** The bytes again, in memory of their own. `slice` of a Buffer is not: it shows the same memory. */

@@ -379,3 +379,10 @@ export const freeFilesWanted = 10_000
 export const certificateDaysWanted = 14
 /** Tells a clock that is wrong from one that was read a moment earlier. */
 export const clockSlackMs = 2_000
+
+/** Rows of so few bytes lie in a slab that they share with others (base/bytes): one that lives on keeps all of it. */
+export const smallBytesMax = 384
+export const smallSlabBytes = 4096
+
+/** Ids whose bytes are remembered as rows' keys have them (namespace/Rows). */
+export const idsRememberedMax = 1024

@@ -1,11 +1,11 @@
 /** Paths inside a data folder: what the Disk port accepts, shared by its adapter and its twin. Imports nothing. */
 
 /** Bytes of one segment: what every file system allows. */
-const segment = /^[A-Za-z0-9._-]{1,255}$/
+const segments = /^(?!\.\.?(?:\/|$))[A-Za-z0-9._-]{1,255}(?:\/(?!\.\.?(?:\/|$))[A-Za-z0-9._-]{1,255})*$/
 
 /** Segments of [A-Za-z0-9._-] with "/" between; never empty, "." or "..". */
 export const isDiskPath = (path: string): boolean =>
-  path.length <= 1024 && path.split("/").every((part) => segment.test(part) && part !== "." && part !== "..")
+  path.length <= 1024 && segments.test(path)
 
 /** The folder that holds a path; "" is the data folder itself. */
 export const folderOf = (path: string): string => {

@@ -3,6 +3,7 @@
  * integers, byte strings, booleans and null. It sits between Canonical and the bytes themselves; only the one shortest
  * form is read. A general codec was a quarter of what a listing or a replay cost; the tests hold this one against it.
  */
+import { freshBytes } from "../base/bytes.ts"
 
 /** Bytes that are no value of their format. The message says what and where. */
 export class FormatError extends Error {
@@ -198,11 +199,11 @@ const put = (node: Node): void => {
   }
 }
 
-/** In memory of its own. */
+/** Nobody else's. */
 export const encodeCbor = (node: Node): Uint8Array => {
   written = 0
   put(node)
-  const bytes = new Uint8Array(written)
+  const bytes = freshBytes(written)
   bytes.set(scratch.subarray(0, written))
   if (scratch.length > scratchBytesKept) scratch = Buffer.allocUnsafeSlow(4096)
   return bytes

@@ -2,7 +2,7 @@
  * LoggedEntry: an entry as the log holds it: its sequence in clear, so that replay passes what it has without opening
  * it, then the entry sealed under that sequence. It sits between Entry and CommitLog; names are in no log in clear.
  */
-import { getU64, putU64 } from "../base/bytes.ts"
+import { freshBytes, getU64, putU64 } from "../base/bytes.ts"
 import type { Sequence } from "../base/ids.ts"
 import { FormatError } from "./Canonical.ts"
 import { decodeEntry, encodeEntry, type Entry } from "./Entry.ts"
@@ -18,7 +18,7 @@ export const sealEntry = (sealer: ValueSealer, entry: Entry): Uint8Array | undef
   const head = new Uint8Array(sequenceBytes)
   putU64(head, 0, entry.sequence)
   const sealed = sealer.sealValue(context, head, plain)
-  const bytes = new Uint8Array(sequenceBytes + sealed.length)
+  const bytes = freshBytes(sequenceBytes + sealed.length)
   bytes.set(head)
   bytes.set(sealed, sequenceBytes)
   return bytes

@@ -75,15 +75,18 @@ export function* mergeLayers(layers: ReadonlyArray<Cursor>, reverse: boolean): G
   const heads = layers.map((layer) => layer.next())
   for (;;) {
     let best: readonly [RowKey, Uint8Array | null] | undefined
-    for (const head of heads) {
+    for (let index = 0; index < heads.length; index += 1) {
+      const head = heads[index]!
       if (head.done === true) continue
       const row = head.value
       if (best === undefined || (reverse ? row[0] > best[0] : row[0] < best[0])) best = row
     }
     if (best === undefined) return
-    if (best[1] !== null) yield [best[0], best[1]]
-    for (const [index, head] of heads.entries()) {
-      if (head.done !== true && head.value[0] === best[0]) heads[index] = layers[index]!.next()
+    const key = best[0]
+    if (best[1] !== null) yield best as readonly [RowKey, Uint8Array]
+    for (let index = 0; index < heads.length; index += 1) {
+      const head = heads[index]!
+      if (head.done !== true && head.value[0] === key) heads[index] = layers[index]!.next()
     }
   }
 }

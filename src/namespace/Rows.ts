@@ -6,8 +6,9 @@
  * descend are inverted: the newest comes first. README.md has the byte tables.
  */
 import { assert } from "../base/assert.ts"
-import { type ByteString, fromByteString, fromHex, fromUtf8, putU64, toByteString, toHex, toUtf8 } from "../base/bytes.ts"
+import { type ByteString, fromByteString, fromHex, fromUtf8, toByteString, toHex, toUtf8 } from "../base/bytes.ts"
 import type { BlockId, BucketId, ChunkId, Sequence, TenantId, UploadId, VaultId, VertexHash } from "../base/ids.ts"
+import { idsRememberedMax } from "../base/limits.ts"
 import type { RowKey } from "./State.ts"
 import { ordinalMax } from "./Vertex.ts"
 
@@ -47,17 +48,23 @@ export const afterPrefix = (prefix: RowKey): RowKey => {
   return prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1)
 }
 
-const scratch = Buffer.alloc(8)
+const limbEnd = 0x1_0000_0000
+
+/** Of two 32-bit halves. */
+const eightBytes = (high: number, low: number): ByteString =>
+  String.fromCharCode(
+    high >>> 24, (high >>> 16) & 0xff, (high >>> 8) & 0xff, high & 0xff, low >>> 24, (low >>> 16) & 0xff, (low >>> 8) & 0xff, low & 0xff
+  )
+
 export const ascending = (value: number): ByteString => {
-  putU64(scratch, 0, value)
-  return toByteString(scratch)
+  assert(Number.isSafeInteger(value) && value >= 0, "not an unsigned safe integer")
+  return eightBytes(Math.floor(value / limbEnd), value >>> 0)
 }
 
 /** Eight bytes inverted: greater values sort first. */
 export const descending = (value: number): ByteString => {
-  putU64(scratch, 0, value)
-  for (let index = 0; index < 8; index += 1) scratch[index] = 0xff - (scratch[index] as number)
-  return toByteString(scratch)
+  assert(Number.isSafeInteger(value) && value >= 0, "not an unsigned safe integer")
+  return eightBytes(~Math.floor(value / limbEnd), ~value)
 }
 
 const byteAt = (bytes: ByteString, index: number): number => bytes.charCodeAt(index)
@@ -74,15 +81,16 @@ export const descendingAt = (bytes: ByteString, offset: number): number => {
   return value
 }
 
-let lastHex = ""
-let lastId: ByteString = ""
+/** Of late: the same few buckets, vaults and chunks are asked for again and again. A pure memo. */
+const ids = new Map<string, ByteString>()
 
-/** Most rows that are asked for one after the other are of one bucket: the last answer is remembered. */
 const id = (hex: string): ByteString => {
-  if (hex === lastHex) return lastId
-  lastId = toByteString(fromHex(hex))
-  lastHex = hex
-  return lastId
+  const known = ids.get(hex)
+  if (known !== undefined) return known
+  const bytes = toByteString(fromHex(hex))
+  if (ids.size >= idsRememberedMax) ids.clear()
+  ids.set(hex, bytes)
+  return bytes
 }
 
 export const horizonKey: RowKey = table.horizon

@@ -6,7 +6,7 @@
  * hides x (bucket 16, sequence 8) | with bit 2 only: milliseconds at which it expires 8 | vertex.
  */
 import { assert } from "../base/assert.ts"
-import { fromHex, getU64, putU64, toHex } from "../base/bytes.ts"
+import { freshBytes, fromHex, getU64, putU64, toHex } from "../base/bytes.ts"
 import type { BucketId, Sequence, VertexHash } from "../base/ids.ts"
 import { versionHidesMax } from "../base/limits.ts"
 import { FormatError } from "./Canonical.ts"
@@ -40,7 +40,7 @@ export const encodeVersionRow = (row: VersionRow): Uint8Array => {
   assert(row.hides.length <= versionHidesMax, `${row.hides.length} hides of a version`)
   const afterHides = headerBytes + row.hides.length * hideBytes
   const start = afterHides + (row.expiresMs === undefined ? 0 : expiresBytes)
-  const bytes = new Uint8Array(start + row.vertex.length)
+  const bytes = freshBytes(start + row.vertex.length)
   bytes[0] = format
   bytes[1] = (row.nullVersion ? 1 : 0) | (row.deleteMarker ? 2 : 0) | (row.expiresMs === undefined ? 0 : expiresFlag)
   bytes.set(fromHex(row.hash), 2)

@@ -61,12 +61,12 @@ export class TreeNode {
   /** Made once each: a string of its own compares faster than a slice of a longer one. */
   readonly #keys: Array<RowKey | undefined>
   readonly #children: Array<Pointer | undefined> = []
-  /** Ends of keys, counted from the first one's start, and at level 0 ends of values in #bytes. */
-  readonly #keyEnds: Uint32Array
-  readonly #valueEnds: Uint32Array
+  /** Plain arrays: a buffer for each costs more than the rest of the decoding. Ends of keys, counted from the first one's start, and at level 0 ends of values in #bytes. */
+  readonly #keyEnds: ReadonlyArray<number>
+  readonly #valueEnds: ReadonlyArray<number>
   readonly #payloadStart: number
 
-  constructor(bytes: Buffer, level: number, count: number, keyEnds: Uint32Array, valueEnds: Uint32Array, payloadStart: number) {
+  constructor(bytes: Buffer, level: number, count: number, keyEnds: ReadonlyArray<number>, valueEnds: ReadonlyArray<number>, payloadStart: number) {
     this.level = level
     this.count = count
     this.#bytes = bytes
@@ -189,8 +189,8 @@ export const encodeNode = (
   return bytes
 }
 
-const readKeyEnds = (bytes: Buffer, count: number, keysBytes: number): Uint32Array | StateError => {
-  const ends = new Uint32Array(count)
+const readKeyEnds = (bytes: Buffer, count: number, keysBytes: number): ReadonlyArray<number> | StateError => {
+  const ends = new Array<number>(count)
   let end = 0
   for (let index = 0; index < count; index++) {
     const length = bytes.readUInt16BE(headerBytes + 2 * index)
@@ -201,8 +201,8 @@ const readKeyEnds = (bytes: Buffer, count: number, keysBytes: number): Uint32Arr
   return end === keysBytes ? ends : damaged(`node: its keys have ${end} bytes, not the ${keysBytes} of its header`)
 }
 
-const readValueEnds = (bytes: Buffer, count: number, at: number, valueBytes: number): Uint32Array | StateError => {
-  const ends = new Uint32Array(count)
+const readValueEnds = (bytes: Buffer, count: number, at: number, valueBytes: number): ReadonlyArray<number> | StateError => {
+  const ends = new Array<number>(count)
   let end = at + 4 * count
   for (let index = 0; index < count; index++) {
     const length = bytes.readUInt32BE(at + 4 * index)

@@ -193,7 +193,7 @@ const putRecordHeader = (target: Buffer, batch: BatchToWrite, index: number, off
 /** The batch as parts to be written one after another (payloads uncopied), and its hash. */
 export const encodeBatch = (batch: BatchToWrite): { readonly parts: ReadonlyArray<Uint8Array>; readonly hash: Hash } => {
   // All headers lie side by side here, so that the hash over them is one call; on disk payloads come between.
-  const headers = Buffer.alloc(batchHeaderBytes + batch.payloads.length * recordHeaderBytes)
+  const headers = Buffer.allocUnsafe(batchHeaderBytes + batch.payloads.length * recordHeaderBytes).fill(0)
   putCommon(headers, magic.batch, batch.closing ? batchKinds.closing : batchKinds.data, batch.length)
   headers.writeUInt32BE(batch.payloads.length, 12)
   putIds(headers, 16, batch)
@@ -332,7 +332,7 @@ export const decodeBatchBody = (
 ): Decoded<BatchBody> => {
   assert(bytes.length === header.length, `batch of ${header.length} bytes decoded from ${bytes.length}`)
   const source = viewOf(bytes)
-  const headers = Buffer.alloc(batchHeaderBytes + header.records * recordHeaderBytes)
+  const headers = Buffer.allocUnsafe(batchHeaderBytes + header.records * recordHeaderBytes).fill(0)
   source.copy(headers, 0, 0, batchHeaderBytes)
   headers.fill(0, batchHashAt, batchHeaderBytes)
   const records: Array<BatchRecord> = []
