@@ -90,7 +90,7 @@ const settingsOf = (random: Random, profile: ProfileName, retentionDays: number,
 })
 
 /** Three seeds of so many keep no rows, or few. */
-const withoutRows: Readonly<Record<ProfileName, number>> = { short: 20, full: 60 }
+const withoutRows: Readonly<Record<ProfileName, number>> = { short: 40, full: 60 }
 
 /** Without the first every read of an object goes to the disk; without the second every row is opened anew, which costs the most time. */
 const drawCaches = (random: Random, profile: ProfileName) =>
