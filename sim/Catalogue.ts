@@ -5,6 +5,7 @@ import { canary } from "./workload/Canary.ts"
 import { garbageChecker } from "./checker/Garbage.ts"
 import { houseworkChecker } from "./checker/Housework.ts"
 import { journalStepsChecker } from "./checker/JournalSteps.ts"
+import { keptChecker } from "./checker/Kept.ts"
 import { namedChecker } from "./checker/Named.ts"
 import { rebuiltChecker } from "./checker/Rebuilt.ts"
 import { referenceChecker } from "./checker/Reference.ts"
@@ -28,5 +29,5 @@ export const workloadNames: ReadonlyArray<string> = namedWorkloads.map(nameOf)
 
 /** All of them look at every world; the one that keeps what it finds for the next life comes last. */
 export const checkers: ReadonlyArray<MakeChecker> = [
-  houseworkChecker, garbageChecker, tidiedChecker, referenceChecker, namedChecker, sealedChecker, rebuiltChecker, journalStepsChecker
+  houseworkChecker, garbageChecker, tidiedChecker, referenceChecker, namedChecker, sealedChecker, rebuiltChecker, journalStepsChecker, keptChecker
 ]

@@ -170,6 +170,12 @@ export class MemoryDisk {
     return new Map(this.#names.files().map(([path, file]) => [path, file.bytes()]))
   }
 
+  /** Whether a power cut leaves these bytes of the file as they are; false where they are not there. */
+  isDurable(path: string, offset: number, length: number): boolean {
+    const entry = this.#names.get(path)
+    return entry instanceof SimulatedFile && entry.isDurable(offset, length)
+  }
+
   /** Every file and its size in bytes. */
   sizes(): ReadonlyMap<string, number> {
     return new Map(this.#names.files().map(([path, file]) => [path, file.sizeBytes]))

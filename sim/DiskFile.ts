@@ -94,6 +94,12 @@ export class SimulatedFile {
     return this.#cached.read(0, this.#cached.sizeBytes)
   }
 
+  /** Whether a power cut leaves what the page cache shows here as it is, whatever else it takes. */
+  isDurable(offset: number, length: number): boolean {
+    const shown = this.#cached.read(offset, length)
+    return shown.length === length && equalBytes(this.#durable.read(offset, length), shown)
+  }
+
   /** Some of its pages as the disk holds them, for those who come after it. */
   pages(count: number): ReadonlyArray<Uint8Array> {
     const pages: Array<Uint8Array> = []

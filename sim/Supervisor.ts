@@ -96,9 +96,10 @@ export class Supervisor {
     if (trigger?._tag === "Fault" && trigger.faults.has(fault)) this.#left = Math.min(this.#left, trigger.count)
   }
 
-  diskOperation(operation: string): void {
+  diskOperation(operation: string, path: string): void {
     const trigger = this.#fate?.trigger
-    if (trigger?._tag === "Fault" || trigger?._tag === "DiskOperations" || (trigger?._tag === "Turn" && trigger.operation === operation)) this.#count()
+    const isTurn = trigger?._tag === "Turn" && trigger.operation === operation && (trigger.folder === undefined || path.startsWith(trigger.folder))
+    if (isTurn || trigger?._tag === "Fault" || trigger?._tag === "DiskOperations") this.#count()
   }
 
   /** An operator restarts what does not get well. */

@@ -8,7 +8,7 @@ import { Cause, Effect, Exit, type Fiber } from "effect"
 import type { Crc64 } from "../src/gateway/s3/Checksums.ts"
 import { listenToProbes } from "../src/base/probes.ts"
 import type { AtRest, Checker, MakeChecker } from "./checker/Checker.ts"
-import { checkedWorld } from "./CheckedWorld.ts"
+import { checkedWorld, journalEyes } from "./CheckedWorld.ts"
 import type { Outcome, Request, SimulatedClient } from "./Client.ts"
 import { makeClient } from "./ClientConnection.ts"
 import { CrashPlan, type Ending } from "./faults/CrashPlan.ts"
@@ -113,14 +113,15 @@ class World {
       between: (ending) => this.#between(ending)
     })
     this.#node = new NodeMachine(this.#timeline, traits, random.fork(), options.crc64, {
-      begins: (node) => this.#faults.arm(node, (operation) => this.#supervisor.diskOperation(operation)),
+      begins: (node) => this.#faults.arm(node, (operation, path) => this.#supervisor.diskOperation(operation, path)),
       log: (event) => this.#logged(String(event.message), event.logLevel, event.cause),
       applied: (entry, answer) => this.#guarded(() => {
         for (const checker of this.#checkers) checker.applied?.(entry, answer)
       }),
-      journal: this.#checkers.find(({ journal }) => journal !== undefined)?.journal ?? {},
+      journal: journalEyes(this.#checkers),
       died: (ending) => this.#guarded(() => {
         for (const checker of this.#checkers) checker.died?.(ending)
+        if (ending === "Stop" && !this.#faults.counts.has("IndexFailed")) this.#damagedStarts.closed(this.#node.lives, this.#node.index)
       }),
       ready: () => {
         this.#refusal = undefined
@@ -353,6 +354,7 @@ class World {
 
   /** A defect that somebody has caught and logged is a defect. */
   #logged(message: string, level: string, cause: Cause.Cause<unknown>): void {
+    this.#damagedStarts.met(cause, this.#node.lives)
     if (Cause.hasDies(cause) && !(this.#faults.explainFailures && isIndexDamage(cause))) this.#fail(violationOf(cause, "crash", message))
     if (level !== "Info" && level !== "Debug" && level !== "Trace") this.#note(`log ${level} ${message}`)
   }

@@ -45,6 +45,8 @@ export interface CheckedWorld {
   readonly merciless: boolean
   readonly settings: { readonly retentionMs: number; readonly graceMs: number; readonly staleMs: number }
   readonly clock: () => ClockSeen
+  /** The present life's. */
+  readonly disk: () => MemoryDisk
 }
 
 export interface Checker {
@@ -56,7 +58,7 @@ export interface Checker {
   readonly heard?: (request: Request, outcome: Outcome) => void
   /** Every commit when it is applied, once more in every life that replays it. Runs inside the node: throw a Violation. */
   readonly applied?: (entry: Entry, answer: Answer) => void
-  /** What the node's journal tells of itself, in every life. Of all checkers of a world one at most has it. */
+  /** What the node's journal tells of itself, in every life. */
   readonly journal?: Partial<NonNullable<StoreOptions["wal"]>>
   /** A life is over: after a clean stop, by SIGKILL (also a start that failed), or by a power cut. */
   readonly died?: (ending: Ending) => void

@@ -14,8 +14,8 @@ export type Trigger =
   | { readonly _tag: "Requests"; readonly count: number }
   /** So many of its disk operations were begun. */
   | { readonly _tag: "DiskOperations"; readonly count: number }
-  /** So many of one kind, where names and bytes change hands. */
-  | { readonly _tag: "Turn"; readonly operation: DiskOperation; readonly count: number }
+  /** So many of one kind, where names and bytes change hands; in one folder alone where it says so. */
+  | { readonly _tag: "Turn"; readonly operation: DiskOperation; readonly count: number; readonly folder?: string }
   /** One of these faults has struck, and so many disk operations were begun after it; or that many without any. */
   | { readonly _tag: "Fault"; readonly faults: ReadonlySet<string>; readonly count: number; readonly without: number }
   | { readonly _tag: "After"; readonly ms: number }
@@ -31,6 +31,10 @@ export interface LifePlan {
 
 /** Most crashes come between a write and the end of its sync. */
 const turns: ReadonlyArray<DiskOperation> = ["sync", "sync", "sync", "write", "syncFolder", "rename", "remove", "open", "makeFolder"]
+
+/** What both folders of data see often: a crash while a block is written, or a segment begun. */
+const turnsOfFolders: ReadonlyArray<DiskOperation> = ["sync", "sync", "write", "open", "syncFolder"]
+const folders = ["blocks", "blocks", "journal"] as const
 
 /** A failed change leaves something behind that nobody knows: a crash in the middle of what is done about it tells the most. */
 const faultsOfChanges: ReadonlySet<string> = new Set(["SyncFailed", "SyncDropped", "WriteFailed", "WriteFailsForLong", "DiskFull"])
@@ -81,8 +85,9 @@ export class CrashPlan {
 
   #sometime(): Trigger {
     const random = this.#random
-    const draw = random.below(12)
-    if (draw >= 10) return { _tag: "Fault", faults: random.chance(0.5) ? faultsOfSyncs : faultsOfChanges, count: 1 + random.below(6), without: withoutFaults }
+    const draw = random.below(14)
+    if (draw >= 12) return { _tag: "Turn", operation: random.pick(turnsOfFolders), folder: random.pick(folders), count: 1 + random.below(random.pick([3, 15])) }
+    if (draw >= 10) return { _tag: "Fault", faults: random.chance(0.5) ? faultsOfSyncs : faultsOfChanges, count: 1 + random.below(random.pick([2, 6])), without: withoutFaults }
     if (draw < 5) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
     if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([10, 80 * this.#longer, 300 * this.#longer])) }
     return { _tag: "DiskOperations", count: 1 + random.below(random.pick([100, 1500 * this.#longer])) }

@@ -52,6 +52,22 @@ const activeChance = 0.35
 /** A disk that errs at every turn lets nothing happen: some seeds have one kind of fault alone, or few. */
 const calmSeeds = 0.15
 
+/**
+ * One part of a disk that is much worse than the rest of it: what it takes for two rare things to meet in one place. Some
+ * seeds have one of them.
+ */
+const weaknesses = [
+  /** Syncs of the journal fail, or drop what they were to save. */
+  { folder: "journal/", operation: "sync", chance: 0.08, how: "Fails" },
+  /** Blocks that are read answer EIO: also to those who write them anew. */
+  { folder: "blocks/", operation: "read", chance: 0.15, how: "Fails" },
+  { folder: "blocks/", operation: undefined, chance: 0.5, how: "Slow" },
+  { folder: "journal/", operation: "sync", chance: 0.5, how: "Slow" }
+] as const
+type Weakness = (typeof weaknesses)[number]
+const weakSeeds = 0.25
+const weakMsMax = 400
+
 const valueRotChance = 0.2
 /** Of the lives of a seed where files answer EIO for long. */
 const blockFailsChance = 0.5
@@ -82,6 +98,7 @@ export class FaultPlan {
   readonly #strikesOfWorld: Strikes
   readonly #random: Random
   readonly #slowMsMax: number
+  readonly #weakness: Weakness | undefined
   #isOn = false
   /** As it was in the last nights, oldest first. */
   readonly #indexes: Array<Tables> = []
@@ -98,6 +115,7 @@ export class FaultPlan {
     this.atlas = new FaultAtlas(mercy)
     this.chances = drawChances(random)
     this.#slowMsMax = random.pick([2, 20, 200, 2000])
+    this.#weakness = random.chance(weakSeeds) ? random.pick(weaknesses) : undefined
   }
 
   get isOn(): boolean {
@@ -106,7 +124,7 @@ export class FaultPlan {
 
   /** Whether a start, or a request, may fail because of what this plan does or has done. */
   get explainsFailures(): boolean {
-    return this.#isOn && [...this.chances].some(([fault, chance]) => chance > 0 && !always.has(fault)) || this.atlas.harms.length > 0
+    return this.#isOn && (this.#weakness?.how === "Fails" || [...this.chances].some(([fault, chance]) => chance > 0 && !always.has(fault))) || this.atlas.harms.length > 0
   }
 
   /** From now on. */
@@ -129,8 +147,9 @@ export class FaultPlan {
       return this.#isOn ? this.#faultOf(disk, random, operation, path, number) : undefined
     }
     disk.landing = (path, offset, length) => (this.#isOn ? this.#landingOf(disk, random, path, offset, length) : offset)
-    disk.delayMs = () => {
+    disk.delayMs = (operation, path) => {
       const ms = usualMs?.() ?? 0
+      if (this.#isWeak(random, "Slow", operation, path, "SlowDisk")) return this.#seen("SlowDisk", ms + random.below(weakMsMax))
       return this.#strikes(random, "SlowDisk") ? this.#seen("SlowDisk", ms + 1 + random.below(this.#slowMsMax)) : ms
     }
     index.fault = () => this.#strikes(random, "IndexFailed")
@@ -202,6 +221,12 @@ export class FaultPlan {
     return chance > 0 && random.chance(chance) && this.#strikesOfWorld.allows(fault)
   }
 
+  #isWeak(random: Random, how: Weakness["how"], operation: DiskOperation, path: string, fault: DiskFaultClass): boolean {
+    const weak = this.#weakness
+    if (weak === undefined || !this.#isOn || weak.how !== how || !path.startsWith(weak.folder) || (weak.operation ?? operation) !== operation) return false
+    return random.chance(weak.chance) && this.#strikesOfWorld.allows(fault)
+  }
+
   #setWeather(disk: MemoryDisk): void {
     disk.remembers = this.#chance("StaleRead") > 0 || this.#chance("StaleSector") > 0
     disk.directRefused = this.#chance("DirectRefused") > 0
@@ -213,12 +238,14 @@ export class FaultPlan {
       this.#fullUntil = 0
       disk.capacityBytes = Number.MAX_SAFE_INTEGER
     }
-    if (operation === "sync") return this.#syncFault(random)
+    if (operation === "sync") return this.#syncFault(random, path)
     if (operation === "read") return this.#readFault(random, path, number)
     return changes.has(operation) ? this.#changeFault(disk, random, operation, path, number) : undefined
   }
 
-  #syncFault(random: Random): DiskFault | undefined {
+  #syncFault(random: Random, path: string): DiskFault | undefined {
+    const weak = random.chance(0.5) ? "SyncDropped" : "SyncFailed"
+    if (this.#isWeak(random, "Fails", "sync", path, weak)) return this.#seen(weak, weak === "SyncDropped" ? "DroppedSync" : "Io")
     if (this.#strikes(random, "SyncDropped")) return this.#seen("SyncDropped", "DroppedSync")
     return this.#strikes(random, "SyncFailed") ? this.#seen("SyncFailed", random.pick(["UnknownSync", "Io"] as const)) : undefined
   }
@@ -226,7 +253,7 @@ export class FaultPlan {
   #readFault(random: Random, path: string, number: number): DiskFault | undefined {
     if (number < (this.#failing.get(path) ?? 0)) return this.#seen("ReadFailsForLong", "Io")
     if (this.#strikes(random, "ReadFailsForLong")) this.#failing.set(path, number + random.below(random.pick([20, 200, 2000])))
-    if (this.#strikes(random, "ReadFailed")) return this.#seen("ReadFailed", "Io")
+    if (this.#isWeak(random, "Fails", "read", path, "ReadFailed") || this.#strikes(random, "ReadFailed")) return this.#seen("ReadFailed", "Io")
     return this.#strikes(random, "StaleRead") && this.atlas.mayBeStale(path) ? this.#seen("StaleRead", "Stale") : undefined
   }
 

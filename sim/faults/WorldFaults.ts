@@ -91,7 +91,7 @@ export class WorldFaults {
   }
 
   /** A process begins on these twins. */
-  arm(node: NodeMachine, diskOperation: (operation: string) => void): void {
+  arm(node: NodeMachine, diskOperation: (operation: string, path: string) => void): void {
     // A start that was under way when faults stopped may fail of them still; no later one.
     if (!this.#isOn) this.#isTainted = false
     const random = this.#random.fork()

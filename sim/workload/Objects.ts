@@ -5,7 +5,7 @@
  */
 import { Effect } from "effect"
 import { fromUtf8 } from "../../src/base/bytes.ts"
-import { targetOf } from "../checker/Asked.ts"
+import { opHeader, targetOf } from "../checker/Asked.ts"
 import type { Outcome, Request } from "../Client.ts"
 import type { Random } from "../Random.ts"
 import { claim } from "../Violation.ts"
@@ -190,10 +190,19 @@ class Objects implements Workload {
     })
   }
 
+  /** Who goes away when blocks of his body are written leaves nothing: checker/Garbage looks, with no start between. */
+  #goAway({ client, random }: WorkloadContext): Effect.Effect<void> {
+    const bytes = Buffer.concat([this.#bodies.ofSize(random, 1000).bytes, random.bytes(40_000 + random.below(20_000))])
+    const pieces = Array.from({ length: 8 }, () => 6000)
+    const body = { bytes, pieces, stalls: pieces.map((_, piece) => ({ piece, ms: 300 })), abortsAfterBytes: bytes.length - 1 }
+    return Effect.asVoid(client.send({ method: "PUT", path: `/${objectBuckets[0]}/${random.pick(this.#keys)}`, body, headers: { [opHeader]: `${nameMark}-o-away` } }))
+  }
+
   /** All buckets, all listings, and some of the versions: the reference judges what they are answered. */
   readonly check = (context: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
       const { random } = context
+      yield* this.#goAway(context)
       yield* settled(context, { method: "GET", path: "/" })
       for (const bucket of [...objectBuckets, ...branchBuckets]) {
         const query = { "encoding-type": "url" }

@@ -7,7 +7,7 @@ import type { Mutant } from "../../sim/mutants/Mutant.ts"
 
 export const projectFolder = new URL("../../", import.meta.url).pathname
 
-const copied = ["src", "sim", "spec", "test", "bench", "package.json", "tsconfig.json", "vitest.config.ts", ".oxlintrc.json"]
+const copied = ["src", "sim", "spec", "test", "bench", "tla", "package.json", "tsconfig.json", "vitest.config.ts", ".oxlintrc.json"]
 
 /** The text with the mutant in it; fails where what it replaces does not stand there exactly once. */
 export const edited = (text: string, mutant: Mutant, file: string): string => {
