@@ -5,6 +5,7 @@ import { journalMutants } from "./journal.ts"
 import type { Mutant } from "./Mutant.ts"
 import { referenceMutants } from "./references.ts"
 import { sealingMutants } from "./sealing.ts"
+import { subtleMutants } from "./subtle.ts"
 import { wayMutants } from "./ways.ts"
 
 /*
@@ -22,8 +23,7 @@ import { wayMutants } from "./ways.ts"
 
 /** Sixty short worlds from seed 5000 on did not catch these, or were not run on them: holes to be closed, the README says more. */
 const uncaught = new Set([
-  "last-batch-not-rewritten", "pins-ignored", "file-removed-first", "live-block-dropped", "moved-meanwhile-forgotten",
-  "fresh-block-dropped", "chunks-unpinned", "epoch-unnamed", "last-epoch-named", "failed-block-left", "unnamed-block-kept",
+  "file-removed-first", "live-block-dropped", "moved-meanwhile-forgotten", "fresh-block-dropped", "epoch-unnamed", "last-epoch-named", "failed-block-left", "unnamed-block-kept",
   "copy-without-intent", "page-hit-when-condemned", "purge-stops-early",
   "jump-destroys", "freed-before-indexed", "chunk-twice",
   "parts-in-order-of-arrival", "free-without-compare", "named-chunk-freed", "condemned-is-a-hit", "freed-page-keeps-its-chunks",
@@ -32,7 +32,7 @@ const uncaught = new Set([
   "rebuild-unmarked", "node-unverified", "lost-epoch-ignored"
 ])
 
-const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
+const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
 
 export const mutants: ReadonlyArray<Mutant> = all.map((one) => ({
   ...one, ...(uncaught.has(one.id) ? { open: "not caught yet" } : {})

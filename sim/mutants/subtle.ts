@@ -1,0 +1,38 @@
+/** Mutants that read like the code: the order of two effects, a wait left out, a bound off by one. Types, lint and unit tests let them pass. */
+import { type Mutant, mutant } from "./Mutant.ts"
+
+const gather = "gather.ts"
+const pages = "pages.ts"
+const compact = "compact.ts"
+
+export const subtleMutants: ReadonlyArray<Mutant> = [
+  mutant("sealing", "newest-pin-heeded", "of several pins the journal is kept from the newest (R11)", "pins.ts",
+    `comparePlaces(place, oldest) < 0) oldest = place`, `comparePlaces(place, oldest) > 0) oldest = place`),
+  mutant("sealing", "pinned-for-its-append", "a pin is given up when the append is over, not when the commit is (R11)", "ingest.ts",
+    `  yield* rooms.pins.pin\n`, `  yield* Effect.scoped(rooms.pins.pin)\n`),
+  mutant("sealing", "intent-of-one-block", "an intent of settling ends with the block's writing, before its commit (R1)", "settle.ts",
+    `yield* Effect.scoped(Effect.andThen(rooms.intents.open, writeAndName(rooms, progress, whole)))`, `yield* Effect.andThen(Effect.scoped(rooms.intents.open), writeAndName(rooms, progress, whole))`),
+  mutant("sealing", "newest-intent-heeded", "chunks and blocks wait for the newest of those at work, not for the oldest (R1)", "intents.ts",
+    `        for (const { at } of opened) return at\n        return undefined\n`, `        return [...opened].at(-1)?.at\n`),
+  mutant("sealing", "intent-of-its-start", "a block whose file was first seen at the commit at which its upload began is swept (R1)", "sweep.ts",
+    `oldest !== undefined && oldest <= at`, `oldest !== undefined && oldest < at`),
+  mutant("blocks", "finished-out-of-order", "a block that is finished before the one ahead of it does not wait for that one", gather,
+    `  yield* joined(before)\n`, `  if (before?.pollUnsafe() !== undefined) yield* joined(before)\n`),
+  mutant("blocks", "finished-while-written", "a block is finished without a wait for what is still being written to it", gather,
+    `  yield* joined(block.writing)\n  const { arrival }`, `  if (block.isWritten) yield* joined(block.writing)\n  const { arrival }`),
+  mutant("blocks", "blocks-forgotten-at-page", "blocks that are finished while a page is staged are forgotten with those that it named", pages,
+    `    upload.blocks = upload.blocks.filter((block) => !blocks.includes(block))\n`, `    upload.blocks = []\n`),
+  mutant("blocks", "arrival-at-border", "the first chunk behind a page is taken for named with it", pages,
+    `  upload.arrivals = upload.arrivals.filter(({ entry }) => entry >= end)\n`, `  upload.arrivals = upload.arrivals.filter(({ entry }) => entry > end)\n`),
+  mutant("blocks", "refused-drop-removes", "a block's file goes though its commit found chunks in it", compact,
+    `  if (items === 0) return\n`, `  if (items > 1) return\n`),
+  mutant("blocks", "moved-in-turn", "chunks of blocks that are written anew together are named at each other's places", compact,
+    `({ chunk: chunk.id, from, to: written.places[index]! })`, `({ chunk: chunk.id, from, to: written.places[moving.length - 1 - index]! })`),
+  mutant("blocks", "read-back-before-sync", "a block is read back while it is being synced, and counts before both are over", "block/BlockWriterService.ts",
+    `    yield* Effect.all([file.sync, syncFolderOf(block)], { concurrency: 2, discard: true })\n    yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })\n`,
+    `    yield* Effect.all([Effect.ignore(file.sync), syncFolderOf(block)], { concurrency: 2, discard: true })\n    yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })\n`),
+  mutant("recovery", "commit-before-replayed", "a commit's place is that of its own first byte: what is replayed from there comes twice", "node/WalCommitLog.ts",
+    `visit({ bytes: payload, after: placeAfter(position) })`, `visit({ bytes: payload, after: position })`),
+  mutant("journal", "head-for-state", "the journal is let go for the state up to its head, not up to what a checkpoint has (R8)", "node/WalCommitLog.ts",
+    `Effect.mapError(wal.release("state", keepFrom), logError)`, `Effect.mapError(wal.release("state", keepFrom.segment === 0 ? keepFrom : wal.head()), logError)`)
+]
