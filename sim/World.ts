@@ -181,6 +181,7 @@ class World {
     // What the merciless took of checkpoints nobody makes again.
     if (this.#faults.merciless) return
     if (this.#random.chance(rebuildChance)) this.#rebuild()
+    else if (this.#random.chance(laterChance)) this.#later()
     else if (this.#random.chance(hurtChance)) this.#again(() => this.#atRest((checker, rest) => checker.hurt?.(rest) ?? Effect.void))
   }
 
@@ -281,12 +282,19 @@ class World {
     return outcome._tag === "Answered" && outcome.status === 200
   }
 
-  /** Once more, without an index. */
   #rebuild(): void {
     this.#note("starts without an index")
     this.#node.index = new MemoryKeyValue()
     // The last one first: it compares with what it found last, before others collect.
     this.#again(() => this.#atRest((checker, rest) => checker.rebuilt?.(rest) ?? Effect.void, this.#checkers.toReversed()))
+  }
+
+  /** Once more, after the machine was off for so long that retention is over for everything. */
+  #later(): void {
+    this.#note("is off for long")
+    // More than any world keeps history.
+    this.#node.traits.machine.clock.offsetMs += 40 * 24 * 3_600_000
+    this.#again(() => this.#atRest((checker, rest) => checker.later?.(rest) ?? Effect.void))
   }
 
   #again(act: () => void): void {
@@ -375,7 +383,6 @@ class World {
     this.#trace.note(`${this.#timeline.nowUs} ${line}`)
   }
 
-  /** The first one counts. */
   #fail(violation: Violation): void {
     this.#violation ??= violation
   }
@@ -383,7 +390,8 @@ class World {
 
 /** A start from checkpoint and journal alone costs as much as many operations. */
 const rebuildChance = 0.3
-const hurtChance = 0.3
+const laterChance = 0.5
+const hurtChance = 0.5
 const illLooksMax = 3
 const linesOfStory = 40
 

@@ -66,6 +66,8 @@ export interface Checker {
   readonly atRest?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
   /** Then, in some worlds, in one more life that began without an index. */
   readonly rebuilt?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
+  /** In some of the others: in one more life, after a time in which all that was kept for a while has become old. */
+  readonly later?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
   /** In some of the others: harm is done to a store that has shown that it is right, to see it named and healed. Nothing is asked of it afterwards. */
   readonly hurt?: (rest: AtRest) => Effect.Effect<void, unknown, RoomServices>
 }

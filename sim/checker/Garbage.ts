@@ -4,31 +4,45 @@
  */
 import { Effect, Exit } from "effect"
 import { fromByteString, toHex } from "../../src/base/bytes.ts"
-import type { BlockId, Sequence } from "../../src/base/ids.ts"
+import type { BlockId, ChunkId, Sequence } from "../../src/base/ids.ts"
 import { compactBelowDefault } from "../../src/base/limits.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { liveShare } from "../../src/compact.ts"
 import { Gc, type GcReport } from "../../src/gc.ts"
 import { Intents } from "../../src/intents.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
+import { namings } from "../../src/namespace/QueryCensus.ts"
 import { blocksAfter, blockUse, bucketsAfter, mayListPurgeable, purgeable } from "../../src/namespace/QueryGarbage.ts"
 import { Readable } from "../../src/namespace/QueryPurge.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { chunkRow } from "../../src/namespace/RowsValue.ts"
-import { State } from "../../src/namespace/State.ts"
+import { State, type StateReader } from "../../src/namespace/State.ts"
+import { Retention } from "../../src/retention.ts"
 import { Verify } from "../../src/verify.ts"
 import { Wal } from "../../src/wal/WalService.ts"
 import { claim } from "../Violation.ts"
 import type { AtRest, Checker, MakeChecker } from "./Checker.ts"
 
+/** How often each chunk is named: once by each version, part and page that names it. */
+const countsOf = (reader: StateReader): Map<ChunkId, number> => {
+  const counts = new Map<ChunkId, number>()
+  for (const { entries } of namings(reader)) for (const id of new Set(entries.map(({ chunk }) => chunk))) counts.set(id, (counts.get(id) ?? 0) + 1)
+  return counts
+}
+
 /** Of a store that has collected to the end, with nobody at work. */
 export const checkLeft = Effect.gen(function*() {
   const { reader } = yield* State
+  const counts = countsOf(reader)
   for (const [key, value] of reader.scan(table.chunk, afterPrefix(table.chunk))) {
     const row = chunkRow.decode(value)
-    claim(row.references > 0, `chunk ${toHex(fromByteString(key.slice(17)))} is named by nothing, and is left`)
-    claim(row.copies.length > 0, `chunk ${toHex(fromByteString(key.slice(17)))} is named ${row.references} times, and has no copy`)
+    const id = toHex(fromByteString(key.slice(17))) as ChunkId
+    claim(row.references > 0, `chunk ${id} is named by nothing, and is left`)
+    claim(row.copies.length > 0, `chunk ${id} is named ${row.references} times, and has no copy`)
+    claim(row.references === counts.get(id), `chunk ${id} counts ${row.references} references, and ${counts.get(id) ?? 0} name it`)
+    counts.delete(id)
   }
+  for (const [id, count] of counts) claim(false, `chunk ${id} is named by ${count}, and nothing is known of it`)
   const named = new Set<BlockId>(blocksAfter(reader, undefined, Number.MAX_SAFE_INTEGER))
   const list = yield* (yield* Blocks).list
   // After a torn tail, what lies behind it may have named a block: its file stays until a start without one (settle.ts).
@@ -98,6 +112,13 @@ class Garbage implements Checker {
     merciless ? Effect.void : Effect.andThen(collect, random.chance(verifyChance) ? verifyAll : Effect.void)
 
   readonly rebuilt = ({ merciless }: AtRest) => (merciless ? Effect.void : collect)
+
+  /** Whatever retention there is, it is over: all of history goes, at once. */
+  readonly later = ({ random }: AtRest) => Effect.gen(function*() {
+    yield* (yield* Retention).raiseNow
+    yield* collect
+    if (random.chance(verifyChance)) yield* verifyAll
+  })
 }
 
 export const garbageChecker: MakeChecker = () => new Garbage()

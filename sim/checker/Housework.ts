@@ -117,6 +117,8 @@ class Housework implements Checker {
       const isSuspended = (yield* (yield* Retention).clockJumped) || millisOf(namespace.head().time) - nowMs > clockDriftMsMax
       claim(sinceMs === undefined || sinceMs > nowMs || isSuspended, `what expired ${nowMs - (sinceMs ?? nowMs)} ms ago is not hidden`)
     })
+
+  readonly later = this.atRest
 }
 
 export const houseworkChecker: MakeChecker = () => new Housework()

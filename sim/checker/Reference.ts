@@ -240,6 +240,9 @@ class Reference implements Checker {
       note(`reference: ${head} commits: ${[...counts].map(([name, count]) => `${name} ${count}`).join(", ")}`)
     })
 
+  /** What is still to be read then is what it was. */
+  readonly later = this.atRest
+
   /** A chunk is harmed where it lies: its object is not read as something else, and whoever sends the same bytes again heals it. */
   readonly hurt = (rest: AtRest) =>
     Effect.suspend(() => {

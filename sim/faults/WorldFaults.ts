@@ -144,7 +144,8 @@ export class WorldFaults {
     if (!this.#isOn) return
     if (this.#random.chance(this.#jumps) && this.#strikes.allows("ClockJump")) {
       // Further off than what signatures allow (15 minutes) only now and then: until the next jump every request is refused.
-      const ms = this.#random.chance(0.03) ? this.#random.pick([3_600_000, 86_400_000]) : this.#random.pick([10, 1000, 60_000, 600_000])
+      // Just less than that is more than what the store takes for a drift.
+      const ms = this.#random.chance(0.03) ? this.#random.pick([3_600_000, 86_400_000]) : this.#random.pick([10, 1000, 60_000, 880_000, 880_000])
       const offsetMs = this.#random.below(2 * ms) - ms
       this.saw(offsetMs < node.traits.machine.clock.offsetMs ? "ClockJumpsBack" : "ClockJumpsForward")
       node.traits.machine.clock.offsetMs = offsetMs

@@ -21,13 +21,14 @@ const bigPartBytes = 5 * 1024 * 1024
 export const plaintextMark = seededRandom(77).bytes(16)
 const markEveryBytes = 400
 
-/** Over what is there, so that nothing else of a seed's draws moves. */
+/** Over what is there, so that nothing else of a seed's draws moves: every part by itself, or no two bodies would have a chunk in common. */
 const marked = (bytes: Uint8Array): Uint8Array => {
   for (let at = 0; at + plaintextMark.length <= bytes.length; at += markEveryBytes) bytes.set(plaintextMark, at)
   return bytes
 }
 
 const pieces = Array.from({ length: pieceCount }, (_, index) => seededRandom(1000 + index).bytes(pieceBytes))
+const markedPieces = pieces.map((piece) => marked(copyOf(piece)))
 const bigPart = new Uint8Array(bigPartBytes).fill(7)
 
 export interface Blob {
@@ -79,19 +80,36 @@ export class Bodies {
 
   #drawNew(random: Random): Blob {
     const kind = random.below(10)
-    if (kind < 3) return this.#make(random.bytes(random.below(200)))
-    if (kind < 4) return this.#make(copyOf(pieces[0]!.subarray(0, 1 + random.below(50))))
-    if (kind < 8) return this.#make(mixed(random, 200 + Math.floor(random.below(20_000) / this.#smaller)))
-    return this.#make(mixed(random, Math.floor((20_000 + random.below(60_000)) / this.#smaller)))
+    if (kind < 3) return this.remember(this.#own(random.bytes(random.below(200))))
+    if (kind < 4) return this.remember(copyOf(this.#pieces()[0]!.subarray(0, 1 + random.below(50))))
+    if (kind < 8) return this.#mixed(random, 200 + Math.floor(random.below(20_000) / this.#smaller))
+    return this.#mixed(random, Math.floor((20_000 + random.below(60_000)) / this.#smaller))
   }
 
   /** Exactly so many bytes, none of them like those of other sizes. */
   ofSize(random: Random, sizeBytes: number): Blob {
-    return this.#make(mixed(random, sizeBytes))
+    return this.#mixed(random, sizeBytes)
   }
 
-  #make(bytes: Uint8Array): Blob {
-    return this.remember(this.#isMarked ? marked(bytes) : bytes)
+  /** Pieces that others have too between bytes of its own. */
+  #mixed(random: Random, size: number): Blob {
+    const parts: Array<Uint8Array> = []
+    let left = size
+    while (left > 0) {
+      const part = random.chance(0.5) ? random.pick(this.#pieces()) : this.#own(ownPart(random, 1 + random.below(6000)))
+      const taken = part.subarray(0, left)
+      parts.push(taken)
+      left -= taken.length
+    }
+    return this.remember(concatBytes(parts))
+  }
+
+  #own(bytes: Uint8Array): Uint8Array {
+    return this.#isMarked ? marked(bytes) : bytes
+  }
+
+  #pieces(): ReadonlyArray<Uint8Array> {
+    return this.#isMarked ? markedPieces : pieces
   }
 
   has(token: string): boolean {
@@ -118,19 +136,6 @@ const dullChance = 0.1
 
 const ownPart = (random: Random, sizeBytes: number): Uint8Array =>
   random.chance(dullChance) ? new Uint8Array(sizeBytes).fill(random.below(256)) : random.bytes(sizeBytes)
-
-/** Pieces that others have too between bytes of its own. */
-const mixed = (random: Random, size: number): Uint8Array => {
-  const parts: Array<Uint8Array> = []
-  let left = size
-  while (left > 0) {
-    const part = random.chance(0.5) ? random.pick(pieces) : ownPart(random, 1 + random.below(6000))
-    const taken = part.subarray(0, left)
-    parts.push(taken)
-    left -= taken.length
-  }
-  return concatBytes(parts)
-}
 
 /** Hex, as in an ETag. */
 export const md5Of = (bytes: Uint8Array): string => md5Digest(md5Update(md5Start, bytes))
