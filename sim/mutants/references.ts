@@ -16,8 +16,13 @@ export const referenceMutants: ReadonlyArray<Mutant> = [
     `  yield* rooms.intents.open\n`, ``),
   mutant("references", "freed-page-keeps-its-chunks", "a page of a manifest that goes does not let go of what it lists (P5)", chunks,
     `      this.#releaseEntries(stagedPageRow.decode(bytes).entries)\n`, ``),
-  mutant("references", "renewed-without-time", "a chunk that arrives again keeps the time of its condemnation (R1)", chunks,
-    `        this.renew(id)\n        continue`, `        continue`),
+  {
+    id: "renewed-without-time", room: "references", what: "a chunk that arrives again keeps the time of its condemnation (R1)",
+    edits: [
+      { file: chunks, find: `        this.renew(id)\n        continue`, replace: `        continue` },
+      { file: "namespace/Apply.ts", find: `  chunks.renew(page)\n`, replace: `` }
+    ]
+  },
   mutant("references", "healed-keeps-damaged", "new bytes of a damaged chunk are taken for those that it has (R1)", chunks,
     `      if (!old.copies.some(({ place }) => samePlace(place, arrival.place))) this.#set(`, `      if (old.copies.some(({ place }) => samePlace(place, arrival.place))) this.#set(`),
   mutant("references", "waste-not-noted", "bytes of a moved or freed chunk are not noted as nobody's: the block stays for ever (P5)", chunks,

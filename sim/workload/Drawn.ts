@@ -187,6 +187,27 @@ export const drawPart = (drawing: Drawing, upload: KnownUpload): Request => {
   return { method: "PUT", path, query, headers: md5Header(random, blob), body: sendingOf(random, blob.bytes).body }
 }
 
+const churnedBodies = 2
+
+/** Bodies of many chunks that nobody else has, for parts of one upload that come and go. */
+export const drawChurned = ({ bodies, random }: Drawing, upload: KnownUpload): ReadonlyArray<Blob> =>
+  Array.from({ length: churnedBodies }, () => {
+    let size = 2000 + random.below(random.pick([4000, 20_000]))
+    while (upload.sizes.has(size)) size += 1
+    upload.sizes.add(size)
+    return bodies.ofSize(random, size)
+  })
+
+/** Mostly at once; else so slowly that collections come and go meanwhile. */
+export const drawPartAgain = (random: Random, { bucket, key, uploadId }: KnownUpload, { bytes }: Blob): Request => {
+  const pieces = Array.from({ length: 3 }, () => 1 + random.below(bytes.length))
+  const stalls = pieces.map((_, piece) => ({ piece, ms: random.below(random.pick([10, 1000])) }))
+  return {
+    method: "PUT", path: `/${bucket}/${key}`, query: { uploadId, partNumber: String(1 + random.below(2)) },
+    body: random.chance(0.5) ? bytes : { bytes, pieces, stalls }
+  }
+}
+
 export const drawComplete = (drawing: Drawing, upload: KnownUpload): Request => {
   const { random } = drawing
   const all = [...upload.parts].sort(([a], [b]) => a - b)

@@ -12,7 +12,7 @@ import { claim } from "../Violation.ts"
 import { afterwards, type Answered, codeOf, commitOf, etagOf, insist, textOf, xmlOf } from "./Answer.ts"
 import { type Blob, Bodies } from "./Bodies.ts"
 import {
-  branchBuckets, type Drawing, drawAdmin, drawComplete, drawCopy, drawDelete, drawDeletes, drawHousework, drawListing, drawPart, drawPut, drawRead,
+  branchBuckets, type Drawing, drawAdmin, drawChurned, drawComplete, drawCopy, drawDelete, drawDeletes, drawHousework, drawListing, drawPart, drawPartAgain, drawPut, drawRead,
   drawSlowPut, objectBuckets, rangeOf, someBucket, versioningRequest
 } from "./Drawn.ts"
 import { Known, type KnownUpload } from "./Known.ts"
@@ -24,6 +24,9 @@ import type { MakeWorkload, Workload, WorkloadContext } from "./Workload.ts"
 const lastReadsMax = 15
 /** Of the housework that one operator asks for beside slow uploads. */
 const rushMax = 12
+/** Parts that each client sends of what comes and goes, and collections beside them. */
+const churnPartsMax = 5
+const churnCollectionsMax = 6
 const statusesKnown = new Set([200, 204, 206, 304, 400, 403, 404, 405, 409, 411, 412, 416])
 
 class Objects implements Workload {
@@ -38,6 +41,8 @@ class Objects implements Workload {
   #ttlChance = 0
   /** Of a hundred requests, those of an operator: rollbacks, branches, collections. */
   #adminShare = 0
+  /** Of a hundred requests, those that begin a churn. */
+  #churnShare = 0
 
   readonly setup = ({ client, operations, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
@@ -46,6 +51,7 @@ class Objects implements Workload {
       this.#ttlChance = random.pick([0, 0.08, 0.4])
       this.#adminShare = random.pick([4, 8, 20])
       this.#bodies.repeat(random.pick([0, 0, 0.4, 0.8]))
+      this.#churnShare = random.pick([0, 0, 0, 1, 8])
       this.#keys = keysOf(random.pick([1, 3, 12, 60]))
       for (const [index, bucket] of objectBuckets.entries()) if (index === 0 || random.chance(0.7)) yield* insist(client, { method: "PUT", path: `/${bucket}` })
       if (random.chance(0.7)) yield* insist(client, versioningRequest(objectBuckets[0]!, "Enabled"))
@@ -76,6 +82,7 @@ class Objects implements Workload {
     const { random } = drawing
     const bucket = someBucket(random)
     if (random.below(100) < this.#adminShare) return this.#ask(context, drawAdmin(drawing, bucket))
+    if (this.#churnShare > 0 && random.below(100) < this.#churnShare) return this.#churn(context, drawing, bucket)
     const draw = random.below(94)
     if (draw < 3) return this.#rush(context, drawing, bucket)
     if (draw < 26) {
@@ -111,6 +118,44 @@ class Objects implements Workload {
       const operators = Effect.all(Array.from({ length: 1 + random.below(2) }, () => operator), { concurrency: "unbounded" })
       const [outcomes] = yield* Effect.all([Effect.all(puts, { concurrency: "unbounded" }), operators], { concurrency: "unbounded" })
       return outcomes[0]!
+    })
+  }
+
+  /**
+   * The same few bodies come, are let go and come again as parts of one upload, which need no retention, while an operator
+   * collects: what is freed is what somebody is about to count on.
+   */
+  #churn(context: WorkloadContext, drawing: Drawing, bucket: string): Effect.Effect<Outcome> {
+    return Effect.gen({ self: this }, function*() {
+      const { keys, known, mark, random } = drawing
+      const key = random.pick(keys)
+      let upload: KnownUpload | undefined
+      const begun = yield* this.#ask(context, { method: "POST", path: `/${bucket}/${key}`, query: { uploads: "" }, headers: { "x-amz-meta-op": mark } }, (answer) => {
+        const uploadId = textOf(xmlOf(answer, "InitiateMultipartUploadResult"), "UploadId") ?? ""
+        upload = { bucket, key, uploadId, parts: new Map(), sizes: new Set(), isOver: false }
+        known.upload(upload)
+      })
+      if (upload === undefined) return begun
+      const of = upload
+      const blobs = drawChurned(drawing, of)
+      const left = new Set(Array.from({ length: 1 + random.below(2) }, (_, index) => index))
+      const clients = [...left].map((index) => Effect.gen({ self: this }, function*() {
+        for (let sent = 0; sent < churnPartsMax; sent += 1) {
+          this.#left -= 1
+          yield* this.#ask(context, drawPartAgain(random, of, random.pick(blobs)), (answer, request) => this.#part(of, request, answer))
+          yield* Effect.sleep(random.below(random.pick([1, 400])))
+        }
+        left.delete(index)
+      }))
+      const operator = Effect.gen({ self: this }, function*() {
+        for (let asked = 0; asked < churnCollectionsMax && left.size > 0; asked += 1) {
+          this.#left -= 1
+          yield* this.#ask(context, { method: "POST", path: "/v1/gc", to: "admin", query: { now: "1" } })
+          yield* Effect.sleep(random.below(300))
+        }
+      })
+      yield* Effect.all([...clients, operator], { concurrency: "unbounded" })
+      return begun
     })
   }
 
