@@ -11,8 +11,8 @@ import { liveShare } from "../../src/compact.ts"
 import { Gc, type GcReport } from "../../src/gc.ts"
 import { Intents } from "../../src/intents.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
-import { namings } from "../../src/namespace/QueryCensus.ts"
-import { blocksAfter, blockUse, bucketsAfter, mayListPurgeable, purgeable } from "../../src/namespace/QueryGarbage.ts"
+import { journaledTotal, namings } from "../../src/namespace/QueryCensus.ts"
+import { blocksAfter, blockUse, bucketsAfter, deadBlocks, garbageTotals, mayListPurgeable, purgeable, withSupersededRows } from "../../src/namespace/QueryGarbage.ts"
 import { Readable } from "../../src/namespace/QueryPurge.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { chunkRow } from "../../src/namespace/RowsValue.ts"
@@ -22,6 +22,10 @@ import { Verify } from "../../src/verify.ts"
 import { Wal } from "../../src/wal/WalService.ts"
 import { claim } from "../Violation.ts"
 import type { AtRest, Checker, MakeChecker } from "./Checker.ts"
+
+function* chunksOf(reader: StateReader) {
+  for (const [key, value] of reader.scan(table.chunk, afterPrefix(table.chunk))) yield { id: toHex(fromByteString(key.slice(17))) as ChunkId, ...chunkRow.decode(value) }
+}
 
 /** How often each chunk is named: once by each version, part and page that names it. */
 const countsOf = (reader: StateReader): Map<ChunkId, number> => {
@@ -34,12 +38,10 @@ const countsOf = (reader: StateReader): Map<ChunkId, number> => {
 export const checkLeft = Effect.gen(function*() {
   const { reader } = yield* State
   const counts = countsOf(reader)
-  for (const [key, value] of reader.scan(table.chunk, afterPrefix(table.chunk))) {
-    const row = chunkRow.decode(value)
-    const id = toHex(fromByteString(key.slice(17))) as ChunkId
-    claim(row.references > 0, `chunk ${id} is named by nothing, and is left`)
-    claim(row.copies.length > 0, `chunk ${id} is named ${row.references} times, and has no copy`)
-    claim(row.references === counts.get(id), `chunk ${id} counts ${row.references} references, and ${counts.get(id) ?? 0} name it`)
+  for (const { copies, id, references } of chunksOf(reader)) {
+    claim(references > 0, `chunk ${id} is named by nothing, and is left`)
+    claim(copies.length > 0, `chunk ${id} is named ${references} times, and has no copy`)
+    claim(references === counts.get(id), `chunk ${id} counts ${references} references, and ${counts.get(id) ?? 0} name it`)
     counts.delete(id)
   }
   for (const [id, count] of counts) claim(false, `chunk ${id} is named by ${count}, and nothing is known of it`)
@@ -54,7 +56,18 @@ export const checkLeft = Effect.gen(function*() {
     const use = blockUse(reader, block)
     claim(use !== undefined && liveShare(use) >= compactBelowDefault, `block ${block} is left with ${use?.liveBytes} of ${use?.sizeBytes} bytes live`)
   }
+  checkTotals(reader)
 })
+
+/** What is told of garbage is what the rows add up to. */
+const checkTotals = (reader: StateReader): void => {
+  const { condemnedBytes, condemnedChunks, deadBytes } = garbageTotals(reader)
+  const dead = deadBlocks(reader, undefined, Number.MAX_SAFE_INTEGER).reduce((sum, { bytes }) => sum + bytes, 0)
+  claim(condemnedChunks === 0 && condemnedBytes === 0 && deadBytes === dead, `the totals tell of ${condemnedChunks} chunks, ${condemnedBytes} bytes of them and ${deadBytes} bytes of nobody, and the rows of ${dead}`)
+  let journaled = 0
+  for (const { copies } of chunksOf(reader)) for (const { place } of copies) if (place._tag === "Journal") journaled += place.lengthBytes
+  claim(journaledTotal(reader) === journaled, `the totals tell of ${journaledTotal(reader)} bytes in the journal, and the rows of ${journaled}`)
+}
 
 /** Rows that no commit shows that could be read when the horizon was there. */
 export const checkHistoryLeft = Effect.fnUntraced(function*(horizon: Sequence) {
@@ -66,6 +79,8 @@ export const checkHistoryLeft = Effect.fnUntraced(function*(horizon: Sequence) {
     ...bucketsAfter(reader, undefined, all).filter((bucket) => mayListPurgeable(readable, bucket)).flatMap((bucket) => purgeable(reader, readable, "version", bucket, undefined, all, all).places)
   ]
   claim(left.length === 0, `${left.length} versions are left that nothing from commit ${horizon} on shows, the first of commit ${left[0]?.sequence}`)
+  const superseded = withSupersededRows(reader, bucketsAfter(reader, undefined, all), horizon)
+  claim(superseded.length === 0, `rows of ${superseded.length} buckets are left that were superseded by commit ${horizon}`)
   const { length } = (yield* Namespace).endedUploads(1)
   claim(length === 0, "parts are left of an upload that has ended")
 })

@@ -24,9 +24,8 @@ import type { MakeWorkload, Workload, WorkloadContext } from "./Workload.ts"
 const lastReadsMax = 15
 /** Of the housework that one operator asks for beside slow uploads. */
 const rushMax = 12
-/** Parts that each client sends of what comes and goes, and collections beside them. */
-const churnPartsMax = 5
-const churnCollectionsMax = 6
+/** How often a churn brings its bodies again. */
+const churnRoundsMax = 8
 const statusesKnown = new Set([200, 204, 206, 304, 400, 403, 404, 405, 409, 411, 412, 416])
 
 class Objects implements Workload {
@@ -122,8 +121,8 @@ class Objects implements Workload {
   }
 
   /**
-   * The same few bodies come, are let go and come again as parts of one upload, which need no retention, while an operator
-   * collects: what is freed is what somebody is about to count on.
+   * Two bodies take each other's place as one part of an upload, which needs no retention, and an operator collects just
+   * then: what is freed is what somebody is about to count on.
    */
   #churn(context: WorkloadContext, drawing: Drawing, bucket: string): Effect.Effect<Outcome> {
     return Effect.gen({ self: this }, function*() {
@@ -137,24 +136,16 @@ class Objects implements Workload {
       })
       if (upload === undefined) return begun
       const of = upload
-      const blobs = drawChurned(drawing, of)
-      const left = new Set(Array.from({ length: 1 + random.below(2) }, (_, index) => index))
-      const clients = [...left].map((index) => Effect.gen({ self: this }, function*() {
-        for (let sent = 0; sent < churnPartsMax; sent += 1) {
-          this.#left -= 1
-          yield* this.#ask(context, drawPartAgain(random, of, random.pick(blobs)), (answer, request) => this.#part(of, request, answer))
-          yield* Effect.sleep(random.below(random.pick([1, 400])))
-        }
-        left.delete(index)
-      }))
-      const operator = Effect.gen({ self: this }, function*() {
-        for (let asked = 0; asked < churnCollectionsMax && left.size > 0; asked += 1) {
-          this.#left -= 1
-          yield* this.#ask(context, { method: "POST", path: "/v1/gc", to: "admin", query: { now: "1" } })
-          yield* Effect.sleep(random.below(300))
-        }
-      })
-      yield* Effect.all([...clients, operator], { concurrency: "unbounded" })
+      const part = (blob: Blob, isSlow: boolean) => this.#ask(context, drawPartAgain(random, of, blob, isSlow), (answer, request) => this.#part(of, request, answer))
+      const [one, other] = drawChurned(drawing, of)
+      for (let rounds = 1 + random.below(churnRoundsMax); rounds > 0; rounds -= 1) {
+        this.#left -= 3
+        yield* part(one, false)
+        yield* part(other, false)
+        // Now nobody names what the one has: it comes again while it goes.
+        const collected = Effect.andThen(Effect.sleep(random.below(random.pick([1, 10, 60, 400]))), this.#ask(context, { method: "POST", path: "/v1/gc", to: "admin", query: { now: "1" } }))
+        yield* Effect.all([part(one, random.chance(0.4)), collected], { concurrency: "unbounded" })
+      }
       return begun
     })
   }
