@@ -17,5 +17,7 @@ export const answerMutants: ReadonlyArray<Mutant> = [
   mutant("answers", "expired-shown", "what has expired is shown for another while", "namespace/QueryView.ts",
     `row.expiresMs <= view.atMs`, `row.expiresMs + 60_000 <= view.atMs`),
   mutant("answers", "time-goes-back", "a commit's time follows the clock back (R6)", propose,
-    `const time = nextHybridTime(this.#timeLast, nowMs)`, `const time = nextHybridTime(hybridTime(0, 0), nowMs)`)
+    `const time = nextHybridTime(this.#timeLast, nowMs)`, `const time = nextHybridTime(hybridTime(0, 0), nowMs)`),
+  mutant("answers", "hidden-not-noted", "a version that is hidden is no change of its bucket: a rollback may think that nothing happened since (R5)", "namespace/ApplyVersions.ts",
+    `draft.remove(nullVersionKey(view.bucket, key))\n  noteChange(commit, view)\n`, `draft.remove(nullVersionKey(view.bucket, key))\n`)
 ]

@@ -29,5 +29,8 @@ export const indexMutants: ReadonlyArray<Mutant> = [
   mutant("index", "rebuild-unmarked", "an index with a rotten node is not marked for a rebuild", state,
     `      if (error instanceof StateError && error.reason === "Index") mark(error)\n`, `      if (error instanceof StateError && error.reason === "Disk") mark(error)\n`),
   mutant("index", "node-unverified", "a node of the index is used whatever its hash (R8)", "namespace/TreeStore.ts",
-    `if (!equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw`, `if (bytes.length === 0 && !equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw`)
+    `if (!equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw`, `if (bytes.length === 0 && !equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw`),
+  mutant("index", "frozen-rows-win", "rows that a failed checkpoint left win over those written since", state,
+    `for (const [key, value] of live.active.changes()) frozen.set(key, value ?? null)`,
+    `for (const [key, value] of live.active.changes()) if (frozen.get(key) === undefined) frozen.set(key, value ?? null)`)
 ]

@@ -43,6 +43,15 @@ export const referenceMutants: ReadonlyArray<Mutant> = [
   mutant("references", "late-arrival-in-view", "a view shows one commit more of an interval than it has (R5)", "namespace/QueryView.ts",
     `if (interval.source === source && interval.from <= sequence && sequence <= interval.to) return true`,
     `if (interval.source === source && interval.from <= sequence && sequence <= interval.to + 1) return true`),
-  mutant("references", "parts-leak", "parts of ended uploads are dropped without letting go of their chunks (P5)", "namespace/ApplyUploads.ts",
-    `    chunks.release(manifest)\n    draft.remove(key)`, `    draft.remove(key)`)
+  mutant("references", "parts-leak", "the first part of an ended upload is dropped without letting go of its chunks (P5)", "namespace/ApplyUploads.ts",
+    `    chunks.release(manifest)\n    draft.remove(key)`, `    if (dropped > 0) chunks.release(manifest)\n    draft.remove(key)`),
+  // Subtle ones.
+  mutant("references", "duplicate-not-noted", "bytes of a chunk that came twice at once are not noted as nobody's: the block stays sparse (P5)", chunks,
+    `if (!old.copies.some((copy) => samePlace(copy.place, place))) this.#waste(place)`, `if (old.references === 0 && !old.copies.some((copy) => samePlace(copy.place, place))) this.#waste(place)`),
+  mutant("references", "late-move-not-noted", "a chunk that is freed while its block is written leaves bytes there that nobody notes (P5)", chunks,
+    `    if (row === undefined || index < 0) return this.#waste(to)\n`, `    if (row === undefined) return\n    if (index < 0) return this.#waste(to)\n`),
+  mutant("references", "same-part-counted-twice", "a part that is sent again counts its chunks again, and lets go of them once (P5)", "namespace/ApplyUploads.ts",
+    `if (old !== undefined) chunks.release(`, `if (old !== undefined && partRow.decode(old).etag !== content.etag) chunks.release(`),
+  mutant("references", "part-keeps-no-upload", "a part keeps its upload from being stale for a minute less (P5)", "namespace/QueryGarbage.ts",
+    `>= sinceMs) return true`, `>= sinceMs + 60_000) return true`)
 ]

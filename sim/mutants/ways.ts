@@ -66,5 +66,22 @@ export const wayMutants: ReadonlyArray<Mutant> = [
   mutant("answers", "parts-in-order-of-arrival", "an upload is completed with all its parts, asked for or not", "complete.ts",
     `  if (parts.length === 0) return yield* refuse("InvalidPart")\n`, `  if (parts.length === 0) return yield* refuse("InvalidPart")\n  if (stored.size > parts.length) chosen.push([...stored.values()][0]!)\n`),
   mutant("answers", "carried-over-lost", "the uncut rest of a unit is left out where it fills less than a page", "units.ts",
-    `    if (rest.length === 0) return\n`, `    if (rest.length < 64) return\n`)
+    `    if (rest.length === 0) return\n`, `    if (rest.length < 64) return\n`),
+  // Subtle ones: an order, a wait, a bound, a case that is forgotten.
+  mutant("references", "newest-intent-counts", "what was condemned before the newest who is at work is freed, not before the oldest (R1)", "intents.ts",
+    `for (const { at } of opened) return at`, `for (const { at } of [...opened].toReversed()) return at`),
+  mutant("references", "intents-end-together", "an intent that ends takes the others with it (R1)", "intents.ts",
+    `Effect.sync(() => void opened.delete(intent))`, `Effect.sync(() => (opened.has(intent) ? opened.clear() : undefined))`),
+  mutant("references", "purge-skips-listed", "listed rows that no readable commit shows are never looked at (P5)", "purge.ts",
+    `if (mayListPurgeable(readable, bucket)) return true`, `if (mayListPurgeable(readable, bucket) && pass.from !== undefined) return true`),
+  mutant("references", "lone-bucket-kept", "superseded rows of one bucket alone are not worth a commit, and stay (P5)", "purge.ts",
+    `if (old.length > 0) purging.historyRows`, `if (old.length > 1) purging.historyRows`),
+  mutant("answers", "cache-shares-chunk", "the cache hands out its own bytes, which whoever has them may write to", "chunkCache.ts",
+    `bytes === undefined ? undefined : copyOf(bytes)`, `bytes`),
+  mutant("answers", "cache-shares-part", "a small range out of the cache is a view of what the cache has", "chunkCache.ts",
+    `? copyOf(bytes.subarray(from, to)) : undefined`, `? bytes.subarray(from, to) : undefined`),
+  mutant("answers", "cache-keeps-view", "the cache keeps bytes that it was shown, and that belong to somebody", "chunkCache.ts",
+    `this.#lru.add(id, copyOf(bytes), sizeBytes)`, `this.#lru.add(id, bytes, sizeBytes)`),
+  mutant("answers", "batches-out-of-turn", "a batch that is asked for ahead takes its pieces before the one before it has", "get.ts",
+    `before === undefined ? takePieces(source, begun)`, `before === undefined || begun ? takePieces(source, begun)`)
 ]

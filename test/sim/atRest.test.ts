@@ -6,8 +6,8 @@ import { hashOf } from "../../src/base/hash.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { Gc } from "../../src/gc.ts"
 import { makeCrc64 } from "../../src/gateway/s3/Checksums.ts"
-import { afterPrefix, table } from "../../src/namespace/Rows.ts"
-import { chunkRow } from "../../src/namespace/RowsValue.ts"
+import { afterPrefix, table, totalsKey } from "../../src/namespace/Rows.ts"
+import { chunkRow, totalsRow } from "../../src/namespace/RowsValue.ts"
 import { Unavailable } from "../../src/namespace/Namespace.ts"
 import { State } from "../../src/namespace/State.ts"
 import { nodeTable } from "../../src/namespace/TreeStore.ts"
@@ -77,6 +77,24 @@ describe("at rest", () => {
     }))
     expect(violationOf(block)).toMatch(/block 0{32} has a file, and no commit names it/)
     expect(violationOf(garbageChecker)).toBeUndefined()
+  })
+
+  test("garbage: a chunk that counts a reference too many is found, one that nobody knows, and totals that the rows do not add up to", { timeout: 120_000 }, () => {
+    const planting = (rowOf: (key: string, value: Uint8Array) => Uint8Array | undefined, prefix: string): string | undefined => violationOf(() => ({
+      name: "garbage",
+      atRest: () => Effect.orDie(Effect.gen(function*() {
+        yield* (yield* Gc).run(true)
+        const state = yield* State
+        const [key, value] = state.reader.first(prefix, afterPrefix(prefix))!
+        state.write([[key, rowOf(key, value)]], state.stamp())
+        yield* checkLeft
+      }))
+    }))
+    const chunkWith = (more: number) => (_: string, value: Uint8Array) => chunkRow.encode({ ...chunkRow.decode(value), references: chunkRow.decode(value).references + more })
+    expect(planting(chunkWith(0), table.chunk)).toBeUndefined()
+    expect(planting(chunkWith(1), table.chunk)).toMatch(/^chunk \w+ counts (\d+) references, and \d+ name it/)
+    expect(planting(() => undefined, table.chunk)).toMatch(/^chunk \w+ is named by \d+, and nothing is known of it/)
+    expect(planting((_, value) => totalsRow.encode({ ...totalsRow.decode(value), journaledBytes: totalsRow.decode(value).journaledBytes + 1 }), totalsKey)).toMatch(/^the totals tell of \d+ bytes in the journal, and the rows of \d+/)
   })
 
   test("past: a version that is gone, and one that is there again, are found at a commit that nobody asked for; so is a chunk that cannot be read", { timeout: 120_000 }, () => {
