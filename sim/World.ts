@@ -180,9 +180,9 @@ class World {
     this.#stop()
     // What the merciless took of checkpoints nobody makes again.
     if (this.#faults.merciless) return
-    if (this.#random.chance(rebuildChance)) this.#rebuild()
-    else if (this.#random.chance(laterChance)) this.#later()
-    else if (this.#random.chance(hurtChance)) this.#again(() => this.#atRest((checker, rest) => checker.hurt?.(rest) ?? Effect.void))
+    if (this.#random.chance(chances.rebuild)) this.#rebuild()
+    else if (this.#random.chance(chances.later)) this.#later()
+    else if (this.#random.chance(chances.hurt)) this.#again(() => this.#atRest((checker, rest) => checker.hurt?.(rest) ?? Effect.void))
   }
 
   #makeWorkloads(): ReadonlyArray<AtWork> {
@@ -389,9 +389,7 @@ class World {
 }
 
 /** A start from checkpoint and journal alone costs as much as many operations. */
-const rebuildChance = 0.3
-const laterChance = 0.5
-const hurtChance = 0.5
+const chances = { rebuild: 0.3, later: 0.5, hurt: 0.5 }
 const illLooksMax = 3
 const linesOfStory = 40
 
