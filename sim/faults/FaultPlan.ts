@@ -58,15 +58,16 @@ const calmSeeds = 0.15
  */
 const weaknesses = [
   /** Syncs of the journal fail, or drop what they were to save. */
-  { folder: "journal/", operation: "sync", chance: 0.08, how: "Fails" },
+  { folder: "journal/", operation: "sync", chance: 0.08, how: "Fails", faults: ["SyncFailed", "SyncDropped"] },
   /** Blocks that are read answer EIO: also to those who write them anew. */
-  { folder: "blocks/", operation: "read", chance: 0.15, how: "Fails" },
-  { folder: "blocks/", operation: undefined, chance: 0.5, how: "Slow" },
-  { folder: "journal/", operation: "sync", chance: 0.5, how: "Slow" }
+  { folder: "blocks/", operation: "read", chance: 0.15, how: "Fails", faults: ["ReadFailed"] },
+  { folder: "blocks/", operation: undefined, chance: 0.5, how: "Slow", faults: ["SlowDisk"] },
+  { folder: "journal/", operation: "sync", chance: 0.5, how: "Slow", faults: ["SlowDisk"] }
 ] as const
 type Weakness = (typeof weaknesses)[number]
 const weakSeeds = 0.25
 const weakMsMax = 400
+const elsewhere = 0.001
 
 const valueRotChance = 0.2
 /** Of the lives of a seed where files answer EIO for long. */
@@ -113,9 +114,12 @@ export class FaultPlan {
     this.#random = random
     this.#told = told
     this.atlas = new FaultAtlas(mercy)
-    this.chances = drawChances(random)
+    const chances = drawChances(random)
     this.#slowMsMax = random.pick([2, 20, 200, 2000])
     this.#weakness = random.chance(weakSeeds) ? random.pick(weaknesses) : undefined
+    // What its weak part does a seed has, if only a little of it elsewhere.
+    for (const fault of this.#weakness?.faults ?? []) chances.set(fault, Math.max(chances.get(fault)!, elsewhere))
+    this.chances = chances
   }
 
   get isOn(): boolean {
@@ -124,7 +128,7 @@ export class FaultPlan {
 
   /** Whether a start, or a request, may fail because of what this plan does or has done. */
   get explainsFailures(): boolean {
-    return this.#isOn && (this.#weakness?.how === "Fails" || [...this.chances].some(([fault, chance]) => chance > 0 && !always.has(fault))) || this.atlas.harms.length > 0
+    return this.#isOn && [...this.chances].some(([fault, chance]) => chance > 0 && !always.has(fault)) || this.atlas.harms.length > 0
   }
 
   /** From now on. */
@@ -244,7 +248,7 @@ export class FaultPlan {
   }
 
   #syncFault(random: Random, path: string): DiskFault | undefined {
-    const weak = random.chance(0.5) ? "SyncDropped" : "SyncFailed"
+    const weak = random.pick(["SyncFailed", "SyncDropped"] as const)
     if (this.#isWeak(random, "Fails", "sync", path, weak)) return this.#seen(weak, weak === "SyncDropped" ? "DroppedSync" : "Io")
     if (this.#strikes(random, "SyncDropped")) return this.#seen("SyncDropped", "DroppedSync")
     return this.#strikes(random, "SyncFailed") ? this.#seen("SyncFailed", random.pick(["UnknownSync", "Io"] as const)) : undefined
@@ -330,7 +334,7 @@ export class FaultPlan {
 
 const sectorBelow = (random: Random, bytes: number): number => random.below(Math.floor(Math.max(0, bytes) / 512) + 1) * 512
 
-const drawChances = (random: Random): ReadonlyMap<DiskFaultClass, number> => {
+const drawChances = (random: Random): Map<DiskFaultClass, number> => {
   const isCalm = random.chance(calmSeeds)
   return new Map(diskFaultClasses.map((fault) => {
     const chance = random.pick(chances[fault])

@@ -115,6 +115,24 @@ describe("fault plan", () => {
     atlas.harmed({ fault: "BitRot", path: two[4]!, offset: 0 })
     assert.deepStrictEqual(atlas.harmable(two), [])
   })
+  it("faults: some seeds have one part that is much worse than the rest of their disk, and some have none", () => {
+    const times = 400
+    const rates = Array.from({ length: 200 }, (_, seed) => {
+      const { plan, disk, index } = run(seed, "Merciful")
+      plan.begin(disk)
+      plan.arm(disk, index)
+      const turns = Array.from({ length: times }, (__, turn) => disk.operations + turn + 100_000)
+      const failed = (operation: "sync" | "read", path: string): number => turns.filter((number) => disk.fault!(operation, path, number) !== undefined).length / times
+      const slow = (path: string): number => turns.filter(() => disk.delayMs!("sync", path) > 0).length / times
+      return [
+        failed("sync", "journal/a") - failed("sync", "blocks/a"), failed("read", "blocks/a") - failed("read", "checkpoints/a"),
+        slow("journal/a") - slow("checkpoints/a"), slow("blocks/a") - slow("checkpoints/a")
+      ] as const
+    })
+    const weak = ([0.04, 0.08, 0.2, 0.2] as const).map((least, part) => rates.filter((rate) => rate[part]! > least).length)
+    for (const count of weak) assert.isAbove(count, 3)
+    assert.isBelow(weak.reduce((sum, count) => sum + count, 0), 100)
+  })
   it("faults: healed, nothing fails any more, and a seed is the same seed again", () => {
     for (let seed = 0; seed < 15; seed += 1) {
       const { plan, disk, index, trace } = run(seed, "Merciful")

@@ -1,7 +1,10 @@
 /** Timeline, processor and clocks: what happens, happens in its order; what belongs to a life that is over never does. */
-import { Clock, Effect } from "effect"
+import { Cause, Clock, Effect } from "effect"
 import { expect, test } from "vitest"
+import { headTable, rebuildKey } from "../../src/namespace/CheckpointHead.ts"
+import { StateError } from "../../src/namespace/State.ts"
 import { DamagedStarts } from "../../sim/Failure.ts"
+import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import { Machine } from "../../sim/Machine.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { Life, Timeline } from "../../sim/Timeline.ts"
@@ -117,4 +120,17 @@ test("starts that the damaged index ends again and again are a liveness violatio
   expect(saw(1)).toEqual(["liveness"])
   starts.clear()
   expect(saw(5).filter((kind) => kind !== undefined)).toEqual([])
+})
+
+test("a life that met a damaged index and is closed has marked it; one that met none, or another life's, need not", () => {
+  const starts = new DamagedStarts()
+  const index = new MemoryKeyValue()
+  starts.met(Cause.fail("the index"), 3)
+  starts.met(Cause.die(new Error("the index")), 3)
+  expect(() => starts.closed(3, index)).not.toThrow()
+  starts.met(Cause.die(new StateError({ reason: "Index", detail: "node 7 is garbage" })), 4)
+  expect(() => starts.closed(5, index)).not.toThrow()
+  expect(() => starts.closed(4, index)).toThrow("life 4 met a damaged index")
+  Effect.runSync(index.service.commit([{ _tag: "Put", table: headTable, key: rebuildKey, value: Uint8Array.of(1) }]))
+  expect(() => starts.closed(4, index)).not.toThrow()
 })
