@@ -84,9 +84,10 @@ const suspends = Effect.fnUntraced(function*(progress: Progress) {
 const raise = Effect.fnUntraced(function*(namespace: NamespaceService, progress: Progress, retentionMs: number) {
   if ((yield* suspends(progress)) !== undefined) return
   const { wallMs } = yield* clocks
-  const oldestReadable = namespace.sequenceAt(wallMs - retentionMs)
   // Where nothing but housework came since, no commit that could be let go shows anything else: an idle store is quiet.
-  if (oldestReadable <= namespace.oldestReadable() || namespace.oldestReadable() >= namespace.lastChange()) return
+  if (namespace.oldestReadable() >= namespace.lastChange()) return
+  const oldestReadable = namespace.sequenceAt(wallMs - retentionMs)
+  if (oldestReadable <= namespace.oldestReadable()) return
   probe("retention.horizonRaised")
   yield* namespace.propose({ _tag: "RaiseHorizon", oldestReadable }).pipe(
     Effect.tap(() => Effect.sync(() => { progress.lastError = undefined })),

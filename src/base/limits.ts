@@ -386,3 +386,6 @@ export const smallSlabBytes = 4096
 
 /** Ids whose bytes are remembered as rows' keys have them (namespace/Rows). */
 export const idsRememberedMax = 1024
+
+/** Points of time whose commits are remembered: that of retention, and that of collection's grace. */
+export const sequencesRemembered = 2

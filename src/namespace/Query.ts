@@ -81,8 +81,8 @@ export const journaledBytes = (reader: StateReader): number => {
 
 /** When the version that expires first does, or did; undefined: none does. */
 export const expiringSince = (reader: StateReader): number | undefined => {
-  for (const [rowKey] of reader.scan(table.expiry, afterPrefix(table.expiry))) return expiryPlaceOf(rowKey).expiresMs
-  return undefined
+  const first = reader.first(table.expiry, afterPrefix(table.expiry))
+  return first === undefined ? undefined : expiryPlaceOf(first[0]).expiresMs
 }
 
 export const commitTime = (reader: StateReader, sequence: Sequence): HybridTime | undefined => {
@@ -90,15 +90,26 @@ export const commitTime = (reader: StateReader, sequence: Sequence): HybridTime 
   return bytes === undefined ? undefined : commitRow.decode(bytes).time
 }
 
-/** Newest commit up to `head` whose time is at or before `ms`; 0 where none. Times strictly increase: binary search. */
-export const sequenceAt = (reader: StateReader, head: Sequence, ms: number): Sequence => {
-  let low = 0
+/**
+ * Newest commit up to `head` whose time is at or before `ms`; 0 where none. Times strictly increase: binary search, upwards
+ * from `from`, of which that is known already, in steps that double.
+ */
+export const sequenceAt = (reader: StateReader, head: Sequence, ms: number, from: Sequence = 0): Sequence => {
+  // A commit row that purging dropped is older than the horizon: older than what was asked, or refused anyway.
+  const isBy = (sequence: Sequence): boolean => {
+    const time = commitTime(reader, sequence)
+    return time === undefined || millisOf(time) <= ms
+  }
+  let low = from
   let high = head
+  // Of the whole history nothing is known: halves at once.
+  for (let step = from === 0 ? head : 1; low + step < high; step *= 2) {
+    if (isBy(low + step)) low += step
+    else high = low + step - 1
+  }
   while (low < high) {
     const middle = low + Math.ceil((high - low) / 2)
-    const time = commitTime(reader, middle)
-    // A commit row that purging dropped is older than the horizon: older than what was asked, or refused anyway.
-    if (time === undefined || millisOf(time) <= ms) low = middle
+    if (isBy(middle)) low = middle
     else high = middle - 1
   }
   return low

@@ -6,7 +6,7 @@
 import { Clock, DateTime, Effect } from "effect"
 import { assert } from "../base/assert.ts"
 import type { Sequence, TenantId, VaultId } from "../base/ids.ts"
-import { viewsRememberedMax } from "../base/limits.ts"
+import { sequencesRemembered, viewsRememberedMax } from "../base/limits.ts"
 import { millisOf } from "../base/time.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
 import type { AsOf, BucketAt, DiffPage, DiffQuery, ObjectVersion, Refusal } from "./Model.ts"
@@ -17,7 +17,7 @@ import { lineageEvents } from "./QueryLineage.ts"
 import { listObjects, listVersions, objectVersion } from "./QueryList.ts"
 import { endedUploads, listParts, listUploads, uploadOf } from "./QueryUploads.ts"
 import { currentOf, type Found, newestOf, versionOf, type View, viewAt } from "./QueryView.ts"
-import type { StateService } from "./State.ts"
+import type { StateReader, StateService } from "./State.ts"
 import { decodeVertexTrusted, vertexHead } from "./Vertex.ts"
 
 export interface Reading extends ApplyContext {
@@ -51,8 +51,25 @@ export const makeReads = (options: Reading): Reads => {
     chunks: (ids) => chunksOf(reader, vault, ids),
     journaled: (limit) => journaledChunks(reader, vault, limit),
     block: (id) => blockOf(reader, id),
-    sequenceAt: (ms) => sequenceAt(reader, head(), ms),
+    sequenceAt: makeSequenceAt(reader, head),
     counts: () => ({ commits: head(), journaledBytes: journaledBytes(reader) })
+  }
+}
+
+/**
+ * Collection and retention ask again and again, each for a point of time that goes on with the clock: the search goes on from
+ * the answer of the time before. A commit that is there keeps its time.
+ */
+const makeSequenceAt = (reader: StateReader, head: () => Sequence) => {
+  const known = Array.from({ length: sequencesRemembered }, () => ({ ms: Number.NEGATIVE_INFINITY, at: 0 }))
+  return (ms: number): Sequence => {
+    let best: (typeof known)[number] | undefined
+    for (const one of known) if (one.ms <= ms && (best === undefined || one.ms > best.ms)) best = one
+    const at = sequenceAt(reader, head(), ms, best?.at)
+    best ??= known[0]!
+    best.ms = ms
+    best.at = at
+    return at
   }
 }
 
