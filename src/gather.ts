@@ -64,13 +64,32 @@ export const finishBlocks = Effect.fnUntraced(function*(rooms: IngestRooms, uplo
 const joined = (fiber: Fiber.Fiber<void, Unavailable> | undefined): Effect.Effect<void, Unavailable> =>
   fiber === undefined ? Effect.void : Fiber.join(fiber)
 
+/**
+ * Makes the next block's file while its chunks are still read and sealed, where enough is to come for it to be needed: the
+ * names of file and folder are a matter of milliseconds, in which nothing else of the upload went on. `leftBytes`: of the body.
+ */
+export const beginAhead = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, leftBytes: number) {
+  const { blockBytesMin, blockBytesTarget } = rooms.sizes
+  if (upload.begun !== undefined) return
+  const sealingBytes = upload.sealing.flat().reduce((sum, length) => sum + length, 0)
+  const isNeeded = upload.block === undefined ? upload.gathered.bytes + sealingBytes + leftBytes >= blockBytesMin
+    : upload.gathered.bytes + sealingBytes >= blockBytesTarget / 2 && upload.gathered.bytes + sealingBytes + leftBytes >= blockBytesTarget + blockBytesMin
+  if (isNeeded) upload.begun = yield* Effect.forkScoped(beginBlock(rooms))
+})
+
+const beginBlock = (rooms: IngestRooms) => Effect.mapError(rooms.blocks.begin(idOf<BlockId>(rooms.entropy.bytes(16))), blockFailed)
+
+const begunBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
+  const { begun } = upload
+  if (begun === undefined) return yield* beginBlock(rooms)
+  upload.begun = undefined
+  return yield* Fiber.join(begun)
+})
+
 /** Hands what is there to whoever writes the block, who is called where he rests. */
 const writeRest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
   // Begun before whoever writes to it is forked: when the scope closes, the writer ends first.
-  const block = upload.block ??= {
-    writer: yield* Effect.mapError(rooms.blocks.begin(idOf<BlockId>(rooms.entropy.bytes(16))), blockFailed),
-    unwritten: [], unwrittenBytes: 0, isWritten: true, writing: undefined, arrived: []
-  }
+  const block = upload.block ??= { writer: yield* begunBlock(rooms, upload), unwritten: [], unwrittenBytes: 0, isWritten: true, writing: undefined, arrived: [] }
   for (const fresh of upload.rest.splice(0)) {
     block.unwritten.push(fresh)
     block.unwrittenBytes += fresh.chunk.bytes.length

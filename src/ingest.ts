@@ -149,6 +149,8 @@ export interface Upload {
   readonly sealing: Array<ReadonlyArray<number>>
   /** The block that `gathered` speaks of, once it has begun. */
   block: OpenBlock | undefined
+  /** The file of the block after it, which is made meanwhile. */
+  begun: Fiber.Fiber<BlockWriter, Unavailable> | undefined
   /** Blocks before it, which are being synced and read back: each is over after the one before. */
   finishing: Array<Fiber.Fiber<void, Unavailable>>
   arrivals: Array<Arrived>
@@ -176,7 +178,7 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
   yield* share.more(expected)
   yield* rooms.intents.open
   const upload: Upload = {
-    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], block: undefined, finishing: [],
+    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], block: undefined, begun: undefined, finishing: [],
     arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: false
   }
   yield* Effect.addFinalizer(() => upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks))

@@ -12,7 +12,7 @@ import { joinParts } from "./complete.ts"
 import { contentOf, inlineContent } from "./content.ts"
 import { Fetch } from "./fetch.ts"
 import { Get, type GetService, type ReadError } from "./get.ts"
-import { collect, filePlaces, finishBlocks, journal } from "./gather.ts"
+import { beginAhead, collect, filePlaces, finishBlocks, journal } from "./gather.ts"
 import {
   beginUpload, committed, cutAndName, type Fresh, heal, ingestMeters, type IngestRooms, type IngestSizes, ingestSizes, lookUp, propose, seal, type Upload
 } from "./ingest.ts"
@@ -175,6 +175,7 @@ const ingest = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, r
     }
     const places = filePlaces(rooms, upload, fresh)
     upload.sealing.push(fresh.map(({ length }) => length))
+    if (fresh.length > 0) yield* beginAhead(rooms, upload, (request.body.sizeBytes ?? upload.sizeBytes) - upload.sizeBytes)
     sealing.push(yield* Effect.forkChild(seal(rooms, named.bytes, fresh, places)))
     if (sealing.length >= unitsSealingMax || unit.final) yield* collectOldest(rooms, upload, sealing)
     yield* stageGathered(rooms, upload)

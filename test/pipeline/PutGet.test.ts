@@ -17,7 +17,7 @@ import { Put } from "../../src/put.ts"
 import { Settle } from "../../src/settle.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { get, makeBucket, noSummary, put, versionOf } from "./operations.ts"
-import { bodyOf, brokenBody, type Machine, newMachine, withStore } from "./store.ts"
+import { bodyOf, brokenBody, type Machine, newMachine, tiny, withStore } from "./store.ts"
 
 const upload = "4142434445464748494a4b4c4d4e4f50" as UploadId
 const attributes = { headers: {}, userMetadata: {} }
@@ -138,6 +138,34 @@ describe("put and get", () => {
       expect(Exit.isFailure(exit) && String(exit.cause)).toContain("PreconditionFailed")
       expect(yield* (yield* Blocks).list).toEqual([])
     }), { sizes: { unitBytes: 4096, inlineBytesMax: 200, blockBytesTarget: 16_384 } }))
+
+  test("the file of a block is made while its chunks are still read, and is gone where nothing came to be written to it", () => {
+    const sizes = { ...tiny.sizes, unitBytes: 4096, blockBytesMin: 16_384, blockBytesTarget: 65_536 }
+    return withStore(newMachine(15), Effect.gen(function*() {
+      yield* makeBucket
+      const blocks = yield* Blocks
+      const service = yield* Put
+      const bytes = seededRandom(3).bytes(40_000)
+      const whole = bodyOf(bytes, seededRandom(4), 1000)
+      let pulledBytes = 0
+      const seen: Array<readonly [pulledBytes: number, files: number]> = []
+      const next = Effect.tap(whole.next, (piece) => Effect.gen(function*() {
+        for (let turn = 0; turn < 30; turn += 1) yield* Effect.yieldNow
+        seen.push([pulledBytes, (yield* Effect.orDie(blocks.list)).length])
+        pulledBytes += piece?.length ?? 0
+      }))
+      yield* service.object({ bucket: "b", key: "k", attributes, body: { ...whole, next }, summary: noSummary })
+      expect(seen.find(([, files]) => files > 0)![0]).toBeLessThan(sizes.blockBytesMin)
+      expect(toHex(yield* get("k"))).toBe(toHex(bytes))
+      expect((yield* blocks.list).length).toBe(1)
+      // One chunk that is new, the others known: too little for a block of its own.
+      const again = Uint8Array.from(bytes)
+      again[10] = again[10]! ^ 1
+      yield* put("again", again)
+      expect(toHex(yield* get("again"))).toBe(toHex(again))
+      expect((yield* blocks.list).length).toBe(1)
+    }), { sizes })
+  })
 
   test("a copy reads and writes no byte, and outlives its source", () => {
     const machine = newMachine(6)
