@@ -4,7 +4,7 @@ import { type Allowance, Allowances, type Overloaded, type Share, shareOf } from
 import { assert } from "./base/assert.ts"
 import { copyOf, release } from "./base/bytes.ts"
 import type { ChunkId } from "./base/ids.ts"
-import { chunkSizeBytesMax, joinHeldBytes, manifestPagesRememberedMax, readAheadBatchesMax, readBatchBytesMax } from "./base/limits.ts"
+import { chunkSizeBytesMax, joinHeldBytes, manifestPagesRememberedMax, readAheadBatchesMax, readBatchBytesMax, readFirstBatchShare } from "./base/limits.ts"
 import { SegmentedLru } from "./base/SegmentedLru.ts"
 import { Fetch, ReadError } from "./fetch.ts"
 import type { FetchService } from "./fetch.ts"
@@ -61,16 +61,21 @@ const open = Effect.fnUntraced(function*(pages: Pages, reads: Allowance, version
   if (bytes !== undefined) return inlineBody(copyOf(bytes))
   assert(version.manifest._tag !== "Inline", "inline bytes are answered above")
   const source: Source = {
-    fetch: pages.fetch, batchBytes: pages.batchBytes, reads, cursor: makeCursor(pages, version.manifest, start, end), share: yield* shareOf(reads),
-    scope: yield* Effect.scope
+    fetch: pages.fetch, nextBytes: pages.batchBytes, batchBytes: pages.batchBytes, reads, cursor: makeCursor(pages, version.manifest, start, end),
+    share: yield* shareOf(reads), scope: yield* Effect.scope
   }
   const ask = askerOf(source)
   if (end - start <= source.batchBytes) return bodyOf(end - start, yield* fetchBatch(source, takePieces(source, false)), source, ask, [])
-  // The second batch is on its way before the first one is sent: nothing else would be done meanwhile.
+  // The client has its first bytes early, and the others are on their way before that: nothing else would be done meanwhile.
+  source.nextBytes = Math.ceil(source.batchBytes / readFirstBatchShare)
   const first = yield* ask(false)
   // It takes its pieces, and its memory, before another is asked for.
   yield* Effect.yieldNow
-  const ahead = source.cursor.done() || !reads.isPlentiful(batchHeldBytesMax) ? [] : [yield* ask(true)]
+  const ahead: Array<Fetching> = []
+  while (ahead.length < readAheadBatchesMax && !source.cursor.done() && reads.isPlentiful(batchHeldBytesMax)) {
+    ahead.push(yield* ask(true))
+    yield* Effect.yieldNow
+  }
   return bodyOf(end - start, yield* Fiber.join(first), source, ask, ahead)
 })
 
@@ -111,6 +116,8 @@ interface Source {
   readonly share: Share
   readonly scope: Scope.Scope
   readonly batchBytes: number
+  /** Of the next batch, about: the first ones are smaller. 0 < nextBytes <= batchBytes */
+  nextBytes: number
 }
 
 /** Bytes to hand out, and the memory that they keep of what is shared out. */
@@ -205,6 +212,7 @@ const makeCursor = (pages: Pages, manifest: Exclude<Manifest, { readonly _tag: "
       }
       const offset = page.offset
       if (offset >= end) break
+      if (page.level === 0 && pieces.length > 0 && bytes + entry.sizeBytes > bytesMax) break
       page.index += 1
       page.offset += entry.sizeBytes
       if (page.offset <= start) continue
@@ -268,8 +276,10 @@ const fetchBatch = ({ fetch, share }: Source, take: ReturnType<typeof takePieces
 })
 
 /** With memory for them, sealed and opened; or what memory has, where that is all. */
-const takePieces = Effect.fnUntraced(function*({ batchBytes, cursor, fetch, reads, share }: Source, begun: boolean) {
-  const pieces = yield* cursor.take(reads.isPlentiful(batchHeldBytesMax) ? batchBytes : 1)
+const takePieces = Effect.fnUntraced(function*(source: Source, begun: boolean) {
+  const { batchBytes, cursor, fetch, nextBytes, reads, share } = source
+  source.nextBytes = Math.min(2 * nextBytes, batchBytes)
+  const pieces = yield* cursor.take(reads.isPlentiful(batchHeldBytesMax) ? nextBytes : 1)
   const [only] = pieces
   if (pieces.length === 1 && only !== undefined && only.to - only.from < only.sizeBytes) {
     const cached = yield* cachedPart(fetch, share, only, begun)

@@ -116,7 +116,7 @@ export const unitsOf = (slots: PageSlots, body: Body): Units => {
     ahead.carriedBytes = rest.length
     if (rest.length > carryBytes) ahead.carried = slots.take()
     const [memory, at] = ahead.carried === undefined ? [ahead.filling.memory, carryBytes - rest.length] : [ahead.carried, 0]
-    memory.set(rest, at)
+    copyInto(memory, at, rest)
   }
 
   /** What is too long to be put before what was read: that is put behind it, as far as there is room. */

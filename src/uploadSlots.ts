@@ -19,8 +19,8 @@ export interface UploadSlots {
 
 export const makeSlots = ({ unitBytes }: { readonly unitBytes: number }): UploadSlots => ({
   uploads: { count: 0 },
-  units: new PageSlots(unitBytes, unitSlotsKeptMax),
-  sealed: new PageSlots(unitBytes + sealedSlotExtraBytes, sealedSlotsKeptMax),
+  units: new PageSlots(unitBytes, unitSlotsKeptMax, unitSlotsKeptMax),
+  sealed: new PageSlots(unitBytes + sealedSlotExtraBytes, sealedSlotsKeptMax, sealedSlotsKeptMax),
   inSlots: new WeakMap()
 })
 

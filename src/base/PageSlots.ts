@@ -12,18 +12,24 @@ export class PageSlots {
   readonly #keptMax: number
   readonly #free: Array<Uint8Array> = []
   readonly #slots = new WeakSet<ArrayBufferLike>()
+  #uncounted: number
 
-  /** At most `keptMax` free slots are kept; more are left to the collector. */
-  constructor(slotBytes: number, keptMax: number) {
+  /**
+   * At most `keptMax` free slots are kept; more are left to the collector. It is not called for the first `uncountedMax`: as
+   * many as are used again and again. From then on a new one means that others were dropped.
+   */
+  constructor(slotBytes: number, keptMax: number, uncountedMax = 0) {
     this.slotBytes = slotBytes
     this.#keptMax = keptMax
+    this.#uncounted = uncountedMax
   }
 
   /** A slot; what was in it before may still be there. */
   take(): Uint8Array {
     const free = this.#free.pop()
     if (free !== undefined) return free
-    const slot = makePageMemory(this.slotBytes).subarray(0, this.slotBytes)
+    const slot = makePageMemory(this.slotBytes, { kept: this.#uncounted > 0 }).subarray(0, this.slotBytes)
+    this.#uncounted = Math.max(0, this.#uncounted - 1)
     this.#slots.add(slot.buffer)
     return slot
   }

@@ -106,17 +106,26 @@ export const freshBytes = (count: number): Uint8Array => {
 /** The bytes again, in memory of their own. `slice` of a Buffer is not: it shows the same memory. */
 export const copyOf = (bytes: Uint8Array): Uint8Array => {
   const own = new Uint8Array(bytes.length)
-  own.set(bytes)
+  if (isShared(bytes)) view(bytes).copy(own)
+  else own.set(bytes)
   return own
 }
 
+/** By way of this, which stays in the processor's cache, bytes go from one memory that threads share to another. */
+const stage = Buffer.allocUnsafeSlow(16 * 1024)
+
 /**
- * Copies bytes to `at` of the target. `set` goes byte by byte where threads share either memory and both do not lie alike:
- * a third of the speed. Between two shared memories there is nothing faster.
+ * Copies bytes to `at` of the target. `set` goes byte by byte where threads share either memory and both do not lie alike,
+ * and so does `copy` between two shared memories: a sixth of the speed.
  */
 export const copyInto = (target: Uint8Array, at: number, bytes: Uint8Array): void => {
   assert(at >= 0 && at + bytes.length <= target.length, `no room at ${at} of ${target.length} for ${bytes.length} bytes`)
-  view(bytes).copy(target, at)
+  const from = view(bytes)
+  if (!isShared(bytes) || !isShared(target) || bytes.buffer === target.buffer) return void from.copy(target, at)
+  for (let done = 0; done < from.length; done += stage.length) {
+    const count = from.copy(stage, 0, done, Math.min(from.length, done + stage.length))
+    stage.copy(target, at + done, 0, count)
+  }
 }
 
 /** Whether threads share the memory: it is never transferred, and what a lane writes into it is here as well. */

@@ -38,8 +38,9 @@ export const blockLastBytesRead = 8 * KiB
 export const blockReadRunsMax = 2
 /** Memory of one read past the page cache, with a page to spare on either side. */
 export const blockReadSlotBytes = blockReadRunBytesMax + 64 * KiB
-/** Slots of it that are kept: for read-backs; for GETs, while any are under way and once none is. New ones are dear: V8 collects for them. */
-export const blockReadBackSlotsKept = 4
+/** Slots of it that are kept while any are under way, and once none is: for read-backs of four bodies; for GETs. New ones are dear: V8 collects for them. */
+export const blockReadBackSlotsKept = 16
+export const blockReadBackSlotsIdle = 4
 export const readSlotsKeptMax = 24
 export const readSlotsKeptIdle = 8
 /** Chunks that nobody read of late come past the page cache from this length of a run on. */
@@ -79,7 +80,7 @@ export const overloadLogMs = 60_000
 export const blocksFinishingMax = 2
 export const unitsSealingMax = 3
 /** Free slots of units, plain and sealed, that are kept: while large bodies are under way, and once the last one is done. */
-export const unitSlotsKeptMax = 14
+export const unitSlotsKeptMax = 20
 export const unitSlotsKeptIdle = 6
 export const sealedSlotsKeptMax = 30
 export const sealedSlotsKeptIdle = 10
@@ -92,7 +93,9 @@ export const uploadUnwrittenBytesMax = 8 * MiB
 /** Blocks that one body may have written before a commit must name them. */
 export const uploadBlocksUnnamedMax = 48
 /** GET: what is fetched at a time, while the batch before is sent. */
-export const readBatchBytesMax = 4 * MiB
+export const readBatchBytesMax = 4 * MiB - 64 * KiB
+/** The first batch of a long read is this part of that, each further one twice the one before. */
+export const readFirstBatchShare = 4
 /** Batches that are fetched meanwhile. */
 export const readAheadBatchesMax = 2
 /** Rounds in which a chunk's copies are looked up again before its read is given up (R12). */

@@ -7,7 +7,10 @@
 interface Platform {
   readonly Module: new (binary: Uint8Array) => object
   readonly Instance: new (module: object) => { readonly exports: unknown }
-  readonly Memory: new (pages: { readonly initial: number; readonly maximum: number; readonly shared: true }) => { readonly buffer: SharedArrayBuffer }
+  readonly Memory: new (pages: { readonly initial: number; readonly maximum: number; readonly shared: true }) => {
+    readonly buffer: SharedArrayBuffer
+    readonly grow: (pages: number) => number
+  }
 }
 
 /** An instance's memory. It never grows in our kernels, so its buffer stays the same. */
@@ -35,10 +38,15 @@ const pageAligned = new WeakSet<ArrayBufferLike>()
 /**
  * New zeroed memory of a whole number of 64 KiB, whose first byte is the first of a memory page; never moved or grown.
  * Threads share it: handed to a lane it is the same memory there.
+ *
+ * V8 collects for each 64 MiB of it that are made. Not for what is `kept`: memory that has grown is not counted. Who makes it
+ * sees to it that it is not much, and not dropped.
  */
-export const makePageMemory = (sizeBytes: number): Uint8Array => {
+export const makePageMemory = (sizeBytes: number, { kept = false }: { readonly kept?: boolean } = {}): Uint8Array => {
   const pages = Math.ceil(sizeBytes / wasmPageBytes)
-  const { buffer } = new (platform().Memory)({ initial: pages, maximum: pages, shared: true })
+  const memory = new (platform().Memory)({ initial: kept ? 0 : pages, maximum: pages, shared: true })
+  if (kept) memory.grow(pages)
+  const { buffer } = memory
   pageAligned.add(buffer)
   return new Uint8Array(buffer)
 }

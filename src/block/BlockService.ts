@@ -9,7 +9,7 @@ import { Context, Effect, Layer, type Scope } from "effect"
 import { equalBytes, fromHex, release } from "../base/bytes.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId, Hash, StoreId, VaultId } from "../base/ids.ts"
-import { blockFilesAtRestMax, blockFilesOpenMax, blockLastBytesRead, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, blockReadRunsMax, blockReadSlotBytes, computeHereBytesMax } from "../base/limits.ts"
+import { blockFilesAtRestMax, blockFilesOpenMax, blockLastBytesRead, blockReadBackSlotsIdle, blockReadBackSlotsKept, blockReadGapBytesMax, blockReadRunBytesMax, blockReadRunsMax, blockReadSlotBytes, computeHereBytesMax } from "../base/limits.ts"
 import { PageSlots } from "../base/PageSlots.ts"
 import { Compute, type ComputeService } from "../ports/Compute.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
@@ -117,7 +117,7 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
   static readonly layer = (options: BlockOptions): Layer.Layer<Blocks, DiskError, Disk | Compute> =>
     Layer.effect(Blocks, Effect.gen(function*() {
       const disk = yield* Disk
-      const reader: ReadBack = { judge: onLanes(yield* Compute), slots: new PageSlots(blockReadSlotBytes, blockReadBackSlotsKept) }
+      const reader: ReadBack = { judge: onLanes(yield* Compute), slots: new PageSlots(blockReadSlotBytes, blockReadBackSlotsKept, blockReadBackSlotsKept), underWay: 0 }
       const folders = yield* openFolders(disk)
       const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
       const atRest = yield* makeBlockFiles({ ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) }, pathOf, blockFilesAtRestMax)
@@ -172,15 +172,24 @@ const openFolders = Effect.fnUntraced(function*(disk: DiskService) {
 interface ReadBack {
   readonly judge: RegionsJudge
   readonly slots: PageSlots
+  /** Read-backs that may hold slots. */
+  underWay: number
 }
 
 /** From the disk: what the page cache still shows says nothing of a write that the disk lost, or put elsewhere. */
 const readBack = Effect.fnUntraced(function*(
-  disk: DiskService, options: BlockOptions, { judge, slots }: ReadBack, block: BlockId, frameHash: Hash
+  disk: DiskService, options: BlockOptions, reader: ReadBack, block: BlockId, frameHash: Hash
 ) {
-  const { damages, directory } = yield* inspectBlock(disk, options, block, judge, slots)
+  reader.underWay += 1
+  const { damages, directory } = yield* Effect.ensuring(inspectBlock(disk, options, block, reader.judge, reader.slots), readBackEnds(reader))
   if (directory.hash !== frameHash) return yield* new BlockDamaged({ block, what: "read back, it is another block" })
   if (damages[0] !== undefined) return yield* damages[0]
+})
+
+/** After the last one, slots for the next are kept. */
+const readBackEnds = (reader: ReadBack): Effect.Effect<void> => Effect.sync(() => {
+  reader.underWay -= 1
+  if (reader.underWay === 0) reader.slots.trim(blockReadBackSlotsIdle)
 })
 
 const inspectBlock = (

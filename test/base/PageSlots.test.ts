@@ -13,6 +13,15 @@ describe("page slots", () => {
     expect(startsAtPage(slot.subarray(8191))).toBe(false)
     expect(startsAtPage(new Uint8Array(8192))).toBe(false)
   })
+  it("slots: those that the collector is not called for are as good as the others, and empty as they are", () => {
+    const slots = new PageSlots(100_000, 2, 1)
+    const taken = [slots.take(), slots.take()]
+    for (const slot of taken) {
+      expect([slot.length, isShared(slot), startsAtPage(slot), slot.every((byte) => byte === 0)]).toEqual([100_000, true, true, true])
+      slots.give(slot)
+    }
+    expect(slots.take().buffer).toBe(taken[1]!.buffer)
+  })
   it("slots: what is given back, by any view of it, is taken again; what is not, never", () => {
     const slots = new PageSlots(4096, 2)
     const [a, b] = [slots.take(), slots.take()]
