@@ -58,14 +58,14 @@ const calmSeeds = 0.15
  */
 const weaknesses = [
   /** Syncs of the journal fail, or drop what they were to save. */
-  { folder: "journal/", operation: "sync", chance: 0.08, how: "Fails", faults: ["SyncFailed", "SyncDropped"] },
+  { folder: "journal/", operation: "sync", chance: 0.15, how: "Fails", faults: ["SyncFailed", "SyncDropped"] },
   /** Blocks that are read answer EIO: also to those who write them anew. */
   { folder: "blocks/", operation: "read", chance: 0.15, how: "Fails", faults: ["ReadFailed"] },
   { folder: "blocks/", operation: undefined, chance: 0.5, how: "Slow", faults: ["SlowDisk"] },
   { folder: "journal/", operation: "sync", chance: 0.5, how: "Slow", faults: ["SlowDisk"] }
 ] as const
 type Weakness = (typeof weaknesses)[number]
-const weakSeeds = 0.25
+const weakSeeds = 0.4
 const weakMsMax = 400
 const elsewhere = 0.001
 
@@ -124,6 +124,10 @@ export class FaultPlan {
 
   get isOn(): boolean {
     return this.#isOn
+  }
+
+  get hasWeakPart(): boolean {
+    return this.#weakness !== undefined
   }
 
   /** Whether a start, or a request, may fail because of what this plan does or has done. */

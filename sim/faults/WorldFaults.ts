@@ -47,7 +47,8 @@ export class WorldFaults {
     this.#kernels = drawChance(random, [0.001, 0.02])
     this.#cuts = drawChance(random, [0.01, 0.1])
     this.#slowWire = drawChance(random, [0.01, 0.2])
-    this.#stragglersApart = drawChance(random, [300, 3000])
+    // Beside a part that fails or takes long: what stands between the two halves of an operation when that happens.
+    this.#stragglersApart = this.#plan.hasWeakPart ? random.pick([0, 40, 300]) : drawChance(random, [300, 3000])
     this.#untilStraggler = this.#stragglersApart
   }
 

@@ -32,8 +32,14 @@ const uncaught = new Set([
   "rebuild-unmarked", "node-unverified", "lost-epoch-ignored"
 ])
 
+/** Types and lint pass them, and they lie at src's root, where no room has unit tests of its own; the swarm catches each. */
+const passing = new Set([
+  "released-before-sealed", "head-taken-for-mark", "place-of-neighbour", "sealed-unintended", "swept-under-way", "half-compacted", "proposed-block-removed",
+  "pins-ignored", "chunks-unpinned", "finished-while-written", "arrival-at-border", "moved-in-turn"
+])
+
 const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
 
 export const mutants: ReadonlyArray<Mutant> = all.map((one) => ({
-  ...one, ...(uncaught.has(one.id) ? { open: "not caught yet" } : {})
+  ...one, ...(uncaught.has(one.id) ? { open: "not caught yet" } : {}), ...(passing.has(one.id) ? { passesUnits: true as const } : {})
 }))

@@ -144,7 +144,9 @@ class Objects implements Workload {
         yield* part(other, false)
         // Now nobody names what the one has: it comes again while it goes.
         const collected = Effect.andThen(Effect.sleep(random.below(random.pick([1, 10, 60, 400]))), this.#ask(context, { method: "POST", path: "/v1/gc", to: "admin", query: { now: "1" } }))
-        yield* Effect.all([part(one, random.chance(0.4)), collected], { concurrency: "unbounded" })
+        // In the middle of that it may be on its way into a block.
+        const sealed = random.chance(0.5) ? Effect.andThen(Effect.sleep(random.below(10)), this.#ask(context, { method: "POST", path: "/v1/settle", to: "admin" })) : Effect.void
+        yield* Effect.all([part(one, random.chance(0.4)), collected, sealed], { concurrency: "unbounded" })
       }
       return begun
     })
