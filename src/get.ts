@@ -139,7 +139,7 @@ const bodyOf = (sizeBytes: number, first: Array<Ready>, source: Source, ask: Ask
   let ready = first
   let at = 0
   let sentBytes = 0
-  /** A client that takes nothing holds two batches: the third one is fetched once it has taken a piece. */
+  /** A client that takes nothing holds the small batches that were asked for first: a whole one more is fetched once it has taken a piece. */
   const early = (): boolean => (at > 0 || ready.length < 2) && ahead.length < readAheadBatchesMax && reads.isPlentiful(batchHeldBytesMax)
   const next = Effect.gen(function*() {
     if (at > 0) share.less(ready[at - 1]!.heldBytes)
