@@ -340,9 +340,12 @@ const sectorBelow = (random: Random, bytes: number): number => random.below(Math
 
 const drawChances = (random: Random): Map<DiskFaultClass, number> => {
   const isCalm = random.chance(calmSeeds)
-  return new Map(diskFaultClasses.map((fault) => {
+  const drawn = new Map(diskFaultClasses.map((fault): [DiskFaultClass, number] => {
     const chance = random.pick(chances[fault])
     const isActive = random.chance(isCalm ? activeChance / 8 : activeChance)
     return [fault, always.has(fault) || isActive ? chance : 0]
   }))
+  // Lost one night and put back another: nodes of the tree that was rebuilt lie where others lay.
+  if (random.chance(0.08)) for (const fault of ["IndexLost", "IndexStale"] as const) drawn.set(fault, 0.5)
+  return drawn
 }

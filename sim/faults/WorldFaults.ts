@@ -2,6 +2,7 @@
  * WorldFaults: everything that goes wrong in one world besides crashes: disk and index, clocks, processor, kernels, wires;
  * each with a probability that the seed draws, often zero. It sits between a World and the twins, and counts what it does.
  */
+import { clockDriftMsMax } from "../../src/base/limits.ts"
 import type { NodeMachine } from "../NodeMachine.ts"
 import type { Random } from "../Random.ts"
 import type { Timeline } from "../Timeline.ts"
@@ -140,14 +141,20 @@ export class WorldFaults {
     return true
   }
 
+  #drawOffsetMs(): number {
+    const random = this.#random
+    // What the store takes for a jump, and signatures for a clock that is right.
+    if (random.chance(0.3)) return (random.chance(0.6) ? 1 : -1) * (clockDriftMsMax + 10_000 + random.below(250_000))
+    // Further off than what signatures allow (15 minutes) only now and then: until the next jump every request is refused.
+    const ms = random.chance(0.03) ? random.pick([3_600_000, 86_400_000]) : random.pick([10, 1000, 60_000, clockDriftMsMax])
+    return random.below(2 * ms) - ms
+  }
+
   /** Every few seconds clocks may jump and machines stand still. */
   #weather(node: NodeMachine): void {
     if (!this.#isOn) return
     if (this.#random.chance(this.#jumps) && this.#strikes.allows("ClockJump")) {
-      // Further off than what signatures allow (15 minutes) only now and then: until the next jump every request is refused.
-      // Just less than that is more than what the store takes for a drift.
-      const ms = this.#random.chance(0.03) ? this.#random.pick([3_600_000, 86_400_000]) : this.#random.pick([10, 1000, 60_000, 880_000, 880_000])
-      const offsetMs = this.#random.below(2 * ms) - ms
+      const offsetMs = this.#drawOffsetMs()
       this.saw(offsetMs < node.traits.machine.clock.offsetMs ? "ClockJumpsBack" : "ClockJumpsForward")
       node.traits.machine.clock.offsetMs = offsetMs
       this.clockSetAtUs = this.#timeline.nowUs

@@ -11,9 +11,9 @@ const commandMsMax = 5 * 60 * 1000
 const succeeds = (folder: string, command: string, args: ReadonlyArray<string>): boolean =>
   spawnSync(command, args, { cwd: folder, timeout: commandMsMax, stdio: "ignore" }).status === 0
 
-/** The rooms whose files a mutant changes and that have tests of their own; the ways at src's root have none alone. */
+/** The rooms whose files a mutant changes; the ways at src's root are tested as a pipeline. */
 const testedRooms = (mutant: Mutant): ReadonlyArray<string> =>
-  [...new Set(mutant.edits.map(({ file }) => file.split("/")[0]!))].filter((room) => !room.endsWith(".ts"))
+  [...new Set(mutant.edits.map(({ file }) => file.includes("/") ? file.split("/")[0]! : "pipeline"))]
 
 /** The first of types, lint and unit tests that refuses the copy; "passes" where none does. */
 export const unitVerdict = (mutant: Mutant, folder: string): UnitVerdict => {
