@@ -24,6 +24,7 @@ export const checkedWorld = (node: NodeMachine, timeline: Timeline, faults: Worl
   return {
     merciless: faults.merciless,
     disk: () => node.disk,
+    index: () => node.index,
     settings: { retentionMs: retentionDays * dayMs, graceMs: gc.graceMs, staleMs: gc.staleUploadMs },
     clock: () => {
       const { machine, readyOffMs, running, startedOffMs, traits: { machine: { clock: { offsetMs } } } } = node

@@ -47,6 +47,7 @@ export interface CheckedWorld {
   readonly clock: () => ClockSeen
   /** The present life's. */
   readonly disk: () => MemoryDisk
+  readonly index: () => MemoryKeyValue
 }
 
 export interface Checker {

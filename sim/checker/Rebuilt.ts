@@ -5,11 +5,13 @@
 import { Effect } from "effect"
 import { toHex, fromByteString } from "../../src/base/bytes.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
+import { parseCheckpointName } from "../../src/namespace/CheckpointFormat.ts"
+import { nodeAddress } from "../../src/namespace/TreeNode.ts"
 import { nodeTable } from "../../src/namespace/TreeStore.ts"
 import type { MemoryKeyValue } from "../KeyValue.ts"
 import { State } from "../../src/namespace/State.ts"
 import { claim } from "../Violation.ts"
-import type { AtRest, Checker, MakeChecker } from "./Checker.ts"
+import type { AtRest, CheckedWorld, Checker, MakeChecker } from "./Checker.ts"
 
 export interface Rows {
   readonly sequence: number
@@ -45,9 +47,34 @@ const checkNodes = (index: MemoryKeyValue, nodes: number): void => {
   claim(left === nodes, `the index has ${left} nodes, and the tree ${nodes}`)
 }
 
+/** No node is younger than the newest checkpoint's file: what one that was broken off has left is nobody's, and gone (P5). */
+export const checkNoneYounger = (index: MemoryKeyValue, paths: Iterable<string>): void => {
+  const newest = Math.max(0, ...Array.from(paths, (path) => parseCheckpointName(path.slice(path.lastIndexOf("/") + 1))?.generation ?? 0))
+  const [left] = index.service.range(nodeTable, { from: fromByteString(nodeAddress(newest + 1, 0)), limit: 1 })
+  claim(left === undefined, `the index has node ${left === undefined ? "" : toHex(left[0])}, and checkpoint ${newest} is the newest`)
+}
+
 class Rebuilt implements Checker {
   readonly name = "rebuilt"
+  #world: CheckedWorld | undefined
   #before: Rows | undefined
+  /** In this life. */
+  #hasLooked = false
+
+  begin(world: CheckedWorld): void {
+    this.#world = world
+  }
+
+  readonly died = (): void => {
+    this.#hasLooked = false
+  }
+
+  /** Before its first commit, replayed or new, a life has made no checkpoint. */
+  readonly applied = (): void => {
+    if (this.#hasLooked || this.#world === undefined || this.#world.merciless) return
+    this.#hasLooked = true
+    checkNoneYounger(this.#world.index(), this.#world.disk().sizes().keys())
+  }
 
   readonly atRest = ({ index, merciless }: AtRest) =>
     Effect.gen({ self: this }, function*() {

@@ -1,6 +1,7 @@
 /** Checkers at rest: each hears what is planted in a store that is otherwise right. */
 import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
+import { fromByteString } from "../../src/base/bytes.ts"
 import type { BlockId, ChunkId } from "../../src/base/ids.ts"
 import { hashOf } from "../../src/base/hash.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
@@ -10,15 +11,17 @@ import { afterPrefix, table, totalsKey } from "../../src/namespace/Rows.ts"
 import { chunkRow, totalsRow } from "../../src/namespace/RowsValue.ts"
 import { Unavailable } from "../../src/namespace/Namespace.ts"
 import { State } from "../../src/namespace/State.ts"
+import { nodeAddress } from "../../src/namespace/TreeNode.ts"
 import { nodeTable } from "../../src/namespace/TreeStore.ts"
 import { Settle } from "../../src/settle.ts"
 import { checkHistoryLeft, checkLeft, garbageChecker } from "../../sim/checker/Garbage.ts"
 import { checkNamed, namedChecker } from "../../sim/checker/Named.ts"
-import { checkAlike, rebuiltChecker, type Rows } from "../../sim/checker/Rebuilt.ts"
+import { checkAlike, checkNoneYounger, rebuiltChecker, type Rows } from "../../sim/checker/Rebuilt.ts"
 import { referenceChecker } from "../../sim/checker/Reference.ts"
 import { foundIn, sealedChecker } from "../../sim/checker/Sealed.ts"
 import { checkSealed, tidiedChecker } from "../../sim/checker/Tidied.ts"
 import type { AtRest, Checker, MakeChecker, RoomServices } from "../../sim/checker/Checker.ts"
+import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { Bodies, plaintextMark } from "../../sim/workload/Bodies.ts"
 import { durabilityWorkload } from "../../sim/workload/Durability.ts"
@@ -138,6 +141,16 @@ describe("at rest", () => {
     }
     expect(violationOf(rebuiltChecker)).toBeUndefined()
     expect(violationOf(make)).toMatch(/the index has \d+ nodes, and the tree \d+/)
+  })
+
+  test("rebuilt: a node that is younger than the newest checkpoint is found", async () => {
+    const index = new MemoryKeyValue()
+    const paths = ["checkpoints/0000000000000002.delta", "checkpoints/0000000000000003.delta.damaged", "blocks/00/ab"]
+    const put = (generation: number): Promise<void> => Effect.runPromise(index.service.commit([{ _tag: "Put", table: nodeTable, key: fromByteString(nodeAddress(generation, 7)), value: new Uint8Array(1) }]))
+    await put(2)
+    expect(() => checkNoneYounger(index, paths)).not.toThrow()
+    await put(3)
+    expect(() => checkNoneYounger(index, paths)).toThrow(/the index has node 000000000000000300000007, and checkpoint 2 is the newest/)
   })
 
   test("rebuilt: a row that is another, that is missing or that is more is found, and another root", () => {
