@@ -18,24 +18,24 @@ import { wayMutants } from "./ways.ts"
  * - absent-chunk-named (a chunk without copies may be named): no commit leaves a row without copies; healed-keeps-damaged
  *   has its place, which breaks the step in which there is one.
  * Two guards for one thing are planted away together: failed-block-left, unnamed-block-kept, copy-without-intent, chunk-twice,
- * drop-readable-commits.
+ * drop-readable-commits, renewed-without-time.
  */
 
 /** Sixty short worlds from seed 5000 on did not catch these, or were not run on them: holes to be closed, the README says more. */
 const uncaught = new Set([
   "moved-meanwhile-forgotten", "fresh-block-dropped", "last-epoch-named",
-  "copy-without-intent", "page-hit-when-condemned", "purge-stops-early",
-  "jump-destroys", "freed-before-indexed", "chunk-twice",
-  "parts-in-order-of-arrival", "free-without-compare", "named-chunk-freed", "condemned-is-a-hit", "freed-page-keeps-its-chunks",
-  "renewed-without-time", "purge-ignores-branches",
-  "left-nodes-kept", "root-unchecked", "rebuilt-onto-old",
-  "node-unverified", "lost-epoch-ignored"
+  "copy-without-intent", "page-hit-when-condemned", "jump-destroys", "freed-before-indexed", "free-without-compare",
+  "renewed-without-time", "left-nodes-kept", "root-unchecked", "rebuilt-onto-old", "node-unverified", "lost-epoch-ignored",
+  "newest-intent-counts", "intents-end-together", "purge-skips-listed", "lone-bucket-kept", "cache-shares-chunk", "cache-shares-part", "cache-keeps-view",
+  "batches-out-of-turn", "duplicate-not-noted", "late-move-not-noted", "same-part-counted-twice", "part-keeps-no-upload", "frozen-rows-win", "hidden-not-noted"
 ])
 
 /** Types and lint pass them, and they lie at src's root, where no room has unit tests of its own; the swarm catches each. */
 const passing = new Set([
   "released-before-sealed", "head-taken-for-mark", "place-of-neighbour", "sealed-unintended", "swept-under-way", "half-compacted", "proposed-block-removed",
-  "pins-ignored", "chunks-unpinned", "finished-while-written", "arrival-at-border", "moved-in-turn"
+  "pins-ignored", "chunks-unpinned", "finished-while-written", "arrival-at-border", "moved-in-turn",
+  // These were asked of test/pipeline as well, which tests what lies there together.
+  "condemned-is-a-hit"
 ])
 
 const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
