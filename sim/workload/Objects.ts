@@ -139,14 +139,16 @@ class Objects implements Workload {
       const part = (blob: Blob, isSlow: boolean) => this.#ask(context, drawPartAgain(random, of, blob, isSlow), (answer, request) => this.#part(of, request, answer))
       const [one, other] = drawChurned(drawing, of)
       for (let rounds = 1 + random.below(churnRoundsMax); rounds > 0; rounds -= 1) {
-        this.#left -= 3
+        this.#left -= 4
         yield* part(one, false)
-        yield* part(other, false)
-        // Now nobody names what the one has: it comes again while it goes.
-        const collected = Effect.andThen(Effect.sleep(random.below(random.pick([1, 10, 60, 400]))), this.#ask(context, { method: "POST", path: "/v1/gc", to: "admin", query: { now: "1" } }))
-        // In the middle of that it may be on its way into a block.
-        const sealed = random.chance(0.5) ? Effect.andThen(Effect.sleep(random.below(10)), this.#ask(context, { method: "POST", path: "/v1/settle", to: "admin" })) : Effect.void
-        yield* Effect.all([part(one, random.chance(0.4)), collected, sealed], { concurrency: "unbounded" })
+        // It comes again while it goes: its chunks are let go just before somebody counts on them, or just after.
+        const isLetGoBefore = random.chance(0.5)
+        if (isLetGoBefore) yield* part(other, false)
+        const gone = isLetGoBefore ? Effect.void : part(other, false)
+        const collected = this.#ask(context, { method: "POST", path: "/v1/gc", to: "admin", query: { now: "1" } })
+        const others = Effect.all([collected, isLetGoBefore ? Effect.void : part(other, true)], { concurrency: "unbounded" })
+        const meanwhile = Effect.andThen(Effect.sleep(random.below(random.pick([1, 10, 60, 400]))), Effect.andThen(gone, others))
+        yield* Effect.all([part(one, !isLetGoBefore || random.chance(0.4)), meanwhile], { concurrency: "unbounded" })
       }
       return begun
     })
