@@ -76,6 +76,7 @@ class Housework implements Checker {
     // What a replay brings was decided in another life.
     if (world === undefined || world.merciless || !world.clock().isServing) return
     if (change._tag === "RaiseHorizon") this.#raised(world, change, atMs)
+    else if (change._tag === "ExpireVersions") this.#hidden(world)
     else if (change._tag === "FreeChunks") this.#freed(world, change, atMs)
     else if (change._tag === "AbortUpload" && !this.#given.has(change.upload)) this.#aborted(world, change, atMs)
   }
@@ -87,6 +88,11 @@ class Housework implements Checker {
     const { retentionMs } = settings
     claim(horizonMs <= atMs - retentionMs, `the horizon is raised to commit ${oldestReadable}, ${atMs - horizonMs} ms old, and ${retentionMs} ms are to be kept`)
     claim(movedMs <= clockDriftMsMax, `the horizon is raised to commit ${oldestReadable} by a clock that has moved by ${movedMs} ms since the start`)
+  }
+
+  #hidden({ clock }: CheckedWorld): void {
+    const { movedMs, steadyMs } = clock()
+    claim(steadyMs < steadyMsMin || movedMs <= clockDriftMsMax, `what has expired is hidden by a clock that has moved by ${movedMs} ms since the start`)
   }
 
   #freed({ clock, settings }: CheckedWorld, { chunks }: Of<"FreeChunks">, atMs: number): void {

@@ -27,7 +27,7 @@ interface Victim {
   readonly place: Extract<CopyPlace, { readonly _tag: "Block" }>
 }
 
-/** Current objects, in the order of their names, whose first chunk lies in a block and whose bytes are known. */
+/** Current objects, in the order of their names, whose first chunk, or first page of chunks, lies in a block and whose bytes are known. */
 const victimsOf = Effect.fnUntraced(function*(model: ObjectStore, bytesOf: (body: string) => Uint8Array | undefined) {
   const namespace = yield* Namespace
   const victims: Array<Victim> = []
@@ -38,7 +38,7 @@ const victimsOf = Effect.fnUntraced(function*(model: ObjectStore, bytesOf: (body
       const bytes = expiresMs === undefined ? bytesOf(body) : undefined
       const version = bytes === undefined ? undefined : yield* namespace.object(bucket, key, undefined, at)
       // A part so small that it lies in its row became a chunk; an object of its bytes has none.
-      if (bytes === undefined || bytes.length < bytesMin || version?.manifest._tag !== "Chunks") continue
+      if (bytes === undefined || bytes.length < bytesMin || version === undefined || version.manifest._tag === "Inline") continue
       const [first] = version.manifest.entries
       const place = first === undefined ? undefined : namespace.chunks([first.chunk])[0]?.copies[0]?.place
       if (place?._tag === "Block") victims.push({ bucket, version, bytes, place })

@@ -83,5 +83,11 @@ export const wayMutants: ReadonlyArray<Mutant> = [
   mutant("answers", "cache-keeps-view", "the cache keeps bytes that it was shown, and that belong to somebody", "chunkCache.ts",
     `this.#lru.add(id, copyOf(bytes), sizeBytes)`, `this.#lru.add(id, bytes, sizeBytes)`),
   mutant("answers", "batches-out-of-turn", "a batch that is asked for ahead takes its pieces before the one before it has", "get.ts",
-    `before === undefined ? takePieces(source, begun)`, `before === undefined || begun ? takePieces(source, begun)`)
+    `before === undefined ? takePieces(source, begun)`, `before === undefined || begun ? takePieces(source, begun)`),
+  mutant("references", "intent-one-late", "an intent counts from the commit after the newest on: what the very next one lets go of may be freed under it (R1)", "intents.ts",
+    `const intent = { at: namespace.head().sequence }`, `const intent = { at: namespace.head().sequence + 1 }`),
+  mutant("references", "free-beyond-intent", "what is condemned by the commit after the oldest intent is freed (R1)", "free.ts",
+    `intents.oldest() ?? head)`, `(intents.oldest() ?? head) + 1)`),
+  mutant("references", "damaged-page-kept", "a page that came again because it is damaged keeps its damaged copy (R1)", "pages.ts",
+    `if (rooms.fetch.isDamaged(page)) upload`, `if (rooms.fetch.isDamaged(page) && level > 9) upload`)
 ]

@@ -58,6 +58,9 @@ describe("housework", () => {
     expect(said([other(1000), other(50_000), raises(100_000, 2)])).toMatch(/raised to commit 2, 50000 ms old, and 60000 ms are to be kept/)
     expect(said([other(1000), other(50_000), raises(100_000, 1)])).toBeUndefined()
     expect(said([other(1000), raises(4_000_000, 1, { movedMs: 700_000 })])).toMatch(/by a clock that has moved by 700000 ms/)
+    const hides = { atMs: 4_000_000, change: { _tag: "ExpireVersions", limit: 1 } }
+    expect(said([other(1000), { ...hides, clock: { movedMs: 700_000 } }])).toMatch(/is hidden by a clock that has moved by 700000 ms/)
+    expect(said([other(1000), { ...hides, clock: { movedMs: 500_000 } }])).toBeUndefined()
     // A clock that was just set says nothing, and what a replay brings was decided by another one.
     expect(said([other(1000), other(50_000), raises(100_000, 2, { steadyMs: 1 })])).toBeUndefined()
     expect(said([other(1000), other(50_000), raises(100_000, 2, { isServing: false })])).toBeUndefined()
