@@ -5,7 +5,7 @@
  */
 import { Effect } from "effect"
 import { copyOf, equalBytes } from "../../src/base/bytes.ts"
-import type { BlockId } from "../../src/base/ids.ts"
+import type { BlockId, ChunkId } from "../../src/base/ids.ts"
 import { ChunkCache } from "../../src/chunkCache.ts"
 import { Get } from "../../src/get.ts"
 import type { CopyPlace, ObjectVersion } from "../../src/namespace/Model.ts"
@@ -39,8 +39,8 @@ const victimsOf = Effect.fnUntraced(function*(model: ObjectStore, bytesOf: (body
       const version = bytes === undefined ? undefined : yield* namespace.object(bucket, key, undefined, at)
       // A part so small that it lies in its row became a chunk; an object of its bytes has none.
       if (bytes === undefined || bytes.length < bytesMin || version === undefined || version.manifest._tag === "Inline") continue
-      const [first] = version.manifest.entries
-      const place = first === undefined ? undefined : namespace.chunks([first.chunk])[0]?.copies[0]?.place
+      const first = firstOf(version)
+      const place = first === undefined ? undefined : namespace.chunks([first])[0]?.copies[0]?.place
       if (place?._tag === "Block") victims.push({ bucket, version, bytes, place })
     }
   }
@@ -59,6 +59,8 @@ const bodyOf = (bytes: Uint8Array): Body => {
   }
 }
 
+const firstOf = ({ manifest }: ObjectVersion): ChunkId | undefined => (manifest._tag === "Inline" ? undefined : manifest.entries[0]?.chunk)
+
 const readWhole = (version: ObjectVersion) => Effect.flatMap(Get, (get) => Effect.result(Effect.scoped(Effect.flatMap(get.open(version), readAll))))
 
 /** Nothing else is asked of the store afterwards. Fails with a Violation. */
@@ -76,8 +78,12 @@ export const hurtAndHeal = Effect.fnUntraced(function*(model: ObjectStore, { dis
   claim(hurt._tag === "Failure", `${what} is read as if nothing had happened to it: ${hurt._tag === "Success" && equalBytes(hurt.success, bytes) ? "from where?" : "other bytes than were written"}`)
   const attributes = { headers: {}, userMetadata: {} }
   const stored = yield* (yield* Put).object({ bucket, key: `${version.key}~`, attributes, body: bodyOf(bytes), summary: () => ({ md5: undefined, checksum: undefined }) })
+  let again: ObjectVersion | undefined
   for (const key of [`${version.key}~`, version.key]) {
     const found = yield* (yield* Namespace).object(bucket, key, undefined, stored.sequence)
+    // What parts were joined to may have its chunks on other pages than the same bytes that came at once: those heal no others.
+    again ??= found
+    if (version.manifest._tag === "Pages" && firstOf(again) !== firstOf(found)) return
     const healed = yield* readWhole(found)
     claim(healed._tag === "Success" && equalBytes(healed.success, bytes), `${bucket}/${key} has bytes that came again after they were known to be harmed: ${healed._tag === "Failure" ? healed.failure.message : "others"}`)
   }
