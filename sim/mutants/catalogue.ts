@@ -23,20 +23,19 @@ import { wayMutants } from "./ways.ts"
 
 /** Sixty short worlds from seed 5000 on did not catch these, or were not run on them: holes to be closed, the README says more. */
 const uncaught = new Set([
-  "moved-meanwhile-forgotten", "fresh-block-dropped", "last-epoch-named",
+  "newest-pin-heeded", "newest-intent-heeded", "intent-of-one-block", "read-back-before-sync",
+  "moved-meanwhile-forgotten", "last-epoch-named",
   "copy-without-intent", "page-hit-when-condemned", "jump-destroys", "freed-before-indexed", "free-without-compare",
-  "renewed-without-time", "root-unchecked", "node-unverified", "lost-epoch-ignored",
+  "renewed-without-time", "root-unchecked", "node-unverified",
   "damaged-page-kept",
   "newest-intent-counts", "intents-end-together", "cache-shares-chunk", "cache-shares-part", "cache-keeps-view",
   "batches-out-of-turn", "duplicate-not-noted", "late-move-not-noted", "part-keeps-no-upload", "frozen-rows-win", "hidden-not-noted"
 ])
 
-/** Types and lint pass them, and they lie at src's root, where no room has unit tests of its own; the swarm catches each. */
+/** Types, lint and test/pipeline, which tests together what lies at src's root, let them pass; the swarm catches each. */
 const passing = new Set([
-  "released-before-sealed", "head-taken-for-mark", "place-of-neighbour", "sealed-unintended", "swept-under-way", "half-compacted", "proposed-block-removed",
-  "pins-ignored", "chunks-unpinned", "finished-while-written", "arrival-at-border", "moved-in-turn",
-  // These were asked of test/pipeline as well, which tests what lies there together.
-  "condemned-is-a-hit", "purge-stops-early", "intent-one-late", "free-beyond-intent", "lone-bucket-kept"
+  "pinned-for-its-append", "chunks-unpinned", "intent-of-its-start", "sealed-unintended", "condemned-is-a-hit", "purge-stops-early",
+  "intent-one-late", "free-beyond-intent", "lone-bucket-kept"
 ])
 
 const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants]

@@ -31,8 +31,6 @@ export const subtleMutants: ReadonlyArray<Mutant> = [
   mutant("blocks", "read-back-before-sync", "a block is read back while it is being synced, and counts before both are over", "block/BlockWriterService.ts",
     `    yield* Effect.all([file.sync, syncFolderOf(block)], { concurrency: 2, discard: true })\n    yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })\n`,
     `    yield* Effect.all([Effect.ignore(file.sync), syncFolderOf(block)], { concurrency: 2, discard: true })\n    yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })\n`),
-  mutant("recovery", "commit-before-replayed", "a commit's place is that of its own first byte: what is replayed from there comes twice", "node/WalCommitLog.ts",
-    `visit({ bytes: payload, after: placeAfter(position) })`, `visit({ bytes: payload, after: position })`),
   mutant("journal", "head-for-state", "the journal is let go for the state up to its head, not up to what a checkpoint has (R8)", "node/WalCommitLog.ts",
     `Effect.mapError(wal.release("state", keepFrom), logError)`, `Effect.mapError(wal.release("state", keepFrom.segment === 0 ? keepFrom : wal.head()), logError)`)
 ]
