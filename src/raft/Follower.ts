@@ -97,7 +97,7 @@ export const offered = (state: RaftState, out: Out, from: ReplicaId, { round, sn
     state.commit = Math.max(state.commit, snapshot.index)
     return hold(state, from, stored(Math.max(snapshot.index, log.snapshot.index), round))
   }
-  fetch(state, out, from, snapshot)
+  bring(state, out, from, snapshot)
 }
 
 /** The state is on the disk, and this replica's. */
@@ -167,10 +167,10 @@ export const entriesFound = (state: RaftState, { entries, from, terms }: Extract
 /** Of whoever has no entries any more: a state that was committed stands for them. */
 export const stateFound = (state: RaftState, out: Out, from: ReplicaId, { snapshot }: Extract<MessageBody, { readonly _tag: "StateFound" }>): void => {
   if ((firstGapOf(state.log) ?? Infinity) > snapshot.index) return
-  fetch(state, out, from, snapshot)
+  bring(state, out, from, snapshot)
 }
 
-const fetch = (state: RaftState, out: Out, from: ReplicaId, snapshot: SnapshotPlace): void => {
+const bring = (state: RaftState, out: Out, from: ReplicaId, snapshot: SnapshotPlace): void => {
   if (state.fetching !== undefined && state.fetching.index >= snapshot.index) return
   state.fetching = snapshot
   out.push({ _tag: "FetchSnapshot", from, snapshot })
