@@ -50,7 +50,7 @@ class Objects implements Workload {
       this.#ttlChance = random.pick([0, 0.08, 0.4])
       this.#adminShare = random.pick([4, 8, 20])
       this.#bodies.repeat(random.pick([0, 0, 0.4, 0.8]))
-      this.#churnShare = random.pick([0, 0, 0, 1, 8])
+      this.#churnShare = random.pick([0, 0, 2, 8])
       this.#keys = keysOf(random.pick([1, 3, 12, 60]))
       for (const [index, bucket] of objectBuckets.entries()) if (index === 0 || random.chance(0.7)) yield* insist(client, { method: "PUT", path: `/${bucket}` })
       if (random.chance(0.7)) yield* insist(client, versioningRequest(objectBuckets[0]!, "Enabled"))
