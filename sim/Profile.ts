@@ -10,7 +10,7 @@ export interface Profile {
 
 export const profiles: Readonly<Record<ProfileName, Profile>> = {
   short: { name: "short", operations: [205, 160, 145, 132], crashesMin: 3 },
-  full: { name: "full", operations: [3050, 2660], crashesMin: 20 }
+  full: { name: "full", operations: [3100, 2710], crashesMin: 20 }
 }
 
 /** Requests of a world with so many workloads. */

@@ -17,7 +17,7 @@ export interface Harm {
 }
 
 const dataFolders = ["journal/", "blocks/", "checkpoints/"]
-const checkpoint = /^checkpoints\/([0-9a-f]{16})\.(?:base|delta)$/
+const checkpoint = /^checkpoints\/([0-9a-f]{16})\.(?:base|delta)(\.damaged)?$/
 
 export class FaultAtlas {
   readonly mercy: Mercy
@@ -41,17 +41,22 @@ export class FaultAtlas {
 
   /**
    * Files that may be harmed where they lie, while the machine is off. For the merciful those of the newest of two or more
-   * checkpoints, once in a world, and only together with the index, so that it is met at once and not built upon.
+   * checkpoints, once in a world, and only together with the index, so that it is met at once and not built upon. Not while one
+   * that an error of the disk made unreadable is set aside, and no newer one made since: the journal is kept back to the
+   * generation before that one, so that only one is left.
    */
   harmable(paths: Iterable<string>): ReadonlyArray<string> {
     if (this.mercy === "Merciless") return [...paths].filter(isData)
     if (this.#isCheckpointHarmed) return []
     const files = [...paths].flatMap((path) => {
-      const generation = checkpoint.exec(path)?.[1]
-      return generation === undefined ? [] : [{ path, generation }]
+      const [, generation, aside] = checkpoint.exec(path) ?? []
+      return generation === undefined ? [] : [{ path, generation, isAside: aside !== undefined }]
     })
-    const generations = [...new Set(files.map(({ generation }) => generation))].sort()
-    return generations.length < 2 ? [] : files.filter(({ generation }) => generation === generations.at(-1)).map(({ path }) => path)
+    const read = files.filter(({ isAside }) => !isAside)
+    const generations = [...new Set(read.map(({ generation }) => generation))].sort()
+    const newest = generations.at(-1) ?? ""
+    if (generations.length < 2 || files.some(({ generation, isAside }) => isAside && generation > newest)) return []
+    return read.filter(({ generation }) => generation === newest).map(({ path }) => path)
   }
 
   /** Whether these words name a part of the store that was harmed. */

@@ -110,6 +110,9 @@ describe("fault plan", () => {
     assert.deepStrictEqual(atlas.harmable(one), [])
     const two = [...one, "checkpoints/0000000000000002.delta"]
     assert.deepStrictEqual(atlas.harmable(two), two.slice(4))
+    const aside = (generation: number): string => `checkpoints/000000000000000${generation}.delta.damaged`
+    assert.deepStrictEqual(atlas.harmable([...two, aside(2)]), two.slice(4))
+    assert.deepStrictEqual(atlas.harmable([...two, aside(3)]), [])
     assert.isFalse(atlas.mayGoAstray("journal/00000001.seg", false))
     assert.isFalse(atlas.mayGoAstray("blocks/0a/0a.block", true))
     atlas.harmed({ fault: "BitRot", path: two[4]!, offset: 0 })
