@@ -29,7 +29,6 @@ export const branchBuckets: ReadonlyArray<string> = ["branch-a", "branch-b"].map
 export const someBucket = (random: Random): string =>
   random.chance(0.6) ? objectBuckets[0]! : random.chance(0.2) ? random.pick(branchBuckets) : random.pick(objectBuckets)
 
-
 /** ETags that were seen, or anything. */
 const conditionOf = ({ known, random }: Drawing, chance: number): Record<string, string> => {
   if (!random.chance(chance)) return {}
