@@ -41,7 +41,7 @@ interface Seen {
  * Each of them may take effect at any time: from so many on clients turn to a new key, or no search would ever decide what
  * a history could have been.
  */
-const unknownsMax = 6
+const unknownsMax = 4
 
 class Registers implements Workload {
   readonly name = "registers"
