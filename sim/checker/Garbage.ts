@@ -99,7 +99,7 @@ const checkNobodyWaits = Effect.fnUntraced(function*({ condemnedChunks, waiting 
   claim(condemnedChunks === 0, `${condemnedChunks} condemned chunks are left: ${waiting.join("; ")}`)
 })
 
-/** A run lets go of what was history when it began: what expires or is sealed beside it is the next one's. */
+/** A run lets go of what was history when it began: what expires, is sealed or is given up as stale beside it is the next one's. */
 const runsMax = 3
 
 /** Collects to the end; what is left condemned, and why. */
@@ -108,12 +108,11 @@ export const collect = Effect.gen(function*() {
   const gc = yield* Gc
   for (let runs = 1; ; runs += 1) {
     const { remaining } = yield* gc.run(true)
-    const left = yield* Effect.exit(Effect.andThen(checkNobodyWaits(remaining), checkLeft))
-    if (Exit.isSuccess(left)) break
+    const left = yield* Effect.exit(Effect.andThen(Effect.andThen(checkNobodyWaits(remaining), checkLeft), checkHistoryLeft(horizon)))
+    if (Exit.isSuccess(left)) return
     if (runs === runsMax) return yield* left
     yield* Effect.sleep(1000)
   }
-  yield* checkHistoryLeft(horizon)
 })
 
 /** A verification reads everything: not in every world. */
