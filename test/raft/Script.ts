@@ -12,6 +12,7 @@ import type { Message, MessageBody } from "../../src/raft/Message.ts"
 import { isGap, type Slot, slotAt } from "../../src/raft/RaftLog.ts"
 import type { RaftCommand, RaftState } from "../../src/raft/RaftState.ts"
 import { Cluster, wayOf } from "./Cluster.ts"
+import { playScript } from "../playScript.ts"
 
 const configured = ({ learners, outgoing, voters }: Configuration): string =>
   `[${outgoing.length > 0 ? `${outgoing.join(" ")} => ` : ""}${voters.join(" ")}${learners.length > 0 ? ` + ${learners.join(" ")}` : ""}]`
@@ -275,18 +276,7 @@ const agreed = (one: RaftState, other: RaftState): void => {
   }
 }
 
-/** A script's first line is its name; then blocks of commands, `----`, transcript, apart by blank lines. */
-export const runScript = (text: string): string => {
+export const runScript = (text: string): Promise<string> => {
   const script = new Script()
-  const [name, ...blocks] = text.trimEnd().split(/\n\n+/)
-  const played = [name!]
-  for (const block of blocks) {
-    const commands = block.split("\n----")[0]!.split("\n")
-    const transcript: Array<string> = []
-    for (const command of commands) {
-      if (!command.startsWith("#")) transcript.push(script.run(command))
-    }
-    played.push([...commands, "----", ...transcript.filter((lines) => lines !== "")].join("\n"))
-  }
-  return `${played.join("\n\n")}\n`
+  return playScript(text, (command) => script.run(command))
 }

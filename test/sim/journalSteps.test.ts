@@ -1,35 +1,8 @@
 /** The journal's monitor in whole worlds: silent over a journal that does right, and heard wherever its steps are told as others than they were. */
-import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
-import { makeCrc64 } from "../../src/gateway/s3/Checksums.ts"
-import type { WalObserver } from "../../src/wal/WalPumpService.ts"
-import type { RecoveryObserver } from "../../src/wal/WalRecoveryService.ts"
 import { checkers } from "../../sim/Catalogue.ts"
-import type { MakeChecker } from "../../sim/checker/Checker.ts"
 import { journalStepsChecker } from "../../sim/checker/JournalSteps.ts"
-import { durabilityWorkload } from "../../sim/workload/Durability.ts"
-import { objectsWorkload } from "../../sim/workload/Objects.ts"
-import { runWorld } from "../../sim/World.ts"
-
-const crc64 = await Effect.runPromise(makeCrc64)
-
-/** What the monitor is told instead. */
-interface Lie {
-  readonly observe?: (tell: WalObserver) => WalObserver
-  readonly observeRecovery?: (tell: RecoveryObserver) => RecoveryObserver
-}
-
-const lying = ({ observe, observeRecovery }: Lie): MakeChecker => () => {
-  const inner = journalStepsChecker()
-  const eyes = inner.journal!
-  return {
-    ...inner, name: "lied to",
-    journal: { observe: observe?.(eyes.observe!) ?? eyes.observe!, observeRecovery: observeRecovery?.(eyes.observeRecovery!) ?? eyes.observeRecovery! }
-  }
-}
-
-const worldOf = (make: MakeChecker, merciless = false) =>
-  runWorld({ seed: 4, profile: "short", workloads: [objectsWorkload, durabilityWorkload], checkers: [make], crc64, operations: 40, merciless })
+import { honestWorldOf, type Lie, lying, worldOf } from "./lyingJournal.ts"
 
 const lies: ReadonlyArray<readonly [what: string, lie: Lie, heard: RegExp]> = [
   ["a sync is not told of", { observe: (tell) => {
@@ -56,24 +29,20 @@ const lies: ReadonlyArray<readonly [what: string, lie: Lie, heard: RegExp]> = [
 describe("the journal's steps in a world", () => {
   test("are judged in every world, and those that were taken are steps of the model", { timeout: 120_000 }, () => {
     expect(checkers).toContain(journalStepsChecker)
-    let told = 0
-    const counting = lying({ observe: (tell) => (...step) => {
-      told += 1
-      tell(...step)
-    } })
-    expect(worldOf(counting).violation).toBeUndefined()
+    const { told, violation } = honestWorldOf(journalStepsChecker)
+    expect(violation).toBeUndefined()
     expect(told).toBeGreaterThan(100)
   })
 
   for (const [what, lie, heard] of lies) {
     test(`${what}: heard`, { timeout: 120_000 }, () => {
-      const { violation } = worldOf(lying(lie))
+      const { violation } = worldOf(lying(journalStepsChecker, lie))
       expect(violation?.kind).toBe("safety")
       expect(violation?.message).toMatch(heard)
     })
   }
 
   test("are not judged where the journal's files are harmed, which is no step of it", { timeout: 120_000 }, () => {
-    expect(worldOf(lying(lies[0]![1]), true).violation).toBeUndefined()
+    expect(worldOf(lying(journalStepsChecker, lies[0]![1]), true).violation).toBeUndefined()
   })
 })

@@ -1,36 +1,9 @@
 /** Kept in whole worlds: silent over a journal that does right, and heard where it is told of another one. */
-import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
-import { makeCrc64 } from "../../src/gateway/s3/Checksums.ts"
 import type { WalState } from "../../src/wal/Wal.ts"
-import type { WalObserver } from "../../src/wal/WalPumpService.ts"
-import type { RecoveryObserver } from "../../src/wal/WalRecoveryService.ts"
 import { checkers } from "../../sim/Catalogue.ts"
-import type { MakeChecker } from "../../sim/checker/Checker.ts"
 import { keptChecker } from "../../sim/checker/Kept.ts"
-import { durabilityWorkload } from "../../sim/workload/Durability.ts"
-import { objectsWorkload } from "../../sim/workload/Objects.ts"
-import { runWorld } from "../../sim/World.ts"
-
-const crc64 = await Effect.runPromise(makeCrc64)
-
-interface Lie {
-  readonly observe?: (tell: WalObserver) => WalObserver
-  readonly observeRecovery?: (tell: RecoveryObserver) => RecoveryObserver
-}
-
-const lying = ({ observe, observeRecovery }: Lie): MakeChecker => () => {
-  const inner = keptChecker()
-  const { observe: seen, observeRecovery: recovered } = inner.journal!
-  const { applied, died, heard } = inner
-  return {
-    name: "lied to", begin: (world) => inner.begin?.(world), ...(applied && { applied }), ...(died && { died }), ...(heard && { heard }),
-    journal: { observe: observe?.(seen!) ?? seen!, observeRecovery: observeRecovery?.(recovered!) ?? recovered! }
-  }
-}
-
-const worldOf = (make: MakeChecker, merciless = false) =>
-  runWorld({ seed: 4, profile: "short", workloads: [objectsWorkload, durabilityWorkload], checkers: [make], crc64, operations: 40, merciless })
+import { honestWorldOf, type Lie, lying, worldOf } from "./lyingJournal.ts"
 
 const changed = (change: (state: WalState) => WalState): Lie => ({ observe: (tell) => (state, event, commands) => tell(change(state), event, commands) })
 
@@ -51,16 +24,12 @@ const lies: ReadonlyArray<readonly [what: string, lie: Lie, heard: RegExp]> = [
 describe("what the journal keeps", () => {
   test("is looked at in every world, and kept", { timeout: 120_000 }, () => {
     expect(checkers).toContain(keptChecker)
-    let told = 0
-    const counting = lying({ observe: (tell) => (...step) => {
-      told += 1
-      tell(...step)
-    } })
-    expect(worldOf(counting).violation).toBeUndefined()
+    const { told, violation } = honestWorldOf(keptChecker)
+    expect(violation).toBeUndefined()
     expect(told).toBeGreaterThan(100)
   })
 
   test.each(lies)("%s: heard", { timeout: 120_000 }, (_, lie, heard) => {
-    expect(worldOf(lying(lie)).violation?.message).toMatch(heard)
+    expect(worldOf(lying(keptChecker, lie)).violation?.message).toMatch(heard)
   })
 })

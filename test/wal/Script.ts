@@ -12,6 +12,7 @@ import { invariants } from "../../src/wal/WalInvariants.ts"
 import type { RecordKind, WalConsumer, WalPlace, WalPosition } from "../../src/wal/WalRecord.ts"
 import { placeAfter } from "../../src/wal/WalRecord.ts"
 import { quietClock, recordOf, type Running, segmentPath, startWal, untilStopped } from "./scene.ts"
+import { playScript } from "../playScript.ts"
 
 const at = ({ segment, offset }: WalPlace): string => `${segment}:${offset}`
 
@@ -188,19 +189,7 @@ export class Script {
   }
 }
 
-/** A script's first line is its name; then blocks of commands, `----`, transcript, apart by blank lines. */
-export const runScript = async (text: string): Promise<string> => {
+export const runScript = (text: string): Promise<string> => {
   const script = new Script()
-  const [name, ...blocks] = text.trimEnd().split(/\n\n+/)
-  const played = [name!]
-  for (const block of blocks) {
-    const commands = block.split("\n----")[0]!.split("\n")
-    const transcript: Array<string> = []
-    for (const command of commands) {
-      if (!command.startsWith("#")) transcript.push(await script.run(command))
-    }
-    const lines = transcript.filter((lines) => lines !== "")
-    played.push([...commands, "----", ...lines].join("\n"))
-  }
-  return `${played.join("\n\n")}\n`
+  return playScript(text, (command) => script.run(command))
 }
