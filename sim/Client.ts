@@ -3,6 +3,7 @@
  * workloads and the HttpListener twin; requests are signed with SigV4 as production verifies it.
  */
 import type { Effect } from "effect"
+import { fromUtf8 } from "../src/base/bytes.ts"
 
 export type Outcome =
   | { readonly _tag: "Answered"; readonly status: number; readonly headers: ReadonlyMap<string, string>; readonly body: Uint8Array }
@@ -10,6 +11,10 @@ export type Outcome =
   | { readonly _tag: "Unknown"; readonly why: string }
   /** Nobody listened, or the node's clock is so far off that it takes no signature: it did not happen. */
   | { readonly _tag: "Refused"; readonly why: string }
+
+/** What an operator takes for well of /health/ready: it serves, and asks for no restart to mend its index. */
+export const isSound = (outcome: Outcome): boolean =>
+  outcome._tag === "Answered" && outcome.status === 200 && fromUtf8(outcome.body)?.includes('"name":"index","ok":false') === false
 
 /** Bytes, and how they come. */
 export interface BodyPlan {

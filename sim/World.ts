@@ -9,7 +9,7 @@ import type { Crc64 } from "../src/gateway/s3/Checksums.ts"
 import { listenToProbes } from "../src/base/probes.ts"
 import type { AtRest, Checker, MakeChecker } from "./checker/Checker.ts"
 import { checkedWorld, journalEyes } from "./CheckedWorld.ts"
-import type { Outcome, Request, SimulatedClient } from "./Client.ts"
+import { isSound, type Outcome, type Request, type SimulatedClient } from "./Client.ts"
 import { makeClient } from "./ClientConnection.ts"
 import { CrashPlan, type Ending } from "./faults/CrashPlan.ts"
 import { Strikes } from "./faults/Strikes.ts"
@@ -245,7 +245,7 @@ class World {
         yield* Effect.sleep(10_000)
         const { lives } = this.#node
         const outcome = yield* client.send({ method: "GET", path: "/health/ready", to: "admin" })
-        const isIll = this.#node.running !== undefined && lives === this.#node.lives && !(outcome._tag === "Answered" && outcome.status === 200)
+        const isIll = this.#node.running !== undefined && lives === this.#node.lives && !isSound(outcome)
         ill = isIll ? ill + 1 : 0
         if (ill < illLooksMax || !this.#isHarmed) continue
         ill = 0
@@ -278,8 +278,7 @@ class World {
   #isWell(): boolean {
     if (this.#node.running === undefined) return false
     const client = this.#operator()
-    const outcome = this.#until(this.#clients.fork(client.send({ method: "GET", path: "/health/ready", to: "admin" })), checkUsMax, "the health check")
-    return outcome._tag === "Answered" && outcome.status === 200
+    return isSound(this.#until(this.#clients.fork(client.send({ method: "GET", path: "/health/ready", to: "admin" })), checkUsMax, "the health check"))
   }
 
   #rebuild(): void {

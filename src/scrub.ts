@@ -112,6 +112,8 @@ export class Scrub extends Context.Service<Scrub, ScrubService>()("ouroborosdb/S
           yield* dropHealed(rooms, progress)
           yield* beginPass(rooms, progress)
           yield* runPass({ ...rooms, bytesPerSecond: Number.POSITIVE_INFINITY }, progress)
+          // What hindered the pass in the background has not hindered this one.
+          progress.lastError = undefined
         })),
         status: () => statusOf(rooms, progress)
       }

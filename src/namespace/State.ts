@@ -101,6 +101,8 @@ export interface StateService {
   readonly cache: () => CacheStatus
   readonly resizeCache: (bytesMax: number) => void
   readonly status: () => { readonly checkpoints: number; readonly rebuilt: boolean; readonly nodes: number }
+  /** The first damage that this run met in the index: what lies under it is not served, until the next start rebuilds it. */
+  readonly indexDamage: () => StateError | undefined
   readonly inspection: StateInspection
 }
 

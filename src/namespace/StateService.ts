@@ -250,7 +250,7 @@ const marker = Effect.fnUntraced(function*(index: KeyValueService) {
       throw error
     }
   }
-  return { guard, mark }
+  return { guard, mark, met: () => damage }
 })
 
 /** Recovers what is there, or begins an empty state. Fails with StateError Damaged | Disk | Index | UnknownFormat. */
@@ -280,7 +280,7 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
     head: recovered.head, version: 0, active: new Overlay(), frozen: undefined, stamp: recovered.head.stamp, garbage: [], isHeadDue: false, isFolding: false,
     attempted: 0
   }
-  const { guard, mark } = yield* marker(index)
+  const { guard, mark, met } = yield* marker(index)
   const observers = new Set<StateObserver>()
   const lock = yield* Semaphore.make(1)
   const parts: Parts = { live, store, index, files, chain, sealer }
@@ -303,7 +303,8 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
     root: () => toHex(rootOf(live.head.tree)),
     cache: store.cache,
     resizeCache: store.resizeCache,
-    status: () => ({ checkpoints: live.head.generation, rebuilt: recovered.rebuilt, nodes: live.head.tree.nodes })
+    status: () => ({ checkpoints: live.head.generation, rebuilt: recovered.rebuilt, nodes: live.head.tree.nodes }),
+    indexDamage: met
   }
   return service
 })

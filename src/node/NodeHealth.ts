@@ -85,6 +85,7 @@ export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal |
     const retention = yield* Retention
     board.check("journal", () => journalFinding(wal))
     const allowances = yield* Allowances
+    board.check("index", () => indexFinding(state))
     board.check("queues", () => queueFinding(wal, state, allowances))
     board.check("sealing", () => settleFinding(settle))
     const gc = yield* Gc
@@ -96,6 +97,12 @@ const journalFinding = (wal: WalInterface): Finding => {
   const { phase, failure } = wal.status()
   if (phase === "Full") return degraded("has no room on the disk: writes are refused until there is some")
   return phase === "Failed" ? failed(`takes no writes: ${failure ?? "unknown"}; restart the node`) : sound(`takes writes (${phase})`)
+}
+
+const indexFinding = (state: StateService): Finding => {
+  const damage = state.indexDamage()
+  return damage === undefined ? sound("no damage is known")
+    : degraded(`${damage.detail}: restart the node; until then what lies under it is refused, and no checkpoint is written`)
 }
 
 const queueFinding = (wal: WalInterface, state: StateService, allowances: AllowancesService): Finding => {

@@ -1,9 +1,13 @@
 /** Scrub on the twin: it finds what is harmed, remembers, keeps its pace and its deadline, and forgets what is healed. */
 import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
+import { HealthBoard } from "../../src/base/HealthBoard.ts"
 import { copyOf, toHex } from "../../src/base/bytes.ts"
 import { Fetch } from "../../src/fetch.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
+import { State } from "../../src/namespace/State.ts"
+import { checkRooms } from "../../src/node/NodeHealth.ts"
+import { Health } from "../../src/ports/Health.ts"
 import { rateOf, Scrub } from "../../src/scrub.ts"
 import { scrubFile, writeScrubbed } from "../../src/scrubbed.ts"
 import { Settle } from "../../src/settle.ts"
@@ -107,6 +111,31 @@ describe("scrub", () => {
       const finding = { kind: "Unreadable", where: "checkpoints/0000000000000099.delta", what: "Io", sinceMs: 0 } as const
       yield* writeScrubbed(machine.disk.service, { place: { pass: 1, startedMs: 0, after: undefined, bytes: 0, finishedMs: 0 }, findings: [finding] })
       expect((yield* scrubbed).findings).toEqual([])
+    }))
+  })
+
+  test("a damaged index: health names it, and what mends it; a scrub that it hindered says so until a pass has ended", async () => {
+    const machine = newMachine(10)
+    const clock = new SimulatedClock(1_000_000_000_000)
+    const board = new HealthBoard()
+    const health = () => board.report().find(({ name }) => name === "index")
+    await withStore(machine, Effect.gen(function*() {
+      yield* Effect.provideService(checkRooms(board), Health, board)
+      yield* fill(3)
+      expect(health()).toMatchObject({ soundness: "ok" })
+      const [state, scrub] = [yield* State, yield* Scrub]
+      machine.index.rot(machine.random, 1)
+      state.resizeCache(0)
+      while (scrub.status().lastError === undefined) yield* step(clock)
+      expect(health()).toMatchObject({ soundness: "degraded", detail: expect.stringMatching(/^node .* restart the node; until then/) })
+      machine.index.mend()
+      yield* scrub.passNow
+      expect(scrub.status()).toMatchObject({ findings: [], lastError: undefined })
+      expect(health(), "marked for a rebuild it stays").toMatchObject({ soundness: "degraded" })
+    }), { scrub: { startMs: 1, days: 1 } }, clock)
+    await withStore(machine, Effect.gen(function*() {
+      yield* Effect.provideService(checkRooms(board), Health, board)
+      expect([(yield* State).status().rebuilt, health()?.soundness]).toEqual([true, "ok"])
     }))
   })
 

@@ -122,7 +122,7 @@ describe("a node under observation", () => {
     const ready = await askAdmin(server, "GET", "/health/ready", true)
     expect([ready.status, ready.body.status]).toEqual([200, "ready"])
     const names = ready.body.checks.map(({ name }: { readonly name: string }) => name)
-    expect(names).toEqual(expect.arrayContaining(["recovery", "folder", "disk space", "journal", "queues", "sealing", "collection", "scrub", "history"]))
+    expect(names).toEqual(expect.arrayContaining(["recovery", "folder", "disk space", "journal", "index", "queues", "sealing", "collection", "scrub", "history"]))
     expect(ready.body.checks.every((check: { readonly ok: unknown; readonly detail: unknown }) => check.ok === true && typeof check.detail === "string")).toBe(true)
     expect((await askAdmin(server, "GET", "/health/live", true)).status).toBe(200)
   })

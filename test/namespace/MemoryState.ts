@@ -75,6 +75,7 @@ export const memoryState = (rows = new MemoryRows(), start: Stamp = emptyStamp):
     cache: () => ({ bytes: 0, bytesMax: 0, entries: 0, hits: 0, misses: 0, evictions: 0 }),
     resizeCache: () => undefined,
     status: () => ({ checkpoints, rebuilt: false, nodes: 0 }),
+    indexDamage: () => undefined,
     inspection: {
       nodes: () => () => ({ nodes: 0, bytes: 0, next: undefined, damage: undefined }),
       checkpoints: () => [], checkpoint: () => Effect.succeed(undefined), observe: () => Effect.void

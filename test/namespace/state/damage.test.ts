@@ -207,6 +207,7 @@ describe("state: damage", () => {
       Effect.gen(function*() {
         const failed = yield* Effect.exit(Effect.sync(() => rowsOf(state)))
         while (machine.index.service.get(headTable, rebuildKey) === undefined) yield* Effect.yieldNow
+        expect(state.indexDamage()?.detail).toMatch(/^node .*rebuilt at the next start$/)
         return failed
       })
     )
