@@ -55,7 +55,7 @@ export const journalMutants: ReadonlyArray<Mutant> = [
   mutant("recovery", "last-batch-not-rewritten", "recovery syncs the last batch without writing it again, though its pages may count as clean", recovery,
     `      else yield* file.write(last.offset, [bytes])\n`, `      else if (bytes.length === 0) yield* file.write(last.offset, [bytes])\n`),
   mutant("recovery", "commit-rot-passed-over", "a rotten commit in the middle of the journal is passed over (R4)", scan,
-    `record.whole || record.kind === "Chunk")`, `record.whole || record.kind.length > 0)`),
+    `record.whole || mayBeDamaged(record.kind))`, `record.whole || record.kind.length > 0)`),
   mutant("recovery", "replay-skips-segment", "replay begins in the segment behind the one that the state stops in", recovery,
     `if (from !== undefined && number < from.segment) continue`, `if (from !== undefined && number <= from.segment && number < log.last.segment) continue`),
   mutant("recovery", "journal-read-unverified", "a record is served whatever its bytes are (P3)", "wal/WalReaderService.ts",

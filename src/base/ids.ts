@@ -12,6 +12,8 @@ export type TenantId = Branded<"TenantId">
 export type BucketId = Branded<"BucketId">
 export type UploadId = Branded<"UploadId">
 export type BlockId = Branded<"BlockId">
+/** A Raft group: whose log an entry, a record of the journal and a message belong to. */
+export type GroupId = Branded<"GroupId">
 /** Drawn at each start of a node: what it wrote in one run is told from what another left. */
 export type RestartId = Branded<"RestartId">
 

@@ -4,7 +4,7 @@
  */
 import { Effect, Layer } from "effect"
 import { CommitLog, CommitLogError, type LoggedEntry, type LogPlace } from "../namespace/CommitLog.ts"
-import { placeAfter, type WalPosition } from "../wal/WalRecord.ts"
+import { placeAfter, type RecordKind, type WalPosition } from "../wal/WalRecord.ts"
 import { WalDamaged, WalError } from "../wal/WalError.ts"
 import { Wal } from "../wal/WalService.ts"
 
@@ -34,8 +34,8 @@ export const layer: Layer.Layer<CommitLog, never, Wal> = Layer.effect(CommitLog,
 }))
 
 /** The chunk alone is lost; whoever reads it hears so, and which. */
-const nameDamaged = (position: WalPosition): Effect.Effect<void> =>
-  Effect.logError(`a chunk of ${position.length} bytes in the journal at ${position.segment}:${position.offset} is damaged`)
+const nameDamaged = ({ length, offset, segment }: WalPosition, kind: RecordKind): Effect.Effect<void> =>
+  Effect.logError(`a ${kind === "Chunk" ? "chunk" : "Raft record"} of ${length} bytes in the journal at ${segment}:${offset} is damaged`)
 
 const logError = (error: WalError | WalDamaged): CommitLogError =>
   new CommitLogError({ reason: reasonOf(error), detail: error.message })

@@ -377,7 +377,7 @@ const release = (state: WalState, consumer: WalConsumer, keepFrom: WalPlace): Re
 const releasedBelow = (state: WalState): number => {
   let limit = state.current ?? state.opening ?? 0
   for (const consumer of walConsumers) limit = Math.min(limit, state.marks.get(consumer)?.segment ?? 0)
-  return limit
+  return Math.min(limit, state.marks.get("raft")?.segment ?? limit)
 }
 
 const removed = (state: WalState, segment: number): ReadonlyArray<WalCommand> => {

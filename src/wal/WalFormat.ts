@@ -21,8 +21,8 @@ const formatVersion = 1
 const suiteBlake3 = 1
 const magic = { segment: 0x4f574c53, batch: 0x4f574c42, record: 0x4f574c52 } as const // "OWLS", "OWLB", "OWLR"
 const batchKinds = { data: 1, closing: 2 } as const
-const kindNumbers: Record<RecordKind, number> = { Chunk: 1, Commit: 2 }
-const kindNames: ReadonlyMap<number, RecordKind> = new Map([[1, "Chunk"], [2, "Commit"]])
+const kindNumbers: Record<RecordKind, number> = { Chunk: 1, Commit: 2, Raft: 3 }
+const kindNames: ReadonlyMap<number, RecordKind> = new Map([[1, "Chunk"], [2, "Commit"], [3, "Raft"]])
 
 /** Whose bytes these are: a record of another store, another run or another place is never taken for ours. */
 export interface WalIdentity {

@@ -72,8 +72,9 @@ const inspectSegment = Effect.fnUntraced(function*(files: ReturnType<typeof make
       if (!isWhole && records.every(({ whole }) => whole)) {
         faults.push({ segment: number, offset: link.offset, what: `the padding of batch ${link.batch} is not zero; nothing is lost`, isChunk: false })
       }
-      for (const { offset, whole } of records) {
-        if (!whole) faults.push({ segment: number, offset, what: "a chunk's bytes have not their hash", isChunk: true })
+      for (const { kind, offset, whole } of records) {
+        const isChunk = kind === "Chunk"
+        if (!whole) faults.push({ segment: number, offset, what: `a ${isChunk ? "chunk" : "Raft record"}'s bytes have not their hash`, isChunk })
       }
     })).pipe(
     Effect.catch((error) => Effect.sync(() => {

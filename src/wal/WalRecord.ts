@@ -1,8 +1,14 @@
 /** The journal's nouns: what is appended and where it lies. Between the callers of wal/ and its machine and bytes. */
 import type { Hash } from "../base/ids.ts"
 
-/** A sealed chunk's bytes, or a sealed entry of the commit log. An unknown kind at recovery stops the node (R9). */
-export type RecordKind = "Chunk" | "Commit"
+/**
+ * A sealed chunk's bytes, a sealed entry of the commit log of a store with one member, or a sealed record of a Raft group.
+ * An unknown kind at recovery stops the node (R9).
+ */
+export type RecordKind = "Chunk" | "Commit" | "Raft"
+
+/** Rot in such a record is told to whoever replays it, and is no damage of the journal: others may still have it. */
+export const mayBeDamaged = (kind: RecordKind): boolean => kind !== "Commit"
 
 export interface WalRecord {
   readonly kind: RecordKind
@@ -29,8 +35,9 @@ export interface BatchLink extends WalPosition {
   readonly hash: Hash
 }
 
-/** Whoever keeps records in the journal: the namespace's checkpoints, the chunks waiting for a block. */
-export type WalConsumer = "state" | "ingest"
+/** Whoever keeps records in the journal: the namespace's checkpoints, the chunks waiting for a block, the Raft groups. */
+export type WalConsumer = "state" | "ingest" | "raft"
+/** Nothing leaves before each of these has said what it needs. Raft counts once it has: most nodes have no group. */
 export const walConsumers: ReadonlyArray<WalConsumer> = ["state", "ingest"]
 
 /** Negative, zero or positive, as `a` lies before, at or behind `b`. */

@@ -3,6 +3,7 @@
  * Between the Disk port and the decisions of WalRecovery.ts and WalScan.ts. No byte on the disk is changed.
  */
 import { Effect } from "effect"
+import { copyOf } from "../base/bytes.ts"
 import type { RestartId, StoreId } from "../base/ids.ts"
 import { probe } from "../base/probes.ts"
 import type { DiskError, DiskFile, DiskService } from "../ports/Disk.ts"
@@ -28,6 +29,17 @@ export interface RecoveredLog {
   readonly last: BatchLink
   readonly end: WalPlace
   readonly tornTail: TornTail | undefined
+  /** Raft's records of the torn tail, in order, as far as its headers are whole. */
+  readonly doubtful: ReadonlyArray<DoubtfulRecord>
+}
+
+/**
+ * Of the last batch, which is not whole and which nothing proves: it was cut short by a crash, or has rotted since. Whoever
+ * writes only what may come true at any time can take it as having come true.
+ */
+export interface DoubtfulRecord {
+  /** Undefined: it is not what was written. */
+  readonly payload: Uint8Array | undefined
 }
 
 export interface ReplayedRecord {
@@ -122,7 +134,7 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(options: RecoveryOp
   const { plan } = decision
   observe?.({ _tag: "Survey", restartId, plan })
   const lastSegment = plan.log.at(-1)
-  const none: RecoveredLog = { plan, last: noLink, end: placeAfter(noLink), tornTail: undefined }
+  const none: RecoveredLog = { plan, last: noLink, end: placeAfter(noLink), tornTail: undefined, doubtful: [] }
   if (plan.leftovers.length > 0) probe("recovery.leftoverSegments")
   if (plan.epochMax > 1) probe("recovery.laterEpoch")
   if (lastSegment === undefined) return none
@@ -138,9 +150,12 @@ export const recoverLog = Effect.fn("Wal.recover")(function*(options: RecoveryOp
   }
   if (last.segment !== number) probe("recovery.emptyLastSegment")
   const end = last.segment === number ? placeAfter(last) : { segment: number, offset: segmentHeaderBytes }
-  const recovered: RecoveredLog = { plan, last, end, tornTail }
+  const recovered: RecoveredLog = { plan, last, end, tornTail, doubtful: ended._tag === "End" ? [] : doubtfulOf(ended.batch) }
   return recovered
 })
+
+const doubtfulOf = (batch: AcceptedBatch | undefined): ReadonlyArray<DoubtfulRecord> =>
+  (batch?.records ?? []).flatMap(({ kind, payload, whole }) => kind === "Raft" ? [{ payload: whole ? copyOf(payload) : undefined }] : [])
 
 /** A tail that is given up is worth a second look: a single misread is no torn tail. What was seen last is told. */
 const scanTwice = Effect.fnUntraced(function*(files: WalFiles, segment: LogSegment, observe: RecoveryObserver | undefined) {
@@ -188,15 +203,15 @@ const isWholeBatch = (link: BatchLink, bytes: Uint8Array, storeId: StoreId): boo
 }
 
 /**
- * Visits the accepted records at or behind `from`, in order. A rotten chunk goes to `onDamaged`; a rotten commit, or
- * any other damage in proven batches, fails with WalDamaged.
+ * Visits the accepted records at or behind `from`, in order. A rotten chunk or Raft record goes to `onDamaged`, in its
+ * turn; a rotten commit, or any other damage in proven batches, fails with WalDamaged.
  */
 export const replayLog = Effect.fn("Wal.replay")(function*<E, E2>(
   files: WalFiles,
   log: RecoveredLog,
   from: WalPlace | undefined,
   visit: (record: ReplayedRecord) => Effect.Effect<void, E>,
-  onDamaged: ((position: WalPosition) => Effect.Effect<void, E2>) | undefined
+  onDamaged: ((position: WalPosition, kind: RecordKind) => Effect.Effect<void, E2>) | undefined
 ) {
   for (const segment of log.plan.log) {
     const number = segment.header.segment
@@ -209,9 +224,9 @@ export const replayLog = Effect.fn("Wal.replay")(function*<E, E2>(
         if (from !== undefined && comparePlaces(position, from) < 0) continue
         if (whole) yield* visit({ kind, position, payload })
         else if (onDamaged !== undefined) {
-          probe("recovery.rottenChunkPassed")
-          yield* onDamaged(position)
-        } else return yield* new WalDamaged({ segment: number, offset, batch: batch.link.batch, detail: "a chunk's bytes" })
+          if (kind === "Chunk") probe("recovery.rottenChunkPassed")
+          yield* onDamaged(position, kind)
+        } else return yield* new WalDamaged({ segment: number, offset, batch: batch.link.batch, detail: kind === "Chunk" ? "a chunk's bytes" : "a Raft record's bytes" })
       }
     }))
   }

@@ -11,7 +11,7 @@ import type { StoreId } from "../base/ids.ts"
 import { MiB } from "../base/limits.ts"
 import type { BatchHeader, BatchRecord, SegmentHeader } from "./WalFormat.ts"
 import { batchHeaderBytes, decodeBatchBody, decodeBatchHeader, segmentHeaderBytes, walAlignBytes } from "./WalFormat.ts"
-import type { BatchLink } from "./WalRecord.ts"
+import { type BatchLink, mayBeDamaged } from "./WalRecord.ts"
 
 /** Bytes asked for at once; a longer batch is asked for whole. */
 export const scanWindowBytes = MiB
@@ -40,7 +40,8 @@ export type ScanCommand =
   | { readonly _tag: "Read"; readonly offset: number; readonly length: number }
   | { readonly _tag: "Accept"; readonly batch: AcceptedBatch }
   | { readonly _tag: "End" }
-  | { readonly _tag: "TornTail"; readonly offset: number; readonly why: string }
+  /** `batch`: what lies there, where all its headers are whole. */
+  | { readonly _tag: "TornTail"; readonly offset: number; readonly why: string; readonly batch: AcceptedBatch | undefined }
   | { readonly _tag: "Damaged"; readonly offset: number; readonly batch: number; readonly why: string }
   | { readonly _tag: "Unknown"; readonly offset: number; readonly why: string }
 
@@ -131,7 +132,7 @@ const accept = (state: ScanState, batch: AcceptedBatch): ScanCommand => {
   return { _tag: "Accept", batch }
 }
 
-/** The batch at `offset` is not whole. With a proof that it once was: damage, unless only chunk payloads are hurt. */
+/** The batch at `offset` is not whole. With a proof that it once was: damage, unless only payloads are hurt that may be. */
 const doubt = (state: ScanState, why: string, from: number, batch: AcceptedBatch | undefined): ScanCommand | undefined => {
   state.doubt = { why, from, batch }
   return state.provenLast === undefined ? undefined : decide(state)
@@ -139,8 +140,8 @@ const doubt = (state: ScanState, why: string, from: number, batch: AcceptedBatch
 
 const decide = (state: ScanState): ScanCommand => {
   const { why, batch } = state.doubt!
-  // The chain does not depend on payloads: a rotten chunk is one chunk's loss. A rotten commit is everyone's.
-  if (batch !== undefined && batch.records.every((record) => record.whole || record.kind === "Chunk")) {
+  // The chain does not depend on payloads: a rotten chunk is one chunk's loss, a rotten Raft record one replica's. A rotten commit is everyone's.
+  if (batch !== undefined && batch.records.every((record) => record.whole || mayBeDamaged(record.kind))) {
     return accept(state, batch)
   }
   return { _tag: "Damaged", offset: state.offset, batch: state.link.batch + 1, why }
@@ -161,5 +162,5 @@ const searchProof = (state: ScanState, window: Window): ScanCommand | undefined 
   }
   state.doubt = { why, from: at, batch }
   if (!window.atEnd) return readAt(at)
-  return { _tag: "TornTail", offset: state.offset, why }
+  return { _tag: "TornTail", offset: state.offset, why, batch }
 }

@@ -19,10 +19,10 @@ import type { WalObserver, WalPump } from "./WalPumpService.ts"
 import { makeWalPump } from "./WalPumpService.ts"
 import { makeWalInspect, type WalInspect } from "./WalInspectService.ts"
 import { makeWalReader } from "./WalReaderService.ts"
-import type { WalConsumer, WalPlace, WalPosition, WalRecord } from "./WalRecord.ts"
-import { comparePlaces } from "./WalRecord.ts"
+import type { RecordKind, WalConsumer, WalPlace, WalPosition, WalRecord } from "./WalRecord.ts"
+import { comparePlaces, placeAfter } from "./WalRecord.ts"
 import { replayProblem } from "./WalRecovery.ts"
-import type { RecoveredLog, RecoveryObserver, ReplayedRecord, TornTail } from "./WalRecoveryService.ts"
+import type { DoubtfulRecord, RecoveredLog, RecoveryObserver, ReplayedRecord, TornTail } from "./WalRecoveryService.ts"
 import { recoverLog, replayLog } from "./WalRecoveryService.ts"
 import type { WalSpace } from "./WalSpaceService.ts"
 import { makeWalSpace } from "./WalSpaceService.ts"
@@ -67,13 +67,16 @@ export interface WalInterface {
   readonly readMany: (positions: ReadonlyArray<WalPosition>) => Effect.Effect<ReadonlyArray<Uint8Array>, WalError>
   /**
    * Visits what recovery accepted at or behind `from`, in order; `undefined` is the store's first record. Once, before
-   * the first append. A rotten chunk goes to `onDamaged`, or is WalDamaged where there is none; a rotten commit is always.
+   * the first append. A rotten chunk or Raft record goes to `onDamaged`, or is WalDamaged where there is none; a rotten
+   * commit is always.
    */
   readonly replay: <E = never, E2 = never>(
     from: WalPlace | undefined,
     visit: (record: ReplayedRecord) => Effect.Effect<void, E>,
-    onDamaged?: (position: WalPosition) => Effect.Effect<void, E2>
+    onDamaged?: (position: WalPosition, kind: RecordKind) => Effect.Effect<void, E2>
   ) => Effect.Effect<void, E | E2 | WalError | WalDamaged>
+  /** What this start found: where a replay of all of it begins, and what is Raft's in a last batch that was not accepted (R4). */
+  readonly found: () => { readonly oldest: WalPlace; readonly doubtful: ReadonlyArray<DoubtfulRecord> }
   /** `consumer` needs nothing below `keepFrom`. Segments that no consumer needs are removed, oldest first. */
   readonly release: (consumer: WalConsumer, keepFrom: WalPlace) => Effect.Effect<void, WalError>
   /** The end of what is durable: whatever is not durable yet will lie at or behind it. */
@@ -158,6 +161,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
         return removeSegment(command.segment)
       }, { discard: true })
     )),
+    found: () => ({ oldest: placeAfter(log.plan.before), doubtful: log.doubtful }),
     head: () => state.durable,
     holdsAll: (upTo) => log.last.batch > 0 && missing(log, undefined) === undefined && comparePlaces(upTo, log.end) <= 0,
     reaches: (from) => missing(log, from) === undefined,

@@ -155,7 +155,7 @@ export class Script {
     await this.#do(this.#running!.wal.replay(
       from === undefined ? undefined : this.#place(from),
       ({ kind, payload, position }) => line(kind, position, String.fromCharCode(new DataView(payload.buffer, payload.byteOffset).getUint32(0))),
-      (position) => line("Chunk", position, "damaged:")
+      (position, kind) => line(kind, position, "damaged:")
     ), () => "that is all")
   }
 

@@ -43,6 +43,7 @@ const batchOf = (payloads: BatchToWrite["payloads"], closing = false): BatchToWr
 }
 
 const dataBatch = batchOf([recordOf(1, 40, "Chunk"), recordOf(2, 21, "Commit")])
+const raftBatch = batchOf([recordOf(3, 40, "Chunk"), recordOf(4, 33, "Raft")])
 const bytesOf = (batch: BatchToWrite): Uint8Array => Uint8Array.from(concatBytes(encodeBatch(batch).parts))
 const place = { storeId, segment: 3, offset: 4096 }
 
@@ -50,6 +51,7 @@ test("wal format 1: a segment header, a data batch and a closing batch are the b
   expect(toHex(encodeSegmentHeader(segment))).toBe(toHex(golden("segment-header-1")))
   expect(toHex(bytesOf(dataBatch))).toBe(toHex(golden("data-batch-1")))
   expect(toHex(bytesOf(batchOf([], true)))).toBe(toHex(golden("closing-batch-1")))
+  expect(toHex(bytesOf(raftBatch))).toBe(toHex(golden("raft-batch-1")))
 })
 
 test("wal format 1: what the golden files say is read back from them", () => {

@@ -233,3 +233,19 @@ test("wal: the machine's commands for one life are those of the model", () => ru
   yield* stop
   expect([...seen]).toEqual(["Start", "OpenSegment", "SegmentOpened", "Append", "Assign", "Write", "WriteBatch", "Written", "Sync", "Synced", "Acknowledge", "Stop"])
 })))
+
+test("wal: of a last batch that has rotted and that nothing proves, what Raft had there is told; one that is whole tells nothing", () => run(Effect.gen(function*() {
+  for (const rotten of [undefined, 1, 2]) {
+    const disk = new MemoryDisk()
+    const { wal } = yield* startWal(disk, 1)
+    const records = [recordOf(1, 100, "Chunk"), recordOf(2, 100, "Raft"), recordOf(3, 100, "Raft")]
+    const ticket = yield* wal.append(records)
+    yield* ticket.durable
+    const killed = disk.kill()
+    if (rotten !== undefined) killed.corrupt("wal/00000001.seg", ticket.positions[rotten]!.offset + 50)
+    const { wal: next } = yield* startWal(killed, 2)
+    const told = next.found().doubtful.map(({ payload }) => payload === undefined ? "rotten" : idOfPayload(payload))
+    expect([rotten, next.status().tornTail === undefined, told]).toEqual(
+      rotten === undefined ? [undefined, true, []] : [rotten, false, rotten === 1 ? ["rotten", 3] : [2, "rotten"]])
+  }
+})))
