@@ -4,7 +4,7 @@ import { type Allowance, Allowances, type Overloaded, type Share, shareOf } from
 import { assert } from "./base/assert.ts"
 import { copyOf, release } from "./base/bytes.ts"
 import type { ChunkId } from "./base/ids.ts"
-import { chunkSizeBytesMax, joinHeldBytes, manifestPagesRememberedMax, readAheadBatchesMax, readBatchBytesMax, readFirstBatchShare } from "./base/limits.ts"
+import { chunkSizeBytesMax, joinHeldBytes, manifestPagesRememberedMax, readAheadBatchesMax, readAheadUnaskedBatches, readBatchBytesMax, readFirstBatchShare } from "./base/limits.ts"
 import { SegmentedLru } from "./base/SegmentedLru.ts"
 import { Fetch, ReadError } from "./fetch.ts"
 import type { FetchService } from "./fetch.ts"
@@ -72,7 +72,7 @@ const open = Effect.fnUntraced(function*(pages: Pages, reads: Allowance, version
   // It takes its pieces, and its memory, before another is asked for.
   yield* Effect.yieldNow
   const ahead: Array<Fetching> = []
-  while (ahead.length < readAheadBatchesMax && !source.cursor.done() && reads.isPlentiful(batchHeldBytesMax)) {
+  while (ahead.length < readAheadUnaskedBatches && !source.cursor.done() && reads.isPlentiful(batchHeldBytesMax)) {
     ahead.push(yield* ask(true))
     yield* Effect.yieldNow
   }

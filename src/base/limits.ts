@@ -96,8 +96,9 @@ export const uploadBlocksUnnamedMax = 48
 export const readBatchBytesMax = 4 * MiB - 64 * KiB
 /** The first batch of a long read is this part of that, each further one twice the one before. */
 export const readFirstBatchShare = 4
-/** Batches that are fetched meanwhile. */
-export const readAheadBatchesMax = 2
+/** Batches that are fetched meanwhile: so many keep the disk busy. Fewer before the client has taken anything. */
+export const readAheadBatchesMax = 3
+export const readAheadUnaskedBatches = 2
 /** Rounds in which a chunk's copies are looked up again before its read is given up (R12). */
 export const resolveRoundsMax = 32
 /** Caches: plaintext of chunks read twice; names of those read once of late; what an entry takes besides its bytes, about. */

@@ -30,14 +30,26 @@ describe("seal kernels", () => {
   })
 
   it("sealer: a copy that rotted is WrongHash, another vault's chunk is WrongVault, and the others open", () => {
-    const [one, two, three] = sealAll().sealed
-    if (one === undefined || two === undefined || three === undefined) throw new Error("three chunks were sealed")
+    const [one, two] = sealAll().sealed
+    if (one === undefined || two === undefined) throw new Error("three chunks were sealed")
     const rotten = Uint8Array.from(one.bytes)
     rotten[100] = (rotten[100] ?? 0) ^ 1
     const foreign = openVault(keysOf(2))
     const theirs = foreign.sealChunk(foreign.nameChunk(noise(9, 9)), noise(9, 9))
-    const { opened } = openKernel.run({ keys, pieces: [{ ...one, bytes: rotten }, two, theirs, { ...three, hash: "00".repeat(32) as Hash }] })
+    const { opened } = openKernel.run({ keys, pieces: [{ ...one, bytes: rotten }, two, theirs, { ...theirs, hash: "00".repeat(32) as Hash }] })
     expect(opened.map((piece) => (piece instanceof Uint8Array ? "opened" : piece.reason))).toEqual(["WrongHash", "opened", "WrongVault", "WrongHash"])
+  })
+
+  it("sealer: what opens is proved by its name and its tag, whatever hash was recorded; a bit of it anywhere and it does not open", () => {
+    const [one] = sealAll().sealed
+    if (one === undefined) throw new Error("three chunks were sealed")
+    const [opened] = openKernel.run({ keys, pieces: [{ ...one, hash: "00".repeat(32) as Hash }] }).opened
+    expect(opened).toEqual(Buffer.from(bytes.subarray(0, 3000)))
+    for (let at = 0; at < one.bytes.length; at += 7) {
+      const rotten = Uint8Array.from(one.bytes)
+      rotten[at] = (rotten[at] ?? 0) ^ (1 << at % 8)
+      expect(openKernel.run({ keys, pieces: [{ ...one, bytes: rotten }] }).opened).toMatchObject([{ reason: "WrongHash" }])
+    }
   })
 
   it("sealer: a piece outside its bytes, or under another's name, is our own bug", () => {
