@@ -37,8 +37,8 @@ export const filePlaces = (rooms: IngestRooms, upload: Upload, fresh: ReadonlyAr
 }
 
 /**
- * From `blockBytesMin` on a block is begun, and what comes is written to it in the background: its memory is free for the
- * units behind it, and little is left to be written at the end. Waits where more waits to be written than a disk needs.
+ * From `blockBytesMin` on, what is being sealed included, a block is begun, and what comes is written to it in the background: its
+ * memory is free for the units behind it, and little is left to be written at the end. Waits where more waits to be written than a disk needs.
  */
 export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, sealed: ReadonlyArray<Fresh>) {
   for (const fresh of sealed) {
@@ -50,7 +50,7 @@ export const collect = Effect.fnUntraced(function*(rooms: IngestRooms, upload: U
     upload.gathered = gatheredWith(rooms.sizes, upload.gathered, sealedBytes)
   }
   if (upload.gathered.bytes >= rooms.sizes.blockBytesTarget) yield* endBlock(rooms, upload)
-  else if (upload.gathered.bytes >= rooms.sizes.blockBytesMin) yield* writeRest(rooms, upload)
+  else if (upload.gathered.bytes + sealingBytesOf(upload) >= rooms.sizes.blockBytesMin) yield* writeRest(rooms, upload)
   if (upload.block !== undefined && upload.block.unwrittenBytes > uploadUnwrittenBytesMax) yield* joined(upload.block.writing)
 })
 
@@ -71,17 +71,21 @@ const joined = (fiber: Fiber.Fiber<void, Unavailable> | undefined): Effect.Effec
 export const beginAhead = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, leftBytes: number) {
   const { blockBytesMin, blockBytesTarget } = rooms.sizes
   if (upload.begun !== undefined) return
-  const sealingBytes = upload.sealing.flat().reduce((sum, length) => sum + length, 0)
+  const sealingBytes = sealingBytesOf(upload)
   const isNeeded = upload.block === undefined ? upload.gathered.bytes + sealingBytes + leftBytes >= blockBytesMin
     : upload.gathered.bytes + sealingBytes >= blockBytesTarget / 2 && upload.gathered.bytes + sealingBytes + leftBytes >= blockBytesTarget + blockBytesMin
-  if (isNeeded) upload.begun = yield* Effect.forkScoped(beginBlock(rooms))
+  if (isNeeded) upload.begun = yield* Effect.forkScoped(beginBlock(rooms, upload))
 })
 
-const beginBlock = (rooms: IngestRooms) => Effect.mapError(rooms.blocks.begin(idOf<BlockId>(rooms.entropy.bytes(16))), blockFailed)
+/** Of new chunks on their way through the lanes. */
+const sealingBytesOf = (upload: Upload): number => upload.sealing.flat().reduce((sum, length) => sum + length, 0)
+
+const beginBlock = (rooms: IngestRooms, { finished }: Upload) =>
+  Effect.mapError(rooms.blocks.begin(idOf<BlockId>(rooms.entropy.bytes(16)), (arrival) => void finished.add(arrival)), blockFailed)
 
 const begunBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload) {
   const { begun } = upload
-  if (begun === undefined) return yield* beginBlock(rooms)
+  if (begun === undefined) return yield* beginBlock(rooms, upload)
   upload.begun = undefined
   return yield* Fiber.join(begun)
 })
@@ -129,6 +133,7 @@ const finishBlock = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Uplo
   yield* joined(block.writing)
   const { arrival } = yield* Effect.mapError(block.writer.finish, blockFailed)
   yield* joined(before)
+  upload.finished.delete(arrival)
   upload.blocks.push(arrival)
   place(rooms, upload, block.arrived)
 })

@@ -153,6 +153,8 @@ export interface Upload {
   begun: Fiber.Fiber<BlockWriter, Unavailable> | undefined
   /** Blocks before it, which are being synced and read back: each is over after the one before. */
   finishing: Array<Fiber.Fiber<void, Unavailable>>
+  /** Those that are finished, while the one before is not. */
+  readonly finished: Set<BlockArrival>
   arrivals: Array<Arrived>
   /** New copies of chunks whose old ones are damaged. */
   healed: Array<ChunkArrival>
@@ -163,8 +165,8 @@ export interface Upload {
   journaled: ReadonlyArray<Fresh>
   /** The journal's epoch at the first append; the commit is refused where it has moved since. */
   walEpoch: number | undefined
-  /** A commit that names this upload's blocks may be under way: they are no longer ours to remove. */
-  proposed: boolean
+  /** Of `blocks`, those that a commit names which may be under way: they are no longer ours to remove. */
+  proposed: ReadonlySet<BlockArrival>
 }
 
 /**
@@ -178,10 +180,10 @@ export const beginUpload = Effect.fnUntraced(function*(rooms: IngestRooms, sizeB
   yield* share.more(expected)
   yield* rooms.intents.open
   const upload: Upload = {
-    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], block: undefined, begun: undefined, finishing: [],
-    arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: false
+    sizeBytes: 0, base: 0, entries: [], pages: [], claimed: new Set(), rest: [], gathered: nothingGathered, sealing: [], block: undefined, begun: undefined, finishing: [], finished: new Set(),
+    arrivals: [], healed: [], blocks: [], placed: 0, journaled: [], walEpoch: undefined, proposed: none
   }
-  yield* Effect.addFinalizer(() => upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks))
+  yield* Effect.addFinalizer(() => removeBlocks(rooms, [...upload.finished, ...upload.blocks.filter((block) => !upload.proposed.has(block))]))
   yield* holdSlots(rooms)
   return upload
 })
@@ -314,20 +316,23 @@ export const heal = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Uplo
     yield* propose(rooms, upload, { _tag: "ChunksHealed", arrivals, blocks })
     upload.healed.splice(0, arrivals.length)
     upload.blocks = upload.blocks.filter((block) => !blocks.includes(block))
-    upload.proposed = false
     rooms.fetch.healed(arrivals.map(({ id }) => id))
   }
 })
 
 // Commit.
 
+const none: ReadonlySet<BlockArrival> = new Set()
+
+const blocksOf = (change: Change): ReadonlyArray<BlockArrival> => "blocks" in change ? change.blocks : "content" in change ? change.content.blocks : []
+
 /** What is proposed may land whatever happens to the caller; what is refused leaves the upload's blocks to it. */
 export const propose = (rooms: IngestRooms, upload: Upload, change: Change): Effect.Effect<Committed, Refused | Unavailable> =>
   Effect.uninterruptible(Effect.suspend(() => {
-    upload.proposed = true
+    upload.proposed = new Set(blocksOf(change))
     return rooms.namespace.propose(change, upload.walEpoch).pipe(
       Effect.tapError((error) => Effect.sync(() => {
-        if (error._tag === "Refused") upload.proposed = false
+        if (error._tag === "Refused") upload.proposed = none
       }))
     )
   }))

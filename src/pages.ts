@@ -66,7 +66,6 @@ const stagePage = Effect.fnUntraced(function*(
     const blocks = [...upload.blocks]
     yield* propose(rooms, upload, { _tag: "StagePage", page, level, entries, arrivals: [...arrivals, ...added], blocks })
     upload.blocks = upload.blocks.filter((block) => !blocks.includes(block))
-    upload.proposed = false
   }))
   const sizeBytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
   const siblings = upload.pages[level - 1] ??= []

@@ -137,7 +137,8 @@ export const unitsOf = (slots: PageSlots, body: Body): Units => {
       if (carried !== undefined) return joinBehind(carried, carriedBytes, filling)
       return { bytes: filling.memory.subarray(filling.from - carriedBytes, filling.to), carriedBytes, final: filling.ended } satisfies Unit
     }
-    const memory = small ? new Uint8Array(Math.max(1, body.sizeBytes)) : slots.take()
+    // A short one, so that the lanes begin before there is a whole one; whatever of it stays uncut has room before the next.
+    const memory = small ? new Uint8Array(Math.max(1, body.sizeBytes)) : slots.take().subarray(0, carryBytes)
     const filling: Filling = { memory, from: 0, to: 0, ended: false }
     yield* reader.readInto(filling)
     const bytes = filling.to === memory.length || isShared(memory) ? memory.subarray(0, filling.to) : copyOf(memory.subarray(0, filling.to))

@@ -12,11 +12,11 @@ export const wayMutants: ReadonlyArray<Mutant> = [
   mutant("sealing", "last-epoch-named", "a commit names the epoch of its last append, not of its first (R3)", "ingest.ts",
     `upload.walEpoch = Math.min(upload.walEpoch ?? ticket.epoch, ticket.epoch)`, `upload.walEpoch = Math.max(upload.walEpoch ?? ticket.epoch, ticket.epoch)`),
   mutant("blocks", "proposed-block-removed", "an upload whose answer is unknown removes blocks that its commit may name", "ingest.ts",
-    `    upload.proposed = true\n    return rooms`, `    upload.proposed = upload.blocks.length > 1_000\n    return rooms`),
+    `    upload.proposed = new Set(blocksOf(change))\n    return rooms`, `    upload.proposed = upload.blocks.length > 1_000 ? new Set(blocksOf(change)) : none\n    return rooms`),
   {
     id: "failed-block-left", room: "blocks", what: "blocks of an upload that fails stay until the next start, and no sweep finds them (P5)",
     edits: [
-      { file: "ingest.ts", find: `upload.proposed ? Effect.void : removeBlocks(rooms, upload.blocks)`, replace: `upload.proposed || upload.base >= 0 ? Effect.void : removeBlocks(rooms, upload.blocks)` },
+      { file: "ingest.ts", find: `removeBlocks(rooms, [...upload.finished`, replace: `upload.base >= 0 ? Effect.void : removeBlocks(rooms, [...upload.finished` },
       unswept
     ]
   },

@@ -76,8 +76,11 @@ export interface BlocksService {
    * must not change meanwhile. After an error no commit may name it; its file is removed.
    */
   readonly write: (block: BlockId, chunks: ReadonlyArray<BlockChunk>) => Effect.Effect<BlockWritten, BlockError>
-  /** The same for chunks that come one after another. What is not finished when the scope closes is removed. */
-  readonly begin: (block: BlockId) => Effect.Effect<BlockWriter, BlockError, Scope.Scope>
+  /**
+   * The same for chunks that come one after another. What is not finished when the scope closes is removed; `isFinished` is told
+   * in the very moment from which on the file stays, so that whoever is interrupted right behind it knows of it.
+   */
+  readonly begin: (block: BlockId, isFinished?: (arrival: BlockWritten["arrival"]) => void) => Effect.Effect<BlockWriter, BlockError, Scope.Scope>
   /**
    * Reads regions; neighbours share a read, and no block is loaded whole. One result for each place asked for, in that
    * order: the sealed bytes, or why they cannot be had. Results may be views of one buffer.
@@ -122,7 +125,7 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
       const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
       const atRest = yield* makeBlockFiles({ ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) }, pathOf, blockFilesAtRestMax)
       const begin = beginBlock({
-        disk, options, pathOf, ensureFolder: folders.ensure, syncFolderOf: (block) => disk.syncFolder(folderOf(block)),
+        disk, options, pathOf, ensureFolder: folders.ensure, syncFolderOf: folders.sync,
         remove: (block) => removeBlock(disk, block), readBack: (block, frameHash) => readBack(disk, options, reader, block, frameHash)
       })
       return {
@@ -147,9 +150,12 @@ const inBlock = <A, E>(block: BlockId, effect: Effect.Effect<A, E | DiskError>):
   Effect.mapError(effect, (error) =>
     error instanceof DiskError && error.code === "NotFound" ? new BlockMissing({ block }) : error)
 
-/** The folders that hold blocks; `ensure` makes one, with its name synced, the first time it is asked for. */
+/** The folders that hold blocks. */
 interface Folders {
+  /** Makes a block's folder the first time it is asked for. */
   readonly ensure: (block: BlockId) => Effect.Effect<void, DiskError>
+  /** The block's name in its folder is on the disk, and so is the folder's name. */
+  readonly sync: (block: BlockId) => Effect.Effect<void, DiskError>
 }
 
 const openFolders = Effect.fnUntraced(function*(disk: DiskService) {
@@ -157,15 +163,22 @@ const openFolders = Effect.fnUntraced(function*(disk: DiskService) {
   yield* disk.syncFolder("")
   // A killed predecessor may have made folders without syncing their names.
   yield* disk.syncFolder(folder)
-  const known = new Set((yield* disk.list(folder)).map((name) => `${folder}/${name}`))
+  const synced = new Set((yield* disk.list(folder)).map((name) => `${folder}/${name}`))
+  const made = new Set(synced)
   const ensure = Effect.fnUntraced(function*(block: BlockId) {
     const path = folderOf(block)
-    if (known.has(path)) return
+    if (made.has(path)) return
     yield* disk.makeFolder(path)
-    yield* disk.syncFolder(folder)
-    known.add(path)
+    made.add(path)
   })
-  return { ensure } satisfies Folders
+  // Not before: whoever waits for the block to begin would wait for the disk.
+  const syncName = Effect.fnUntraced(function*(path: string) {
+    if (synced.has(path)) return
+    yield* disk.syncFolder(folder)
+    synced.add(path)
+  })
+  const sync = (block: BlockId) => Effect.all([disk.syncFolder(folderOf(block)), syncName(folderOf(block))], { concurrency: 2, discard: true })
+  return { ensure, sync } satisfies Folders
 })
 
 /** What read-backs use: hashes on lanes, and memory that is used again. */

@@ -61,7 +61,7 @@ interface Growing {
 }
 
 /** A file that is not finished when the scope closes, or is interrupted, is closed and removed. */
-export const beginBlock = (housing: Housing) => Effect.fnUntraced(function*(block: BlockId) {
+export const beginBlock = (housing: Housing) => Effect.fnUntraced(function*(block: BlockId, isFinished?: (arrival: BlockWritten["arrival"]) => void) {
   const { disk, ensureFolder, options, pathOf, readBack, syncFolderOf } = housing
   yield* ensureFolder(block)
   const header = encodeHeader({ store: options.store, vault: options.vault, block })
@@ -80,8 +80,10 @@ export const beginBlock = (housing: Housing) => Effect.fnUntraced(function*(bloc
     // Contents and name, side by side.
     yield* Effect.all([file.sync, syncFolderOf(block)], { concurrency: 2, discard: true })
     yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })
+    const arrival = { block, sizeBytes, hash: tail.frameHash, regions: regions.length }
     growing.finished = true
-    return { arrival: { block, sizeBytes, hash: tail.frameHash, regions: regions.length }, places: regions.map((region) => placeOf(block, region)) }
+    isFinished?.(arrival)
+    return { arrival, places: regions.map((region) => placeOf(block, region)) }
   })
   const writer: BlockWriter = { append: (chunks) => append(growing, block, chunks), finish }
   return writer
