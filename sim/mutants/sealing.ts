@@ -36,7 +36,7 @@ export const sealingMutants: ReadonlyArray<Mutant> = [
   mutant("blocks", "block-name-not-synced", "a block is named by a commit before its file's name is durable", blockWriter,
     `Effect.all([file.sync, syncFolderOf(block)]`, `Effect.all([file.sync, sizeBytes === 0 ? syncFolderOf(block) : Effect.void]`),
   mutant("blocks", "block-folder-not-synced", "the name of a new folder of blocks is not synced", block,
-    `    yield* disk.makeFolder(path)\n    yield* disk.syncFolder(folder)`, `    yield* disk.makeFolder(path)`),
+    `    yield* disk.syncFolder(folder)\n    synced.add(path)`, `    synced.add(path)`),
   mutant("blocks", "block-not-read-back", "a block that the disk lost or put elsewhere is taken for written (R2)", blockWriter,
     `Effect.all([readBack(block, tail.frameHash), close]`, `Effect.all([sizeBytes === 0 ? readBack(block, tail.frameHash) : Effect.void, close]`),
   mutant("blocks", "held-end-forgotten", "what is no whole page yet is not written in front of what comes next", blockWriter,
