@@ -37,6 +37,10 @@ tla *ARGS:
 tla-nightly *ARGS:
     npm run tla -- --nightly {{ARGS}}
 
+# Clusters of bare consensus machines: just sim-raft --seeds 5000 --from 1
+sim-raft *ARGS:
+    npm run sim:raft -- {{ARGS}}
+
 # Simulated worlds: just sim --seed 7, just sim --minutes 10 --workers 2
 sim *ARGS:
     npm run sim -- {{ARGS}}

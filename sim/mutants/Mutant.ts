@@ -11,7 +11,7 @@ export interface Edit {
   readonly replace: string
 }
 
-export type MutantRoom = "journal" | "sealing" | "recovery" | "blocks" | "references" | "index" | "answers"
+export type MutantRoom = "journal" | "sealing" | "recovery" | "blocks" | "references" | "index" | "answers" | "raft"
 
 export interface Mutant {
   readonly id: string

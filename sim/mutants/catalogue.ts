@@ -3,6 +3,7 @@ import { answerMutants } from "./answers.ts"
 import { indexMutants } from "./index.ts"
 import { journalMutants } from "./journal.ts"
 import type { Mutant } from "./Mutant.ts"
+import { raftMutants } from "./raft.ts"
 import { referenceMutants } from "./references.ts"
 import { sealingMutants } from "./sealing.ts"
 import { subtleMutants } from "./subtle.ts"
@@ -36,7 +37,7 @@ const passing = new Set([
   "condemned-is-a-hit", "purge-stops-early", "lone-bucket-kept", "intents-end-together", "freed-before-indexed", "same-part-counted-twice"
 ])
 
-const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants]
+const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants, ...raftMutants]
 
 export const mutants: ReadonlyArray<Mutant> = all.map((one) => ({
   ...one, ...(uncaught.has(one.id) ? { open: "not caught yet" } : {}), ...(passing.has(one.id) ? { passesUnits: true as const } : {})

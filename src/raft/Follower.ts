@@ -121,13 +121,20 @@ export const installed = (state: RaftState, snapshot: SnapshotPlace): void => {
 }
 
 /** Nobody leads who could send them: all are asked. Up to an entry whose term is known, which tells whether they are the same. */
-export const askForGaps = (state: RaftState, out: Out): void => {
+export const askForGaps = (state: RaftState, out: Out): void => ask(state, out, everyoneIn(state.log))
+
+/** Of somebody who may be a member by an entry that cannot be read here: nobody would ask it otherwise. */
+export const askStranger = (state: RaftState, out: Out, from: ReplicaId): void => {
+  if (!everyoneIn(state.log).has(from)) ask(state, out, [from])
+}
+
+const ask = (state: RaftState, out: Out, whom: Iterable<ReplicaId>): void => {
   const { id, log } = state
   const from = firstGapOf(log)
   if (from === undefined) return
   let to: LogIndex = from
   while (to < lastIndexOf(log) && termAt(log, to) === undefined) to += 1
-  for (const other of everyoneIn(log)) if (other !== id) send(state, out, other, { _tag: "EntriesWanted", from, to })
+  for (const other of whom) if (other !== id) send(state, out, other, { _tag: "EntriesWanted", from, to })
 }
 
 export const entriesWanted = (state: RaftState, out: Out, asker: ReplicaId, { from, to }: Extract<MessageBody, { readonly _tag: "EntriesWanted" }>): void => {

@@ -14,7 +14,7 @@ import { assert, unreachable } from "../base/assert.ts"
 import { configurationOf, isJoint, isQuorum, isVoter, towards } from "./Configuration.ts"
 import { follow, isLoyal, stand, standOrAsk, voteAsked, voted } from "./Election.ts"
 import { entryBytesOf, type LogIndex } from "./Entry.ts"
-import { appendAsked, askForGaps, entriesFound, entriesWanted, installed, offered, stateFound } from "./Follower.ts"
+import { appendAsked, askForGaps, askStranger, entriesFound, entriesWanted, installed, offered, stateFound } from "./Follower.ts"
 import { appendOwn, appended, beat, heardOf, isDismissed, refused } from "./Leader.ts"
 import type { Message } from "./Message.ts"
 import { flush, type Out, send } from "./Outbox.ts"
@@ -118,7 +118,8 @@ const hear = (state: RaftState, out: Out, message: Message): void => {
   const isLeader = state.role === "Leader"
   switch (body._tag) {
     case "RequestVote":
-      return voteAsked(state, out, from, term, body)
+      voteAsked(state, out, from, term, body)
+      return askStranger(state, out, from)
     case "Vote":
       return voted(state, out, { ...message, body })
     case "Append":

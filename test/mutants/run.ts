@@ -33,9 +33,9 @@ interface Caught {
 const verdictOfExit: Readonly<Record<number, string>> = { 10: "crash", 11: "safety", 12: "liveness", 13: "nondeterminism" }
 
 /** One swarm in the copy, stopped at the first seed that fails. */
-const swarm = (folder: string, merciless: boolean): Promise<Caught> =>
+const swarm = (folder: string, { merciless, room }: Mutant): Promise<Caught> =>
   new Promise((resolve, reject) => {
-    const args = ["--min-semi-space-size=64", "--max-semi-space-size=64", "sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless ? ["--merciless"] : [])]
+    const args = room === "raft" ? ["test/raft/swarm.ts", "--seeds", String(seedsMax), "--from", String(from)] : ["--min-semi-space-size=64", "--max-semi-space-size=64", "sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless === true ? ["--merciless"] : [])]
     const child = spawn("node", args, { cwd: folder, timeout: swarmMsMax, stdio: ["ignore", "pipe", "pipe"] })
     let output = ""
     child.stdout.on("data", (bytes: Buffer) => { output += bytes.toString() })
@@ -58,7 +58,7 @@ interface Row extends Caught {
 const judge = async (mutant: Mutant): Promise<Row> => {
   const { folder, remove } = planted(mutant)
   try {
-    return { mutant, units: values.units ? unitVerdict(mutant, folder) : undefined, ...await swarm(folder, mutant.merciless ?? false) }
+    return { mutant, units: values.units ? unitVerdict(mutant, folder) : undefined, ...await swarm(folder, mutant) }
   } finally {
     remove()
   }

@@ -11,6 +11,7 @@ import { step } from "../../src/raft/Raft.ts"
 import { invariants } from "../../src/raft/RaftInvariants.ts"
 import { configurationAt, noSnapshot, type Slot, termAt } from "../../src/raft/RaftLog.ts"
 import { initialState, type RaftCommand, type RaftEvent, type RaftOptions, type RaftState } from "../../src/raft/RaftState.ts"
+import { checkApplied, checkCommit, checkCopies, checkElected, checkSent, copiesOf } from "./Promises.ts"
 
 export const options: RaftOptions = {
   electionMs: 1000, heartbeatMs: 200, appendBytesMax: 100, appendsInFlightMax: 4, uncommittedBytesMax: 10_000, readsWaitingMax: 100
@@ -146,8 +147,12 @@ export class Cluster {
   event(id: ReplicaId, event: RaftEvent): void {
     const replica = this.of(id)
     if (!replica.isOn) return
+    const before = copiesOf(replica.state)
+    const { commit } = replica.state
     const commands = step(replica.state, event)
     invariants(replica.state)
+    checkCopies(before, replica.state, event._tag === "Received" ? event.message : undefined)
+    if (replica.state.role === "Leader" && replica.state.commit > commit) checkCommit(replica.state, (other) => this.replicas.get(other)?.disk)
     this.stepped(id, replica.state)
     if (replica.state.role === "Leader") this.#leads(id, replica.state.term)
     for (const command of commands) {
@@ -161,6 +166,7 @@ export class Cluster {
     ok(other === undefined || other === id, `${other} and ${id} both lead in term ${term}`)
     if (other === id) return
     this.leaders.set(term, id)
+    checkElected(this.of(id).state, (voter) => this.replicas.get(voter)?.disk)
     // Leader completeness: whatever was applied anywhere is in its log, or in its snapshot.
     const { log } = this.of(id).state
     this.committed.forEach((token, at) => {
@@ -176,8 +182,10 @@ export class Cluster {
       case "Persist":
         return void replica.disk.writing.push(command)
       case "Send":
+        checkSent(replica.state, replica.disk, command.message)
         return this.#send(command.message)
       case "Apply":
+        checkApplied(replica.disk, id, command.entries)
         return command.entries.forEach((entry) => this.#apply(id, replica, entry))
       case "Accepted":
         return void this.accepted.set(command.proposal, command)
@@ -311,6 +319,11 @@ export class Cluster {
       const slots = log.slots.map((slot) => (slot.body === undefined ? `?${slot.term ?? ""}` : String(slot.term))).join(" ")
       return `${id} ${isOn ? role : "off"} term ${term} vote ${vote ?? "-"} commit ${commit} applied ${applied.length} voters ${voters.join("")}${outgoing.length > 0 ? `<${outgoing.join("")}` : ""} learners ${learners.join("")} log ${log.snapshot.index}/${log.snapshot.term}: ${slots}`
     }).join("\n")
+  }
+
+  /** Whoever thinks so. */
+  get leading(): ReadonlyArray<ReplicaId> {
+    return this.alive.filter((id) => this.of(id).state.role === "Leader")
   }
 
   get leader(): ReplicaId | undefined {
