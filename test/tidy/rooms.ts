@@ -54,7 +54,7 @@ export const KERNELS: Readonly<Record<string, ReadonlyArray<string>>> = {
   unitKernel: ["node:crypto"],
   complete: ["node:crypto"],
   carrier: ["node:crypto", "cborg"],
-  membership: ["node:crypto", "cborg"],
+  membership: ["node:crypto", "cborg", "@node-rs/argon2"],
   gateway: ["node:crypto", "fast-xml-parser", "hash-wasm", "@node-rs/crc32"],
   // A lane of WorkerCompute starts in node/, where the table of kernels is; it has a port to its adapter and nothing else.
   node: [...PROCESS, "@effect/platform-node", "node:worker_threads"],

@@ -1,0 +1,89 @@
+/** Bounds of what nodes say to each other: certificates, tokens, frames, streams, connections (P10). Beside limits.ts, for membership and carrier. */
+import { KiB, MiB } from "./limits.ts"
+
+/** Membership: how long a node's certificate is good, and from when on a new one is asked for; of a cluster's authority. */
+export const certificateMs = 90 * 24 * 3_600_000
+export const certificateRenewMs = 30 * 24 * 3_600_000
+export const authorityMs = 20 * 365 * 24 * 3_600_000
+/** Certificates begin a little earlier than they are made: clocks disagree. */
+export const certificateEarlierMs = 10 * 60_000
+/** Longer bytes are no certificate of ours: key, agreement key, signature and names are 7 KiB. */
+export const certificateBytesMax = 16 * KiB
+/** Revoked certificates that one list names; those that have expired by themselves leave it. */
+export const revocationsMax = 4096
+/** Join tokens: how long one is good by default and at most; outstanding at once; spent ones that are remembered until they would have expired. */
+export const joinTokenMsDefault = 3_600_000
+export const joinTokenMsMax = 7 * 24 * 3_600_000
+export const joinTokensMax = 64
+/** Who has asked to join and waits for an operator. */
+export const joinsPendingMax = 64
+/** Letters of a token's text. */
+export const joinTokenLettersMax = 1024
+/** Addresses of one node, and letters of one address or of a node's name. */
+export const nodeAddressesMax = 8
+export const nodeAddressLettersMax = 255
+export const nodeNameLettersMax = 64
+/** Members of one cluster, as messages list them. */
+export const membersMax = 256
+/** One message of membership. */
+export const membershipBytesMax = 4 * MiB
+
+/** Carrier: payload of one frame, and of all frames of one message: checked from the header, before anything is allocated. */
+export const carrierFrameBytesMax = 64 * KiB
+export const carrierMessageBytesMax = 64 * MiB
+/** What a sender may have under way on one stream, and to one peer, before it hears that it has come. */
+export const carrierStreamWindowBytes = 1 * MiB
+export const carrierPeerWindowBytes = 4 * MiB
+/** Handed to the network for one peer, and not yet taken by it: what is urgent waits behind no more than this. */
+export const carrierUnsentBytesMax = 256 * KiB
+/** Messages that wait to be sent to one peer; of all peers together what has come in pieces or is not taken yet. */
+export const carrierQueueBytesMax = 128 * MiB
+export const carrierHeldBytesMax = 256 * MiB
+/** Of the last, what a peer may claim for itself. */
+export const carrierPeerHeldBytesMax = 128 * MiB
+/** Streams of one session, each side's. */
+export const carrierStreamsMax = 1024
+/** Notes that wait to be sent to one peer; the oldest goes first where there are more. */
+export const carrierNotesMax = 1024
+/** Every so manieth frame is of the least urgent that waits: nothing starves. */
+export const carrierFairShare = 8
+/** Frames that may overtake each other: older ones count as replayed. */
+export const carrierReplayWindow = 4096
+/** A frame that was on its way for longer, by the clock of its sender as it was measured, is refused. */
+export const carrierStaleMsMax = 30_000
+/** Clocks of two members that are farther apart are complained of. */
+export const carrierDriftMsMax = 5_000
+/** A handshake whose sender's clock is farther off than this is refused: its replay would be, too. */
+export const carrierHelloMsMax = 600_000
+/** Between two Hellos, between two looks at a quiet peer, and how long one may be silent. */
+export const carrierHelloEveryMs = 500
+export const carrierPingMs = 1_000
+export const carrierSilentMsMax = 10_000
+/** A session without streams, notes or anybody who asks ends after this. */
+export const carrierIdleMsMax = 300_000
+/** What is not acknowledged is sent again after this, twice as long each time, up to the second. */
+export const carrierResendMs = 250
+export const carrierResendMsMax = 4_000
+/** Clock samples of one peer, of which the one with the shortest way counts (RFC 5905, 10). */
+export const carrierClockSamples = 8
+/** Peers that one carrier knows; sessions under way with those who began them. */
+export const carrierPeersMax = membersMax
+/** A request without a deadline has this one; no deadline is longer than the second. */
+export const carrierDeadlineMsDefault = 30_000
+export const carrierDeadlineMsMax = 3_600_000
+
+/** TLS between nodes: connections, those whose handshake is under way, and how long that and silence may take. */
+export const nodeConnectionsMax = 512
+export const nodeHandshakesMax = 64
+export const nodeHandshakeMsMax = 10_000
+export const nodeIdleMsMax = 600_000
+export const nodeStallMsMax = 30_000
+/** After a connection could not be made: pause before the next attempt, twice as long each time, up to the second. */
+export const nodeRedialMs = 100
+export const nodeRedialMsMax = 5_000
+/** One datagram: a frame with its header; checked before it is allocated. */
+export const nodeDatagramBytesMax = carrierFrameBytesMax + 8 * KiB
+/** Datagrams that wait for whoever listens; TCP holds back what comes beyond. */
+export const nodeQueuedMax = 1024
+/** Log lines about refused connections in this time, at most one; all are counted. */
+export const nodeRefusalLogMs = 1_000
