@@ -53,8 +53,8 @@ export const carrierReplayWindow = 4096
 export const carrierStaleMsMax = 30_000
 /** Clocks of two members that are farther apart are complained of. */
 export const carrierDriftMsMax = 5_000
-/** A handshake whose sender's clock is farther off than this is refused: its replay would be, too. */
-export const carrierHelloMsMax = 600_000
+/** Whoever asks to join, to leave or to renew by a clock that is farther off than this is refused: an old ask may be somebody else's doing. */
+export const askAgeMsMax = 600_000
 /** Between two Hellos, between two looks at a quiet peer, and how long one may be silent. */
 export const carrierHelloEveryMs = 500
 export const carrierPingMs = 1_000

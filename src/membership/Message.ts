@@ -5,7 +5,7 @@
  */
 import { Schema } from "effect"
 import { equalBytes } from "../base/bytes.ts"
-import { carrierHelloMsMax, membershipBytesMax, membersMax } from "../base/clusterLimits.ts"
+import { askAgeMsMax, membershipBytesMax, membersMax } from "../base/clusterLimits.ts"
 import { hashOf, keyedHash } from "../base/hash.ts"
 import type { KeyPairsService } from "../ports/KeyPairs.ts"
 import { authorityHashOf, checkAuthority } from "./Authority.ts"
@@ -93,7 +93,7 @@ export const readAsk = (
   const shown = decodePublicIdentity(ask.identity)
   if (shown === undefined) return refuse("UnknownFormat", "the identity is of another version")
   if (!pairs.verify(shown.signing, context, signed.ask, signed.signature)) return refuse("Unsigned", "what is asked is not signed by the identity that asks")
-  if (Math.abs(nowMs - ask.atMs) > carrierHelloMsMax) return refuse("Expired", `asked ${Math.round((nowMs - ask.atMs) / 1000)} s ago: set the clocks, and ask again`)
+  if (Math.abs(nowMs - ask.atMs) > askAgeMsMax) return refuse("Expired", `asked ${Math.round((nowMs - ask.atMs) / 1000)} s ago: set the clocks, and ask again`)
   return { ask, from: nodeIdOf(shown), shown, hash: askHashOf(bytes) }
 }
 
