@@ -15,7 +15,7 @@ import type { BlocksService } from "./block/BlockService.ts"
 import type { FreeRooms } from "./free.ts"
 import type { CopyPlace } from "./namespace/Model.ts"
 import { Unavailable } from "./namespace/Namespace.ts"
-import { blocksAfter, type BlockUse, blockUse, deadBlocks } from "./namespace/QueryGarbage.ts"
+import { blockLoad, type BlockLoad, blocksAfter, type BlockUse, blockUse, deadBlocks } from "./namespace/QueryGarbage.ts"
 import type { DiskError, DiskService } from "./ports/Disk.ts"
 import type { EntropyService } from "./ports/Entropy.ts"
 import { collectAll } from "./purge.ts"
@@ -56,8 +56,8 @@ export const noCompacting = (): Compacting => ({
 })
 
 /** The share of a block that is somebody's, its own frame aside. */
-export const liveShare = ({ liveBytes, regions, sizeBytes }: Pick<BlockUse, "liveBytes" | "sizeBytes"> & { readonly regions: { readonly length: number } }): number =>
-  (liveBytes + regions.length * regionEntryBytes) / Math.max(1, sizeBytes - blockHeaderBytes - blockFooterBytes)
+export const liveShare = ({ liveBytes, regionCount, sizeBytes }: Pick<BlockLoad, "liveBytes" | "regionCount" | "sizeBytes">): number =>
+  (liveBytes + regionCount * regionEntryBytes) / Math.max(1, sizeBytes - blockHeaderBytes - blockFooterBytes)
 
 /** Blocks to look at now: those of which waste is noted, and some of all the others. `all`: every block there is. */
 const blocksToLookAt = ({ reader }: CompactRooms, compacting: Compacting, all: boolean): ReadonlyArray<BlockId> => {
@@ -76,11 +76,11 @@ export const compact = Effect.fnUntraced(function*(rooms: CompactRooms, compacti
   observe("Dropping")
   const sparse: Array<BlockUse> = []
   for (const block of blocksToLookAt(rooms, compacting, all)) {
-    const use = blockUse(rooms.reader, block)
+    const load = blockLoad(rooms.reader, block)
     // A block that a body under way has named may be about to be used.
-    if (use === undefined || !isSettled(rooms, use)) continue
-    if (use.regions.length === 0) yield* dropBlock(rooms, compacting, block)
-    else if (liveShare(use) < rooms.below && compacting.damaged.get(block) !== use.liveBytes) sparse.push(use)
+    if (load === undefined || !isSettled(rooms, load)) continue
+    if (load.regionCount === 0) yield* dropBlock(rooms, compacting, block)
+    else if (liveShare(load) < rooms.below && compacting.damaged.get(block) !== load.liveBytes) sparse.push(blockUse(rooms.reader, block)!)
   }
   compacting.waiting = undefined
   // The most wasteful first.
@@ -99,7 +99,7 @@ export const compact = Effect.fnUntraced(function*(rooms: CompactRooms, compacti
   }
 })
 
-const isSettled = ({ intents }: CompactRooms, { incarnation }: BlockUse): boolean => incarnation <= (intents.oldest() ?? Number.MAX_SAFE_INTEGER)
+const isSettled = ({ intents }: CompactRooms, { incarnation }: BlockLoad): boolean => incarnation <= (intents.oldest() ?? Number.MAX_SAFE_INTEGER)
 
 const freeBytes = ({ disk }: CompactRooms): Effect.Effect<number, Unavailable> =>
   Effect.mapError(disk.freeBytes, (error) => new Unavailable({ reason: "BlockFailed", detail: error.message }))

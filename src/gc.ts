@@ -19,7 +19,7 @@ import { type Compacting, compact, type CompactRooms, noCompacting } from "./com
 import { abortStale, dropEndedParts, free, freeableUntil, type Freeing, index, noFreeing } from "./free.ts"
 import { Intents } from "./intents.ts"
 import { Namespace, Unavailable } from "./namespace/Namespace.ts"
-import { blocksAfter, blockUse, condemnedUntil, garbageTotals, isIndexed } from "./namespace/QueryGarbage.ts"
+import { blocksHeld, condemnedUntil, garbageTotals, isIndexed } from "./namespace/QueryGarbage.ts"
 import { State } from "./namespace/State.ts"
 import { Disk } from "./ports/Disk.ts"
 import { Entropy } from "./ports/Entropy.ts"
@@ -225,14 +225,8 @@ const run = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, now: b
 })
 
 const heldBy = ({ namespace, reader }: Rooms): { readonly liveBytes: number; readonly blockBytes: number } => {
-  let liveBytes = namespace.counts().journaledBytes - garbageTotals(reader).condemnedBytes
-  let blockBytes = 0
-  for (const block of blocksAfter(reader, undefined, Number.MAX_SAFE_INTEGER)) {
-    const use = blockUse(reader, block)
-    liveBytes += use?.liveBytes ?? 0
-    blockBytes += use?.sizeBytes ?? 0
-  }
-  return { liveBytes, blockBytes }
+  const { liveBytes, sizeBytes } = blocksHeld(reader)
+  return { liveBytes: liveBytes + namespace.counts().journaledBytes - garbageTotals(reader).condemnedBytes, blockBytes: sizeBytes }
 }
 
 const freedOf = ({ compacting, freeing, purging }: Progress): GcFreed => ({

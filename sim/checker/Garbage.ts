@@ -12,7 +12,7 @@ import { Gc, type GcReport } from "../../src/gc.ts"
 import { Intents } from "../../src/intents.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import { journaledTotal, namings } from "../../src/namespace/QueryCensus.ts"
-import { blocksAfter, blockUse, bucketsAfter, deadBlocks, garbageTotals, mayListPurgeable, purgeable, withSupersededRows } from "../../src/namespace/QueryGarbage.ts"
+import { blockLoad, blocksAfter, bucketsAfter, deadBlocks, garbageTotals, mayListPurgeable, purgeable, withSupersededRows } from "../../src/namespace/QueryGarbage.ts"
 import { Readable } from "../../src/namespace/QueryPurge.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { chunkRow } from "../../src/namespace/RowsValue.ts"
@@ -53,8 +53,8 @@ export const checkLeft = Effect.gen(function*() {
   const files = new Set<BlockId>(list)
   for (const block of named) {
     claim(files.has(block), `block ${block} is named, and has no file`)
-    const use = blockUse(reader, block)
-    claim(use !== undefined && liveShare(use) >= compactBelowDefault, `block ${block} is left with ${use?.liveBytes} of ${use?.sizeBytes} bytes live`)
+    const load = blockLoad(reader, block)
+    claim(load !== undefined && liveShare(load) >= compactBelowDefault, `block ${block} is left with ${load?.liveBytes} of ${load?.sizeBytes} bytes live`)
   }
   checkTotals(reader)
 })

@@ -74,6 +74,8 @@ type Cursor = Iterator<readonly [RowKey, Uint8Array | null]>
 export function* mergeLayers(layers: ReadonlyArray<Cursor>, reverse: boolean): Generator<readonly [RowKey, Uint8Array]> {
   const heads = layers.map((layer) => layer.next())
   for (;;) {
+    const last = onlyOne(heads)
+    if (last !== undefined) return yield* rest(layers[last]!, heads[last]!)
     let best: readonly [RowKey, Uint8Array | null] | undefined
     for (let index = 0; index < heads.length; index += 1) {
       const head = heads[index]!
@@ -89,4 +91,20 @@ export function* mergeLayers(layers: ReadonlyArray<Cursor>, reverse: boolean): G
       if (head.done !== true && head.value[0] === key) heads[index] = layers[index]!.next()
     }
   }
+}
+
+/** The index of the one layer that has rows left; undefined where several have, or none has. */
+const onlyOne = (heads: ReadonlyArray<IteratorResult<unknown>>): number | undefined => {
+  let only: number | undefined
+  for (let index = 0; index < heads.length; index += 1) {
+    if (heads[index]!.done === true) continue
+    if (only !== undefined) return undefined
+    only = index
+  }
+  return only
+}
+
+/** A layer's rows from `head` on: nothing is above them any more, and nothing below. */
+function* rest(layer: Cursor, head: IteratorResult<readonly [RowKey, Uint8Array | null]>): Generator<readonly [RowKey, Uint8Array]> {
+  for (let step = head; step.done !== true; step = layer.next()) if (step.value[1] !== null) yield step.value as readonly [RowKey, Uint8Array]
 }

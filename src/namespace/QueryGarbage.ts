@@ -13,7 +13,7 @@ import {
   afterPrefix, ascendingAt, blockKey, bucketConfigPrefix, chunkKey, commitKey, deadKey, endOfName, gcKey, partsPrefix, regionsPrefix, table, totalsKey,
   unescapeText, versionPrefixLength, versionsPrefix, versionTailLength, type VersionTable
 } from "./Rows.ts"
-import { blockRow, bucketConfigRow, deadRow, type GarbageTotals, partRow, regionRow, totalsRow, uploadRow } from "./RowsValue.ts"
+import { blockRow, bucketConfigRow, deadRow, type GarbageTotals, partRow, regionLengthOf, regionRow, totalsRow, uploadRow } from "./RowsValue.ts"
 import type { RowKey, StateReader } from "./State.ts"
 
 const idAt = <Id extends string>(key: RowKey, offset: number, length: number): Id => toHex(fromByteString(key.slice(offset, offset + length))) as Id
@@ -75,6 +75,36 @@ export const blockUse = (reader: StateReader, block: BlockId): BlockUse | undefi
   })
   const { incarnation, sizeBytes } = blockRow.decode(value)
   return { block, sizeBytes, incarnation, regions, liveBytes: regions.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) }
+}
+
+/** How much of a block is somebody's, and not whose. */
+export interface BlockLoad extends Pick<BlockUse, "block" | "sizeBytes" | "incarnation" | "liveBytes"> {
+  readonly regionCount: number
+}
+
+/** As blockUse, for a fraction of the time: for those that look at every block. */
+export const blockLoad = (reader: StateReader, block: BlockId): BlockLoad | undefined => {
+  const value = reader.get(blockKey(block))
+  if (value === undefined) return undefined
+  const { incarnation, sizeBytes } = blockRow.decode(value)
+  return { block, sizeBytes, incarnation, ...regionsUnder(reader, regionsPrefix(block)) }
+}
+
+const regionsUnder = (reader: StateReader, prefix: RowKey): { readonly regionCount: number; readonly liveBytes: number } => {
+  let regionCount = 0
+  let liveBytes = 0
+  for (const [, bytes] of reader.scan(prefix, afterPrefix(prefix))) {
+    regionCount += 1
+    liveBytes += regionLengthOf(bytes)
+  }
+  return { regionCount, liveBytes }
+}
+
+/** Of all blocks together: their bytes on the disk, and those that are somebody's. */
+export const blocksHeld = (reader: StateReader): { readonly sizeBytes: number; readonly liveBytes: number } => {
+  let sizeBytes = 0
+  for (const [, value] of reader.scan(table.block, afterPrefix(table.block))) sizeBytes += blockRow.decode(value).sizeBytes
+  return { sizeBytes, liveBytes: regionsUnder(reader, table.region).liveBytes }
 }
 
 /** Blocks of which waste is noted, after `after`, by id. */

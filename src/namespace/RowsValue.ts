@@ -8,6 +8,7 @@ import type { BucketId, ChunkId, Hash, Sequence, TenantId, VaultId } from "../ba
 import { copiesMax, lineageIntervalsMax, objectBytesMax, partNumberMax, rowsRememberedMax } from "../base/limits.ts"
 import type { HybridTime } from "../base/time.ts"
 import { type Codec, decodeTrusted, encodeWith, flag, FormatError, list, optional, struct, text, uint, uint64, word } from "./Canonical.ts"
+import { CborReader } from "./Cbor.ts"
 import type { Attributes, Checksum, ChecksumAlgorithm, Copy, Manifest, ManifestEntry, VersioningStatus } from "./Model.ts"
 import {
   attributes, bucketId, bucketName, checksum, checksumAlgorithm, checksumType, chunkId, copy, etag, hash, manifest, manifestEntries,
@@ -266,6 +267,19 @@ export interface RegionRow {
   readonly lengthBytes: number
 }
 export const regionRow = row<RegionRow>("region row", struct({ vault: vaultId, chunk: chunkId, lengthBytes: uint() }))
+
+const regionLengthField = uint()
+
+/** The length alone, for sums over whole stores, whose rows name what nobody asks for; throws FormatError where there is none. */
+export const regionLengthOf = (bytes: Uint8Array): number => {
+  const reader = new CborReader(bytes)
+  reader.enter()
+  formatNumber.read(reader.read(), "region row.format")
+  reader.enter()
+  // Vault, chunk.
+  reader.skip(2)
+  return regionLengthField.read(reader.read(), "region row.lengthBytes")
+}
 
 /** Bytes of a block that were seen to be nobody's: a hint which block to look at. */
 export interface DeadRow {

@@ -8,7 +8,7 @@ import { fromByteString, toHex } from "../../src/base/bytes.ts"
 import type { BlockId, ChunkId, Sequence } from "../../src/base/ids.ts"
 import type { BlockArrival, Change, ChunkArrival } from "../../src/namespace/Model.ts"
 import { chunksOf } from "../../src/namespace/Query.ts"
-import { type Condemned, blocksAfter, blockUse, condemnedUntil, isIndexed, purgeable } from "../../src/namespace/QueryGarbage.ts"
+import { type Condemned, blockLoad, blocksAfter, blocksHeld, type BlockUse, blockUse, condemnedUntil, isIndexed, purgeable } from "../../src/namespace/QueryGarbage.ts"
 import { Readable } from "../../src/namespace/QueryPurge.ts"
 import { afterPrefix, table } from "../../src/namespace/Rows.ts"
 import { chunkRow } from "../../src/namespace/RowsValue.ts"
@@ -121,13 +121,22 @@ class Scene {
     return answer
   }
 
-  /** What is named has its bytes. */
+  /** What is named has its bytes; what blocks hold is told alike by whoever asks for each region and by whoever adds up. */
   #check(): void {
+    this.#checkSums()
     for (const [key, value] of this.machine.rows.scan(table.chunk, afterPrefix(table.chunk))) {
       const { copies, references } = chunkRow.decode(value)
       const there = copies.some(({ place }) => place._tag === "Journal" || this.#files.has(place.block))
       if (references > 0 && !there) throw new Broken(`chunk ${toHex(fromByteString(key.slice(17))) as ChunkId} is named and has no bytes`)
     }
+  }
+
+  #checkSums(): void {
+    const { rows } = this.machine
+    const uses = blocksAfter(rows, undefined, 100).map((block) => blockUse(rows, block)!)
+    for (const { regions, ...use } of uses) expect(blockLoad(rows, use.block)).toEqual({ ...use, regionCount: regions.length })
+    const sum = (of: (use: BlockUse) => number): number => uses.reduce((total, use) => total + of(use), 0)
+    expect(blocksHeld(rows)).toEqual({ sizeBytes: sum(({ sizeBytes }) => sizeBytes), liveBytes: sum(({ liveBytes }) => liveBytes) })
   }
 }
 
