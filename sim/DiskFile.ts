@@ -96,8 +96,8 @@ export class SimulatedFile {
 
   /** Whether a power cut leaves what the page cache shows here as it is, whatever else it takes. */
   isDurable(offset: number, length: number): boolean {
-    const shown = this.#cached.read(offset, length)
-    return shown.length === length && equalBytes(this.#durable.read(offset, length), shown)
+    if (offset + length > this.#cached.sizeBytes) return false
+    return this.#durable.shares(this.#cached, offset, length) || equalBytes(this.#durable.read(offset, length), this.#cached.read(offset, length))
   }
 
   /** Some of its pages as the disk holds them, for those who come after it. */

@@ -49,6 +49,13 @@ export class DiskImage {
     return this.#pages.keys()
   }
 
+  /** Whether the bytes here lie in the very pages of another image, within both: they are the same without a look at them. */
+  shares(other: DiskImage, offset: number, length: number): boolean {
+    const [first, end] = pagesOf(offset, length)
+    for (let index = first; index < end; index += 1) if (this.#pages.get(index) !== other.#pages.get(index)) return false
+    return offset + length <= Math.min(this.#sizeBytes, other.#sizeBytes)
+  }
+
   /** A copy of `length` bytes at `offset`, fewer only at the end. */
   read(offset: number, length: number): Uint8Array {
     const result = new Uint8Array(Math.max(0, Math.min(length, this.#sizeBytes - offset)))

@@ -44,9 +44,15 @@ export const commitOf = (answer: Answered): number => {
 
 export const etagOf = ({ headers }: Answered): string => (headers.get("etag") ?? "").replace(/^"(.*)"$/, "$1")
 
+/** A listing is looked at by the one who asked and by the reference. */
+const parsed = new WeakMap<Answered, { readonly root: string; readonly node: XmlNode }>()
+
 export const xmlOf = (answer: Answered, root: string): XmlNode => {
+  const known = parsed.get(answer)
+  if (known?.root === root) return known.node
   const node = parseXml(answer.body, root)
   if (node instanceof S3Error) throw new Violation("safety", `an answer is XML of ${root}, not: ${fromUtf8(answer.body)?.slice(0, 300)}`)
+  parsed.set(answer, { root, node })
   return node
 }
 

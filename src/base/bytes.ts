@@ -19,6 +19,9 @@ export const fromByteString = (text: ByteString): Uint8Array => Buffer.from(text
 
 export const toHex = (bytes: Uint8Array): string => view(bytes).toString("hex")
 
+/** Of the bytes from `start` to `end`: spares the view. */
+export const hexBetween = (bytes: Uint8Array, start: number, end: number): string => view(bytes).toString("hex", start, end)
+
 /** Decodes lower- or upper-case hex; throws AssertionError on anything else. */
 export const fromHex = (hex: string): Uint8Array => {
   const bytes = Buffer.from(hex, "hex")

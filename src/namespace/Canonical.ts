@@ -7,34 +7,54 @@
  * refused, so a hash of the bytes names the value.
  */
 import { assert } from "../base/assert.ts"
-import { compareBytes, copyOf, equalBytes, fromHex, fromUtf8, toHex } from "../base/bytes.ts"
-import { decodeCbor, encodeCbor, FormatError, type Node } from "./Cbor.ts"
+import { compareBytes, copyOf, equalBytes, fromHex, fromUtf8, toHex, utf8Length } from "../base/bytes.ts"
+import { CborReader, decodeCbor, encodeBy, FormatError, type Node, putArray, putHex, putNode, putText } from "./Cbor.ts"
 
 export { FormatError, type Node } from "./Cbor.ts"
 
-/** Writes a value as a tree of nodes; reads it back or throws FormatError. `at` is where, for the message. */
+/**
+ * Writes a value as a tree of nodes; reads it back or throws FormatError. `at` is where, for the message. `put` and `take` do
+ * the same without the nodes, which are most of what a row costs; `take` throws where `read` does, and need not say why.
+ */
 export interface Codec<A> {
   readonly write: (value: A) => Node
   readonly read: (node: unknown, at: string) => A
+  readonly put?: (value: A) => void
+  readonly take?: (reader: CborReader) => A
 }
+
+const putOf = <A>(codec: Codec<A>): ((value: A) => void) => codec.put ?? ((value) => putNode(codec.write(value)))
+const takeOf = <A>(codec: Codec<A>): ((reader: CborReader) => A) => codec.take ?? ((reader) => codec.read(reader.read(), ""))
+
+/** What `take` throws: `read` says what is wrong. */
+const refuse = (): never => fail("", "is none")
 
 const fail = (at: string, claim: string): never => {
   throw new FormatError(`${at}: ${claim}`)
 }
 
 /** Encodes with the codec. Equal values give equal bytes. */
-export const encodeWith = <A>(codec: Codec<A>, value: A): Uint8Array => encodeCbor(codec.write(value))
+export const encodeWith = <A>(codec: Codec<A>, value: A): Uint8Array => encodeBy(putOf(codec), value)
 
 /** Decodes one value that fills `bytes`; throws FormatError unless they are exactly the bytes of their value. */
 export const decodeWith = <A>(codec: Codec<A>, bytes: Uint8Array, what: string): A => {
-  const value = codec.read(decodeNode(bytes, what), what)
+  const value = decodeTrusted(codec, bytes, what)
   if (!equalBytes(encodeWith(codec, value), bytes)) return fail(what, "not in canonical form")
   return value
 }
 
 /** As decodeWith, for bytes that a hash or a cipher already vouches for: the form is not compared again. */
-export const decodeTrusted = <A>(codec: Codec<A>, bytes: Uint8Array, what: string): A =>
-  codec.read(decodeNode(bytes, what), what)
+export const decodeTrusted = <A>(codec: Codec<A>, bytes: Uint8Array, what: string): A => {
+  try {
+    const reader = new CborReader(bytes)
+    const value = takeOf(codec)(reader)
+    if (reader.isAtEnd) return value
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+  }
+  // Node by node, which says where it is wrong.
+  return codec.read(decodeNode(bytes, what), what)
+}
 
 const decodeNode = (bytes: Uint8Array, what: string): Node => {
   try {
@@ -83,7 +103,11 @@ export const raw = (max: number): Codec<Uint8Array> => ({
     return value
   },
   // A copy: what is decoded may outlive what it was decoded from.
-  read: (node, at) => (node instanceof Uint8Array && node.length <= max ? copyOf(node) : fail(at, `not a byte string of at most ${max}`))
+  read: (node, at) => (node instanceof Uint8Array && node.length <= max ? copyOf(node) : fail(at, `not a byte string of at most ${max}`)),
+  take: (reader) => {
+    const bytes = reader.bytes()
+    return bytes.length <= max ? copyOf(bytes) : refuse()
+  }
 })
 
 /** The same, read as a view of what is decoded: for bytes of rows, which nobody changes or gives back. */
@@ -106,7 +130,17 @@ export const text = (max: number): Codec<string> => ({
     return bytes
   },
   read: (node, at) =>
-    (node instanceof Uint8Array && node.length <= max ? fromUtf8(node) : undefined) ?? fail(at, `not UTF-8 of at most ${max} bytes`)
+    (node instanceof Uint8Array && node.length <= max ? fromUtf8(node) : undefined) ?? fail(at, `not UTF-8 of at most ${max} bytes`),
+  put: (value) => {
+    assert(value.isWellFormed(), "text with a lone surrogate")
+    const sizeBytes = utf8Length(value)
+    assert(sizeBytes <= max, `text of ${sizeBytes} bytes, at most ${max}`)
+    putText(value, sizeBytes)
+  },
+  take: (reader) => {
+    const bytes = reader.bytes()
+    return (bytes.length <= max ? fromUtf8(bytes) : undefined) ?? refuse()
+  }
 })
 
 /** An id or hash: hex in memory, `bytes` raw bytes in the format. */
@@ -116,7 +150,9 @@ export const hex = <Id extends string>(bytes: number): Codec<Id> => ({
     assert(raw.length === bytes, `${raw.length} bytes of an id of ${bytes}`)
     return raw
   },
-  read: (node, at) => (node instanceof Uint8Array && node.length === bytes ? (toHex(node) as Id) : fail(at, `not ${bytes} bytes`))
+  read: (node, at) => (node instanceof Uint8Array && node.length === bytes ? (toHex(node) as Id) : fail(at, `not ${bytes} bytes`)),
+  put: (value) => assert(putHex(value, bytes), `not ${bytes} bytes of hexadecimal: ${value.slice(0, 80)}`),
+  take: (reader) => reader.hex(bytes) as Id
 })
 
 /** One of a fixed list of words, as its place in the list. The list only ever grows at its end. */
@@ -129,12 +165,20 @@ export const word = <W extends string>(words: ReadonlyArray<W>): Codec<W> => ({
   read: (node, at) => (typeof node === "number" ? words[node] : undefined) ?? fail(at, `not one of ${words.length} words`)
 })
 
-export const optional = <A>(codec: Codec<A>): Codec<A | undefined> => ({
-  write: (value) => (value === undefined ? null : codec.write(value)),
-  read: (node, at) => (node === null ? undefined : codec.read(node, at))
-})
+export const optional = <A>(codec: Codec<A>): Codec<A | undefined> => {
+  const put = putOf(codec)
+  const take = takeOf(codec)
+  return {
+    write: (value) => (value === undefined ? null : codec.write(value)),
+    read: (node, at) => (node === null ? undefined : codec.read(node, at)),
+    put: (value) => (value === undefined ? putNode(null) : put(value)),
+    take: (reader) => (reader.takeNull() ? undefined : take(reader))
+  }
+}
 
-export const list = <A>(codec: Codec<A>, max: number): Codec<ReadonlyArray<A>> => ({
+export const list = <A>(codec: Codec<A>, max: number): Codec<ReadonlyArray<A>> => listBy(codec, max, putOf(codec), takeOf(codec))
+
+const listBy = <A>(codec: Codec<A>, max: number, put: (value: A) => void, take: (reader: CborReader) => A): Codec<ReadonlyArray<A>> => ({
   write: (values) => {
     assert(values.length <= max, `${values.length} items, at most ${max}`)
     return values.map(codec.write)
@@ -142,12 +186,25 @@ export const list = <A>(codec: Codec<A>, max: number): Codec<ReadonlyArray<A>> =
   read: (node, at) =>
     Array.isArray(node) && node.length <= max
       ? node.map((item, index) => codec.read(item, `${at}[${index}]`))
-      : fail(at, `not a list of at most ${max}`)
+      : fail(at, `not a list of at most ${max}`),
+  put: (values) => {
+    assert(values.length <= max, `${values.length} items, at most ${max}`)
+    putArray(values.length)
+    for (const value of values) put(value)
+  },
+  take: (reader) => {
+    const count = reader.enter()
+    if (count > max) refuse()
+    const values: Array<A> = []
+    for (let index = 0; index < count; index += 1) values.push(take(reader))
+    return values
+  }
 })
 
 /** A record of texts, as pairs in byte order of their names. */
 export const textRecord = (pairsMax: number, bytesMax: number): Codec<Readonly<Record<string, string>>> => {
   const item = text(bytesMax)
+  const takeText = takeOf(item)
   return {
     write: (value) => {
       const pairs = Object.entries(value).map(([name, content]) => [item.write(name) as Uint8Array, item.write(content)] as const)
@@ -160,6 +217,16 @@ export const textRecord = (pairsMax: number, bytesMax: number): Codec<Readonly<R
         if (!Array.isArray(pair) || pair.length !== 2) return fail(`${at}[${index}]`, "not a pair")
         return [item.read(pair[0], `${at}[${index}]`), item.read(pair[1], `${at}[${index}]`)] as const
       })
+      return Object.fromEntries(entries)
+    },
+    take: (reader) => {
+      const count = reader.enter()
+      if (count > pairsMax) refuse()
+      const entries: Array<readonly [string, string]> = []
+      for (let index = 0; index < count; index += 1) {
+        if (reader.enter() !== 2) refuse()
+        entries.push([takeText(reader), takeText(reader)])
+      }
       return Object.fromEntries(entries)
     }
   }
@@ -185,6 +252,8 @@ export const struct = <A extends object>(fields: FieldsOf<A>): Codec<A> => {
   const names = Object.keys(fields)
   const codecs = names.map((name) => fields[name as keyof A] as Codec<unknown>)
   const placesOf = rememberedPlaces(names)
+  const puts = codecs.map(putOf)
+  const takes = codecs.map(takeOf)
   return {
     write: (value) => codecs.map((codec, index) => codec.write(value[names[index] as keyof A])),
     read: (node, at) => {
@@ -193,6 +262,19 @@ export const struct = <A extends object>(fields: FieldsOf<A>): Codec<A> => {
       const places = placesOf(at)
       for (let index = 0; index < names.length; index += 1) {
         const field = codecs[index]!.read(node[index], places[index]!)
+        if (field !== undefined) value[names[index]!] = field
+      }
+      return value as A
+    },
+    put: (value) => {
+      putArray(names.length)
+      for (let index = 0; index < names.length; index += 1) puts[index]!(value[names[index] as keyof A])
+    },
+    take: (reader) => {
+      if (reader.enter() !== names.length) refuse()
+      const value: Record<string, unknown> = {}
+      for (let index = 0; index < names.length; index += 1) {
+        const field = takes[index]!(reader)
         if (field !== undefined) value[names[index]!] = field
       }
       return value as A
@@ -206,7 +288,10 @@ type Cases<U extends Tagged> = { readonly [T in U["_tag"]]: readonly [number: nu
 /** A tagged union, as [number of the case, its fields]. Numbers are never reused. */
 export const union = <U extends Tagged>(cases: Cases<U>): Codec<U> => {
   const entries = Object.entries(cases) as ReadonlyArray<[string, readonly [number, Codec<object>]]>
-  const byNumber = new Map(entries.map(([tag, [number, codec]]) => [number, { tag, codec }]))
+  const byNumber = new Map<unknown, { readonly tag: string; readonly codec: Codec<object>; readonly take: (reader: CborReader) => object }>(
+    entries.map(([tag, [number, codec]]) => [number, { tag, codec, take: takeOf(codec) }])
+  )
+  const puts = new Map(entries.map(([tag, [number, codec]]) => [tag, { number, put: putOf(codec) }]))
   assert(byNumber.size === entries.length, "two cases with one number")
   return {
     write: (value) => {
@@ -218,6 +303,17 @@ export const union = <U extends Tagged>(cases: Cases<U>): Codec<U> => {
       const found = byNumber.get(node[0])
       if (found === undefined) return fail(at, `unknown kind ${String(node[0])}: written by a newer version?`)
       return { _tag: found.tag, ...found.codec.read(node[1], `${at}.${found.tag}`) } as unknown as U
+    },
+    put: (value) => {
+      const { number, put } = puts.get(value._tag)!
+      putArray(2)
+      putNode(number)
+      put(value)
+    },
+    take: (reader) => {
+      if (reader.enter() !== 2) refuse()
+      const { tag, take } = byNumber.get(reader.read()) ?? refuse()
+      return { _tag: tag, ...take(reader) } as unknown as U
     }
   }
 }

@@ -3,7 +3,7 @@
  * integers, byte strings, booleans and null. It sits between Canonical and the bytes themselves; only the one shortest
  * form is read. A general codec was a quarter of what a listing or a replay cost; the tests hold this one against it.
  */
-import { freshBytes } from "../base/bytes.ts"
+import { freshBytes, hexBetween } from "../base/bytes.ts"
 
 /** Bytes that are no value of their format. The message says what and where. */
 export class FormatError extends Error {
@@ -21,6 +21,7 @@ const majorSimple = 7
 const falseValue = 20
 const trueValue = 21
 const nullValue = 22
+const nullByte = (majorSimple << 5) | nullValue
 const uint64Max = (1n << 64n) - 1n
 const uint32Limit = 0x1_0000_0000
 /** Deeper than any of our formats. */
@@ -66,6 +67,35 @@ export class CborReader {
     const major = initial >> 5
     const low = initial & 0x1f
     return major === majorArray ? this.#count(low) : refuse("not an array")
+  }
+
+  /** Whether the next item is null: then it is passed. */
+  takeNull(): boolean {
+    const isNull = this.#bytes[this.#at] === nullByte
+    if (isNull) this.#at += 1
+    return isNull
+  }
+
+  get isAtArray(): boolean {
+    return (this.#bytes[this.#at] ?? 0) >> 5 === majorArray
+  }
+
+  /** The next item, a byte string: a view of what is read. */
+  bytes(): Uint8Array {
+    return this.#take(this.#lengthOfBytes())
+  }
+
+  /** The next item, a byte string of so many bytes, as hex; spares the view. */
+  hex(sizeBytes: number): string {
+    const length = this.#lengthOfBytes()
+    if (length !== sizeBytes) refuse(`${length} bytes, not ${sizeBytes}`)
+    this.#at += length
+    return hexBetween(this.#bytes, this.#at - length, this.#at)
+  }
+
+  #lengthOfBytes(): number {
+    const initial = this.#initial()
+    return initial >> 5 === majorBytes ? this.#count(initial & 0x1f) : refuse("not a byte string")
   }
 
   /** Passes the next items, whatever is in them. */
@@ -180,7 +210,8 @@ const putBigInt = (value: bigint): void => {
   written = scratch.writeBigUInt64BE(value, written)
 }
 
-const put = (node: Node): void => {
+/** A node, after what was put before. For codecs that put values without nodes, within `encodeBy`. */
+export const putNode = (node: Node): void => {
   if (typeof node === "number") {
     if (!Number.isSafeInteger(node) || node < 0) refuse(`not an unsigned integer: ${node}`)
     putHead(majorUint, node)
@@ -195,19 +226,45 @@ const put = (node: Node): void => {
     scratch[written++] = (majorSimple << 5) | (node === null ? nullValue : node ? trueValue : falseValue)
   } else {
     putHead(majorArray, node.length)
-    for (const item of node) put(item)
+    for (const item of node) putNode(item)
+  }
+}
+
+/** The head of an array: its items follow. */
+export const putArray = (count: number): void => putHead(majorArray, count)
+
+/** Text of so many bytes of UTF-8, as a byte string. */
+export const putText = (text: string, sizeBytes: number): void => {
+  putHead(majorBytes, sizeBytes)
+  reserve(sizeBytes)
+  written += scratch.write(text, written, sizeBytes, "utf8")
+}
+
+/** Hex as a byte string of so many bytes; false where it is none of them, and the caller has to give up. */
+export const putHex = (text: string, sizeBytes: number): boolean => {
+  putHead(majorBytes, sizeBytes)
+  reserve(sizeBytes)
+  const count = scratch.write(text, written, sizeBytes, "hex")
+  written += count
+  return count === sizeBytes && text.length === 2 * sizeBytes
+}
+
+/** What `put` puts of a value; nobody else's bytes. While it puts, others may be encoded. */
+export const encodeBy = <A>(put: (value: A) => void, value: A): Uint8Array => {
+  const start = written
+  try {
+    put(value)
+    const bytes = freshBytes(written - start)
+    bytes.set(scratch.subarray(start, written))
+    return bytes
+  } finally {
+    written = start
+    if (start === 0 && scratch.length > scratchBytesKept) scratch = Buffer.allocUnsafeSlow(4096)
   }
 }
 
 /** Nobody else's. */
-export const encodeCbor = (node: Node): Uint8Array => {
-  written = 0
-  put(node)
-  const bytes = freshBytes(written)
-  bytes.set(scratch.subarray(0, written))
-  if (scratch.length > scratchBytesKept) scratch = Buffer.allocUnsafeSlow(4096)
-  return bytes
-}
+export const encodeCbor = (node: Node): Uint8Array => encodeBy(putNode, node)
 
 /** A commit at its largest fits. */
 const scratchBytesKept = 4 * 1024 * 1024

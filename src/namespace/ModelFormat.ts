@@ -48,6 +48,13 @@ const shaped = (max: number, shapes: ReadonlyArray<readonly [is: RegExp, from: (
       const shape = node.length === 2 ? shapes[node[0]] : undefined
       if (shape === undefined || !(node[1] instanceof Uint8Array) || node[1].length > max) throw new FormatError(`${at}: not a shaped text`)
       return shape[2](node[1])
+    },
+    take: (reader) => {
+      if (!reader.isAtArray) return plain.take!(reader)
+      const shape = reader.enter() === 2 ? shapes[reader.read() as number] : undefined
+      const bytes = reader.bytes()
+      if (shape === undefined || bytes.length > max) throw new FormatError("not a shaped text")
+      return shape[2](bytes)
     }
   }
 }
