@@ -30,7 +30,7 @@ const codec: Codec<All> = struct<All>({
 const overNodes: Codec<All> = { write: codec.write, read: codec.read }
 
 const words = fc.string({ unit: fc.constantFrom("a", "é", "\ufeff", "😀", "\0"), maxLength: 2 })
-const hexOf = (digits: number) => fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: digits, maxLength: digits })
+const hexOf = (digits: number) => fc.uint8Array({ minLength: digits / 2, maxLength: digits / 2 }).map((bytes) => Buffer.from(bytes).toString("hex"))
 const shape: fc.Arbitrary<Shape> = fc.oneof(
   fc.record({ _tag: fc.constant("Round" as const), size: fc.nat(100) }),
   fc.record({ _tag: fc.constant("Named" as const), name: words, tags: fc.array(words, { maxLength: 2 }) })

@@ -3,6 +3,7 @@
  * order, over the real machine and a set of block files. Each rule left out is a mutant that is found.
  */
 import fc from "fast-check"
+import { isDeepStrictEqual } from "node:util"
 import { describe, expect, it } from "vitest"
 import { fromByteString, toHex } from "../../src/base/bytes.ts"
 import type { BlockId, ChunkId, Sequence } from "../../src/base/ids.ts"
@@ -134,9 +135,11 @@ class Scene {
   #checkSums(): void {
     const { rows } = this.machine
     const uses = blocksAfter(rows, undefined, 100).map((block) => blockUse(rows, block)!)
-    for (const { regions, ...use } of uses) expect(blockLoad(rows, use.block)).toEqual({ ...use, regionCount: regions.length })
+    const loads = uses.map(({ regions, ...use }) => ({ ...use, regionCount: regions.length }))
     const sum = (of: (use: BlockUse) => number): number => uses.reduce((total, use) => total + of(use), 0)
-    expect(blocksHeld(rows)).toEqual({ sizeBytes: sum(({ sizeBytes }) => sizeBytes), liveBytes: sum(({ liveBytes }) => liveBytes) })
+    const held = { sizeBytes: sum(({ sizeBytes }) => sizeBytes), liveBytes: sum(({ liveBytes }) => liveBytes) }
+    const isAlike = isDeepStrictEqual(loads, loads.map(({ block }) => blockLoad(rows, block))) && isDeepStrictEqual(held, blocksHeld(rows))
+    if (!isAlike) throw new Error(`blocks hold ${JSON.stringify({ loads, held })}, and those who add up say otherwise`)
   }
 }
 
