@@ -57,7 +57,7 @@ export const sealingMutants: ReadonlyArray<Mutant> = [
     `  for (const _ of draft.scan(regions, afterPrefix(regions))) return nothing\n`,
     `  for (const [key] of draft.scan(regions, afterPrefix(regions))) if (key.length === 0) return nothing\n`),
   mutant("blocks", "fresh-block-dropped", "a block that an upload under way has named is taken for nobody's (R1)", "compact.ts",
-    `if (use === undefined || !isSettled(rooms, use)) continue`, `if (use === undefined || (use.sizeBytes < 0 && !isSettled(rooms, use))) continue`),
+    `if (load === undefined || !isSettled(rooms, load)) continue`, `if (load === undefined || (load.sizeBytes < 0 && !isSettled(rooms, load))) continue`),
   mutant("blocks", "half-compacted", "a sparse block is dropped when half of what lives in it has moved", "compact.ts",
     `  for (const use of batch) moving.push(...yield* readLive(rooms, compacting, use))`,
     `  for (const use of batch) moving.push(...(yield* readLive(rooms, compacting, use)).filter((_, index) => index % 4 !== 3))`)
