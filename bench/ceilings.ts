@@ -1,6 +1,6 @@
 /** Ceilings: what this machine can do at best, stage by stage, measured in the same run as the store. */
 import { randomBytes } from "node:crypto"
-import { closeSync, constants, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
+import { closeSync, constants, fdatasyncSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
@@ -29,13 +29,16 @@ export interface Ceilings {
 export interface DiskCeiling {
   /** Sequential writes of 1 MiB, past the page cache where the file system allows it, one fdatasync at the end. */
   readonly writeMBs: number
-  /** Processor time of those for a byte. */
+  /** The same bytes read again, 4 MiB at a time, as the store reads blocks. */
+  readonly readMBs: number
+  /** Processor time of the writes for a byte. */
   readonly writeNanos: number
   /** A lone 4 KiB write with its fdatasync: a second. */
   readonly syncsPerSecond: number
 }
 
 const writes = 512
+const readBytes = 4 * MiB
 const syncs = 500
 
 /** One kernel on every lane at once, as the store runs it; bytes a second of all together. */
@@ -51,7 +54,7 @@ const laneRate = async (kernel: CeilingJob["kernel"], lanes: number): Promise<nu
 }
 
 const openDirect = (path: string): number => {
-  const flags = constants.O_WRONLY | constants.O_CREAT
+  const flags = constants.O_RDWR | constants.O_CREAT
   try {
     return openSync(path, flags | (constants.O_DIRECT ?? 0))
   } catch (error) {
@@ -73,6 +76,10 @@ const measureDisk = (): DiskCeiling => {
     for (let turn = 0; turn < writes; turn += 1) writeSync(large, unit, 0, unit.length, turn * MiB)
     fdatasyncSync(large)
     const [seconds, used] = [(performance.now() - began) / 1000, process.cpuUsage(cpu)]
+    const memory = makePageMemory(readBytes)
+    const readBegan = performance.now()
+    for (let at = 0; at < writes * MiB; at += readBytes) readSync(large, memory, 0, readBytes, at)
+    const readSeconds = (performance.now() - readBegan) / 1000
     closeSync(large)
     const small = openSync(join(folder, "small"), "w")
     const start = performance.now()
@@ -83,7 +90,7 @@ const measureDisk = (): DiskCeiling => {
     const syncSeconds = (performance.now() - start) / 1000
     closeSync(small)
     const bytes = writes * MiB
-    return { writeMBs: bytes / 1e6 / seconds, writeNanos: ((used.system + used.user) * 1000) / bytes, syncsPerSecond: syncs / syncSeconds }
+    return { writeMBs: bytes / 1e6 / seconds, readMBs: bytes / 1e6 / readSeconds, writeNanos: ((used.system + used.user) * 1000) / bytes, syncsPerSecond: syncs / syncSeconds }
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -108,6 +115,9 @@ export const reportCeilings = (report: Report, ceilings: Ceilings): void => {
   add("hash", `BLAKE3, ${lanes} lanes`, ceilings.hashMBs, "MB/s")
   add("cipher", `AES-256-GCM, ${lanes} lanes`, ceilings.cipherMBs, "MB/s")
   add("write", "sequential write, sync", disk.writeMBs, "MB/s")
+  add("read", "sequential read", disk.readMBs, "MB/s")
+  // What every byte of a PUT asks of the disk, and no stage alone shows: printed beside the shares, no part of them.
+  add("writeAndRead", "the disk alone, written and read back", 1 / (1 / disk.writeMBs + 1 / disk.readMBs), "MB/s")
   add("syncs", "4 KiB write + fdatasync", disk.syncsPerSecond, "/s")
   add("http", "node:http alone, 1 KiB, 64 at a time", http.perSecond, "/s")
   report.add({ id: "client.cpu", name: "  processor time of the client", value: http.clientMicros, unit: "us", better: "less" })
