@@ -7,6 +7,7 @@ import { houseworkChecker } from "./checker/Housework.ts"
 import { journalStepsChecker } from "./checker/JournalSteps.ts"
 import { keptChecker } from "./checker/Kept.ts"
 import { namedChecker } from "./checker/Named.ts"
+import { notedChecker } from "./checker/Noted.ts"
 import { rebuiltChecker } from "./checker/Rebuilt.ts"
 import { referenceChecker } from "./checker/Reference.ts"
 import { tidiedChecker } from "./checker/Tidied.ts"
@@ -15,9 +16,10 @@ import { makeFewKeysWorkload } from "./workload/FewKeysWorkload.ts"
 import { objectsWorkload } from "./workload/Objects.ts"
 import { recollectionWorkload } from "./workload/Recollection.ts"
 import { registersWorkload } from "./workload/Registers.ts"
+import { returnsWorkload } from "./workload/Returns.ts"
 import type { MakeWorkload } from "./workload/Workload.ts"
 
-export const workloads: ReadonlyArray<MakeWorkload> = [objectsWorkload, registersWorkload, durabilityWorkload, recollectionWorkload, makeFewKeysWorkload]
+export const workloads: ReadonlyArray<MakeWorkload> = [objectsWorkload, registersWorkload, durabilityWorkload, recollectionWorkload, makeFewKeysWorkload, returnsWorkload]
 
 /** As the command line names one. */
 export const nameOf = (make: MakeWorkload): string => make().name.replaceAll(" ", "-")
@@ -29,5 +31,5 @@ export const workloadNames: ReadonlyArray<string> = namedWorkloads.map(nameOf)
 
 /** All of them look at every world; the one that keeps what it finds for the next life comes last. */
 export const checkers: ReadonlyArray<MakeChecker> = [
-  houseworkChecker, garbageChecker, tidiedChecker, referenceChecker, namedChecker, sealedChecker, rebuiltChecker, journalStepsChecker, keptChecker
+  houseworkChecker, garbageChecker, tidiedChecker, referenceChecker, namedChecker, sealedChecker, rebuiltChecker, journalStepsChecker, keptChecker, notedChecker
 ]

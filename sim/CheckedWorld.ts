@@ -1,15 +1,18 @@
 /** CheckedWorld: what checkers may know of a world's node: what it is told to be, how its clock stands, what its journal tells. Between a World and them. */
+import { Context } from "effect"
+import { State } from "../src/namespace/State.ts"
 import type { CheckedWorld, Checker } from "./checker/Checker.ts"
 import type { WorldFaults } from "./faults/WorldFaults.ts"
 import type { NodeMachine } from "./NodeMachine.ts"
 import type { Timeline } from "./Timeline.ts"
 
-/** The journal's observers that look for all of these. */
-export const journalEyes = (checkers: ReadonlyArray<Checker>): NonNullable<Checker["journal"]> => {
+/** The journal's observers that look for all of these; `place`: somebody has put chunks into it, and named them nowhere. */
+export const journalEyes = (checkers: ReadonlyArray<Checker>, place: () => void): NonNullable<Checker["journal"]> => {
   const eyes = checkers.flatMap(({ journal }) => journal === undefined ? [] : [journal])
   return {
     observe: (state, event, commands) => {
       for (const { observe } of eyes) observe?.(state, event, commands)
+      if (event._tag === "Append" && event.records.some(({ kind }) => kind === "Chunk")) place()
     },
     observeRecovery: (event) => {
       for (const { observeRecovery } of eyes) observeRecovery?.(event)
@@ -25,6 +28,7 @@ export const checkedWorld = (node: NodeMachine, timeline: Timeline, faults: Worl
     merciless: faults.merciless,
     disk: () => node.disk,
     index: () => node.index,
+    reader: () => (node.running === undefined ? undefined : Context.get(node.running.rooms, State).reader),
     settings: { retentionMs: retentionDays * dayMs, graceMs: gc.graceMs, staleMs: gc.staleUploadMs },
     clock: () => {
       const { machine, readyOffMs, running, startedOffMs, traits: { machine: { clock: { offsetMs } } } } = node

@@ -17,7 +17,19 @@ import { Machine } from "./Machine.ts"
 import type { NodeTraits } from "./NodeTraits.ts"
 import { twinsLayer } from "./Ports.ts"
 import type { Random } from "./Random.ts"
+import type { Pace } from "./Scheduler.ts"
 import type { Timeline } from "./Timeline.ts"
+
+/** What befalls its kernels and its fibers. */
+export interface Harm {
+  readonly computeFault: (kernel: string) => string | undefined
+  /** How long a fiber that could go on is kept waiting, mostly 0. */
+  readonly lateUs: () => number
+  /** How long whoever is at a place that has a name waits there. */
+  readonly lingerUs: () => number
+  /** How a fiber goes that is seen for the first time; undefined: as all do. */
+  readonly paceOf: (() => Pace | undefined) | undefined
+}
 
 /** What a node's owner hears of it. */
 export interface NodeEvents {
@@ -31,9 +43,7 @@ export interface NodeEvents {
   readonly ready: () => void
   /** The process ended by itself: it could not start. */
   readonly failed: (cause: Cause.Cause<unknown>) => void
-  readonly computeFault: (kernel: string) => string | undefined
-  /** How long a fiber that could go on is kept waiting, mostly 0. */
-  readonly lateUs: () => number
+  readonly harm: Harm
 }
 
 export class NodeMachine {
@@ -61,7 +71,8 @@ export class NodeMachine {
     this.#random = random
     this.#crc64 = crc64
     this.#events = events
-    this.machine = new Machine(timeline, { ...traits.machine, lateUs: events.lateUs }, random.fork(), events.log, traits.settings.logLevel)
+    const { harm } = events
+    this.machine = new Machine(timeline, { ...traits.machine, lateUs: () => harm.lateUs(), ...(harm.paceOf === undefined ? {} : { paceOf: harm.paceOf }) }, random.fork(), events.log, traits.settings.logLevel)
     this.machine.powerOff()
   }
 
@@ -85,14 +96,17 @@ export class NodeMachine {
       disk: this.disk.service,
       entropy: seededEntropy(this.#random.fork()),
       http: http.service,
-      compute: simulatedCompute(traits.lanes, this.#events.computeFault, () => processor.delay(took(traits.kernelUs))),
+      compute: simulatedCompute(traits.lanes, (kernel) => this.#events.harm.computeFault(kernel), () => processor.delay(took(traits.kernelUs))),
       index: { service: this.index.service, damage: this.indexDamage },
       memory: () => ({ residentBytes: 0, limitBytes: 1 << 28 })
     })
     this.indexDamage = undefined
     this.http = http
     this.#scope = scope
-    const store = { ...traits.store, get: traits.get, wal: { ...traits.store.wal, ...this.#events.journal }, namespace: { applied: this.#events.applied } }
+    const store = {
+      ...traits.store, get: traits.get, wal: { ...traits.store.wal, ...this.#events.journal }, namespace: { applied: this.#events.applied },
+      settle: { ...traits.store.settle, observe: this.place }, gc: { ...traits.store.gc, observe: this.place }
+    }
     const started = startNode(traits.settings, { serveS3: true, store, crc64: this.#crc64 }, new Meters()).pipe(
       Effect.provide(twins), Scope.provide(scope)
     )
@@ -104,6 +118,12 @@ export class NodeMachine {
       this.readyOffMs = this.traits.machine.clock.offsetMs
       this.#events.ready()
     })
+  }
+
+  /** The code has said where it is: a probe, a phase of its housework, chunks in the journal. */
+  readonly place = (): void => {
+    const us = this.#events.harm.lingerUs()
+    if (us > 0) this.machine.processor.halt(us)
   }
 
   /** What runs on the node's own machine, beside its rooms. */

@@ -5,7 +5,7 @@
  */
 import { Effect } from "effect"
 import type { Random } from "./Random.ts"
-import { SimulatedScheduler } from "./Scheduler.ts"
+import { type Pace, SimulatedScheduler } from "./Scheduler.ts"
 import type { Life, Timeline } from "./Timeline.ts"
 
 /** Tasks of one turn: what comes during a turn waits for the next one. */
@@ -20,6 +20,8 @@ export interface ProcessorTraits {
   readonly preemptOps?: number
   /** How long a fiber that could go on is kept waiting: mostly not at all. Whatever happens meanwhile happens before it. */
   readonly lateUs?: () => number
+  /** Of a fiber that is seen for the first time, where it halts now and then. */
+  readonly paceOf?: () => Pace | undefined
 }
 
 export class Processor {
@@ -30,16 +32,16 @@ export class Processor {
   #busyUntilUs = 0
   #isDue = false
 
-  constructor(timeline: Timeline, life: Life, random: Random, { disorder, lateUs = () => 0, preemptOps = 0, taskUs }: ProcessorTraits) {
+  constructor(timeline: Timeline, life: Life, random: Random, { disorder, lateUs = () => 0, paceOf, preemptOps = 0, taskUs }: ProcessorTraits) {
     this.timeline = timeline
     this.life = life
     this.#taskUs = taskUs
-    const isLate = (task: () => void): boolean => {
-      const us = lateUs()
+    const isLate = (task: () => void, haltUs: number): boolean => {
+      const us = haltUs + lateUs()
       if (us > 0) timeline.after(us, () => this.post(task), life)
       return us > 0
     }
-    this.scheduler = new SimulatedScheduler(random, { disorder, preemptOps, isLate, wake: () => this.#summon() })
+    this.scheduler = new SimulatedScheduler(random, { disorder, preemptOps, isLate, ...(paceOf === undefined ? {} : { paceOf }), wake: () => this.#summon() })
   }
 
   /** Runs it once the processor gets to it, or never: the power may be off by then. */
@@ -51,6 +53,11 @@ export class Processor {
       const event = this.timeline.after(us, () => this.post(() => resume(Effect.void)), this.life)
       return Effect.sync(() => this.timeline.cancel(event))
     })
+  }
+
+  /** Whoever runs now waits before his next step. */
+  halt(us: number): void {
+    this.scheduler.halt(us)
   }
 
   /** The machine stands still: a paused virtual machine, a processor that others use. */

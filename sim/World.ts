@@ -118,7 +118,7 @@ class World {
       applied: (entry, answer) => this.#guarded(() => {
         for (const checker of this.#checkers) checker.applied?.(entry, answer)
       }),
-      journal: journalEyes(this.#checkers),
+      journal: journalEyes(this.#checkers, () => this.#node.place()),
       died: (ending) => this.#guarded(() => {
         for (const checker of this.#checkers) checker.died?.(ending)
         if (ending === "Stop" && !this.#faults.counts.has("IndexFailed")) this.#damagedStarts.closed(this.#node.lives, this.#node.index)
@@ -129,8 +129,7 @@ class World {
         this.#supervisor.ready()
       },
       failed: (cause) => this.#supervisor.failed(cause),
-      computeFault: () => this.#faults.computeFault(),
-      lateUs: () => this.#faults.lateUs()
+      harm: this.#faults
     })
     this.#supervisor.mind(this.#node)
     for (const checker of this.#checkers) checker.begin?.(checkedWorld(this.#node, this.#timeline, this.#faults))
@@ -138,7 +137,10 @@ class World {
   }
 
   run(): WorldReport {
-    listenToProbes((name) => this.#probe(name))
+    listenToProbes((name) => {
+      this.#node.place()
+      this.#probe(name)
+    })
     try {
       this.#live()
     } catch (error) {
@@ -225,8 +227,7 @@ class World {
   }
 
   #wait(us: number): void {
-    const endUs = this.#timeline.nowUs + us
-    this.#until(this.#clients.fork(Effect.sleep(us / 1000)), us + minuteUs, `waiting until ${endUs}`)
+    this.#until(this.#clients.fork(Effect.sleep(us / 1000)), us + minuteUs, `waiting until ${this.#timeline.nowUs + us}`)
   }
 
   /** Nothing happens to its requests. */

@@ -5,6 +5,7 @@
 import type { Context, Effect } from "effect"
 import type { Entry } from "../../src/namespace/Entry.ts"
 import type { Answer } from "../../src/namespace/Model.ts"
+import type { StateReader } from "../../src/namespace/State.ts"
 import type { RunningNode } from "../../src/node/Node.ts"
 import type { StoreOptions } from "../../src/node/StoreLayer.ts"
 import type { Outcome, Request } from "../Client.ts"
@@ -48,6 +49,8 @@ export interface CheckedWorld {
   /** The present life's. */
   readonly disk: () => MemoryDisk
   readonly index: () => MemoryKeyValue
+  /** Rows as they stand, also in the middle of what the node does; undefined while it does not serve. */
+  readonly reader: () => StateReader | undefined
 }
 
 export interface Checker {

@@ -42,7 +42,7 @@ const chances: Readonly<Record<DiskFaultClass, ReadonlyArray<number>>> = {
   DirectRefused: [1],
   IndexLost: [0.1, 0.4],
   IndexGarbage: [0.1, 0.4],
-  IndexStale: [0.1, 0.4],
+  IndexStale: [0.2, 0.6],
   IndexFailed: [0.002, 0.02]
 }
 
@@ -183,6 +183,7 @@ export class FaultPlan {
       this.saw("IndexLost")
       // An index from before would have nobody meet the harm, and build upon it.
       if (isHarmed) this.#indexes.length = 0
+      else this.#remember(index)
       return { index: new MemoryKeyValue(), indexDamage: random.chance(0.5) ? "simulated damage" : undefined }
     }
     if (this.#strikes(random, "IndexGarbage") && index.rot(random, valueRotChance) > 0) this.saw("IndexGarbage")
@@ -194,8 +195,7 @@ export class FaultPlan {
     if (this.#chance("IndexStale") === 0) return index
     const nights = this.#indexes
     const earlier = nights.length > 0 && this.#strikes(random, "IndexStale") ? random.pick(nights) : undefined
-    nights.push(index.snapshot())
-    if (nights.length > nightsMax) nights.shift()
+    this.#remember(index)
     if (earlier === undefined) return index
     if (random.chance(0.5)) {
       this.saw("IndexStale")
@@ -203,6 +203,14 @@ export class FaultPlan {
     }
     if (index.revert(random, valueStaleChance, earlier) > 0) this.saw("IndexStale")
     return index
+  }
+
+  /** The first night stays among them, which lies many checkpoints back; one that was lost does too: what is rebuilt lies where its nodes lay. */
+  #remember(index: MemoryKeyValue): void {
+    if (this.#chance("IndexStale") === 0) return
+    const nights = this.#indexes
+    nights.push(index.snapshot())
+    if (nights.length > nightsMax) nights.splice(1, 1)
   }
 
   /** Faults stop. What was lost for good stays lost; what was full, slow or unreachable is not any more. */
@@ -346,6 +354,6 @@ const drawChances = (random: Random): Map<DiskFaultClass, number> => {
     return [fault, always.has(fault) || isActive ? chance : 0]
   }))
   // Lost one night and put back another: nodes of the tree that was rebuilt lie where others lay.
-  if (random.chance(0.08)) for (const fault of ["IndexLost", "IndexStale"] as const) drawn.set(fault, 0.5)
+  if (random.chance(0.12)) for (const fault of ["IndexLost", "IndexStale"] as const) drawn.set(fault, 0.5)
   return drawn
 }

@@ -5,9 +5,13 @@
 import { clockDriftMsMax } from "../../src/base/limits.ts"
 import type { NodeMachine } from "../NodeMachine.ts"
 import type { Random } from "../Random.ts"
+import type { Pace } from "../Scheduler.ts"
 import type { Timeline } from "../Timeline.ts"
 import { FaultPlan } from "./FaultPlan.ts"
 import type { Strikes } from "./Strikes.ts"
+
+/** Seeds in which some fibers halt. */
+const haltingSeeds = 0.35
 
 /** Mostly none: a world with a few kinds of faults reaches further than one with all of them. */
 const drawChance = (random: Random, values: ReadonlyArray<number>): number => (random.chance(0.6) ? 0 : random.pick(values))
@@ -31,6 +35,10 @@ export class WorldFaults {
   /** Tasks between two fibers that are kept waiting; 0: none is. */
   readonly #stragglersApart: number
   #untilStraggler: number
+  /** How often a fiber waits where the code has named a place. */
+  readonly #lingers: number
+  /** How a fiber goes that the node begins; undefined where all go as they can. */
+  readonly paceOf: (() => Pace | undefined) | undefined
   #isOn = false
   /** When the node's wall clock was last set. */
   clockSetAtUs = 0
@@ -51,6 +59,9 @@ export class WorldFaults {
     // Beside a part that fails or takes long: what stands between the two halves of an operation when that happens.
     this.#stragglersApart = this.#plan.hasWeakPart ? random.pick([0, 40, 300]) : drawChance(random, [300, 3000])
     this.#untilStraggler = this.#stragglersApart
+    const halting = random.chance(haltingSeeds) ? random.pick([0.05, 0.2, 0.4]) : 0
+    this.paceOf = halting === 0 ? undefined : () => this.#paceOf(halting)
+    this.#lingers = random.chance(this.#plan.hasWeakPart ? 0.6 : 0.3) ? random.pick([0.03, 0.3]) : 0
   }
 
   get explainFailures(): boolean {
@@ -124,6 +135,30 @@ export class WorldFaults {
     if (!this.#strikes.allows("Straggler")) return 0
     this.saw("Straggler")
     return 1 + this.#random.below(this.#random.pick([5000, 200_000, 5_000_000, 15_000_000]))
+  }
+
+  /** A fiber that halts every few steps, or once for long, at a step that nobody chose: whatever may come between two of them does. */
+  #paceOf(chance: number): Pace | undefined {
+    const random = this.#random
+    if (!this.#isOn || !random.chance(chance) || !this.#strikes.allows("Crawler")) return undefined
+    this.saw("Crawler")
+    const isOnce = random.chance(0.6)
+    const ops = random.pick(isOnce ? [60, 400, 1500] : [4, 40])
+    const most = random.pick(isOnce ? [20_000, 500_000, 5_000_000] : [300, 10_000, 100_000])
+    let left = 1 + random.below(2 * ops)
+    return () => {
+      left -= 1
+      if (left > 0 || (isOnce && left < 0)) return 0
+      if (!isOnce) left = 1 + random.below(2 * ops)
+      return this.#isOn ? 1 + random.below(most) : 0
+    }
+  }
+
+  /** How long whoever is at a place with a name waits there: between a look-up and its commit, a block and its naming. */
+  lingerUs(): number {
+    if (!this.#isOn || this.#lingers === 0 || !this.#random.chance(this.#lingers) || !this.#strikes.allows("Lingers")) return 0
+    this.saw("Lingers")
+    return 1 + this.#random.below(this.#random.pick([5000, 200_000, 3_000_000]))
   }
 
   /** Microseconds that a message takes. */

@@ -186,24 +186,6 @@ export const drawPart = (drawing: Drawing, upload: KnownUpload): Request => {
   return { method: "PUT", path, query, headers: md5Header(random, blob), body: sendingOf(random, blob.bytes).body }
 }
 
-/** Two bodies of many chunks that nobody else has, for a part of an upload. */
-export const drawChurned = ({ bodies, random }: Drawing, upload: KnownUpload): readonly [Blob, Blob] => {
-  const next = (): Blob => {
-    let size = 2000 + random.below(random.pick([4000, 20_000]))
-    while (upload.sizes.has(size)) size += 1
-    upload.sizes.add(size)
-    return bodies.ofSize(random, size)
-  }
-  return [next(), next()]
-}
-
-/** At once; or so slowly that collections come and go meanwhile. */
-export const drawPartAgain = (random: Random, { bucket, key, uploadId }: KnownUpload, { bytes }: Blob, isSlow: boolean): Request => {
-  const pieces = Array.from({ length: 3 }, () => 1 + random.below(bytes.length))
-  const stalls = pieces.map((_, piece) => ({ piece, ms: random.below(random.pick([10, 1000])) }))
-  return { method: "PUT", path: `/${bucket}/${key}`, query: { uploadId, partNumber: "1" }, body: isSlow ? { bytes, pieces, stalls } : bytes }
-}
-
 export const drawComplete = (drawing: Drawing, upload: KnownUpload): Request => {
   const { random } = drawing
   const all = [...upload.parts].sort(([a], [b]) => a - b)

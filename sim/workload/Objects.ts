@@ -12,7 +12,7 @@ import { claim } from "../Violation.ts"
 import { afterwards, type Answered, codeOf, commitOf, etagOf, insist, textOf, xmlOf } from "./Answer.ts"
 import { type Blob, Bodies } from "./Bodies.ts"
 import {
-  branchBuckets, type Drawing, drawAdmin, drawChurned, drawComplete, drawCopy, drawDelete, drawDeletes, drawHousework, drawListing, drawPart, drawPartAgain, drawPut, drawRead,
+  branchBuckets, type Drawing, drawAdmin, drawComplete, drawCopy, drawDelete, drawDeletes, drawHousework, drawListing, drawPart, drawPut, drawRead,
   drawSlowPut, objectBuckets, rangeOf, someBucket, versioningRequest
 } from "./Drawn.ts"
 import { Known, type KnownUpload } from "./Known.ts"
@@ -24,8 +24,6 @@ import type { MakeWorkload, Workload, WorkloadContext } from "./Workload.ts"
 const lastReadsMax = 15
 /** Of the housework that one operator asks for beside slow uploads. */
 const rushMax = 12
-/** How often a churn brings its bodies again. */
-const churnRoundsMax = 8
 const statusesKnown = new Set([200, 204, 206, 304, 400, 403, 404, 405, 409, 411, 412, 416])
 
 class Objects implements Workload {
@@ -40,8 +38,6 @@ class Objects implements Workload {
   #ttlChance = 0
   /** Of a hundred requests, those of an operator: rollbacks, branches, collections. */
   #adminShare = 0
-  /** Of a hundred requests, those that begin a churn. */
-  #churnShare = 0
 
   readonly setup = ({ client, operations, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
@@ -50,7 +46,6 @@ class Objects implements Workload {
       this.#ttlChance = random.pick([0, 0.08, 0.4])
       this.#adminShare = random.pick([4, 8, 20])
       this.#bodies.repeat(random.pick([0, 0, 0.4, 0.8]))
-      this.#churnShare = random.pick([0, 0, 2, 8])
       this.#keys = keysOf(random.pick([1, 3, 12, 60]))
       for (const [index, bucket] of objectBuckets.entries()) if (index === 0 || random.chance(0.7)) yield* insist(client, { method: "PUT", path: `/${bucket}` })
       if (random.chance(0.7)) yield* insist(client, versioningRequest(objectBuckets[0]!, "Enabled"))
@@ -81,7 +76,6 @@ class Objects implements Workload {
     const { random } = drawing
     const bucket = someBucket(random)
     if (random.below(100) < this.#adminShare) return this.#ask(context, drawAdmin(drawing, bucket))
-    if (this.#churnShare > 0 && random.below(100) < this.#churnShare) return this.#churn(context, drawing, bucket)
     const draw = random.below(94)
     if (draw < 3) return this.#rush(context, drawing, bucket)
     if (draw < 26) {
@@ -117,40 +111,6 @@ class Objects implements Workload {
       const operators = Effect.all(Array.from({ length: 1 + random.below(2) }, () => operator), { concurrency: "unbounded" })
       const [outcomes] = yield* Effect.all([Effect.all(puts, { concurrency: "unbounded" }), operators], { concurrency: "unbounded" })
       return outcomes[0]!
-    })
-  }
-
-  /**
-   * Two bodies take each other's place as one part of an upload, which needs no retention, and an operator collects just
-   * then: what is freed is what somebody is about to count on.
-   */
-  #churn(context: WorkloadContext, drawing: Drawing, bucket: string): Effect.Effect<Outcome> {
-    return Effect.gen({ self: this }, function*() {
-      const { keys, known, mark, random } = drawing
-      const key = random.pick(keys)
-      let upload: KnownUpload | undefined
-      const begun = yield* this.#ask(context, { method: "POST", path: `/${bucket}/${key}`, query: { uploads: "" }, headers: { "x-amz-meta-op": mark } }, (answer) => {
-        const uploadId = textOf(xmlOf(answer, "InitiateMultipartUploadResult"), "UploadId") ?? ""
-        upload = { bucket, key, uploadId, parts: new Map(), sizes: new Set(), isOver: false }
-        known.upload(upload)
-      })
-      if (upload === undefined) return begun
-      const of = upload
-      const part = (blob: Blob, isSlow: boolean) => this.#ask(context, drawPartAgain(random, of, blob, isSlow), (answer, request) => this.#part(of, request, answer))
-      const [one, other] = drawChurned(drawing, of)
-      for (let rounds = 1 + random.below(churnRoundsMax); rounds > 0; rounds -= 1) {
-        this.#left -= 4
-        yield* part(one, false)
-        // It comes again while it goes: its chunks are let go just before somebody counts on them, or just after.
-        const isLetGoBefore = random.chance(0.5)
-        if (isLetGoBefore) yield* part(other, false)
-        const gone = isLetGoBefore ? Effect.void : part(other, false)
-        const collected = this.#ask(context, { method: "POST", path: "/v1/gc", to: "admin", query: { now: "1" } })
-        const others = Effect.all([collected, isLetGoBefore ? Effect.void : part(other, true)], { concurrency: "unbounded" })
-        const meanwhile = Effect.andThen(Effect.sleep(random.below(random.pick([1, 10, 60, 400]))), Effect.andThen(gone, others))
-        yield* Effect.all([part(one, !isLetGoBefore || random.chance(0.4)), meanwhile], { concurrency: "unbounded" })
-      }
-      return begun
     })
   }
 

@@ -22,7 +22,7 @@ interface Step {
 const said = (steps: ReadonlyArray<Step>, settings: Partial<CheckedWorld["settings"]> = {}, merciless = false, requests: ReadonlyArray<Request> = []): string | undefined => {
   const checker = houseworkChecker()
   let clock: ClockSeen = { steadyMs: minuteMs, movedMs: 0, wallMs: 0, isServing: true }
-  checker.begin?.({ merciless, settings: { retentionMs: minuteMs, graceMs: 3000, staleMs: minuteMs, ...settings }, clock: () => clock, disk: () => new MemoryDisk(), index: () => new MemoryKeyValue() })
+  checker.begin?.({ merciless, settings: { retentionMs: minuteMs, graceMs: 3000, staleMs: minuteMs, ...settings }, clock: () => clock, disk: () => new MemoryDisk(), index: () => new MemoryKeyValue(), reader: () => undefined })
   for (const request of requests) checker.sent?.(request)
   try {
     for (const [index, { answer = done, atMs, change, clock: now }] of steps.entries()) {
@@ -71,7 +71,7 @@ describe("housework", () => {
     expect(said([other(1000), other(5000), frees(6000, 2)])).toMatch(/condemned 1000 ms ago, at commit 2, and the grace is 3000 ms/)
     expect(said([other(1000), other(5000), frees(6000, 1)])).toBeUndefined()
     const checker = houseworkChecker()
-    checker.begin?.({ merciless: false, settings: { retentionMs: 0, graceMs: 3000, staleMs: 0 }, clock: () => ({ steadyMs: minuteMs, movedMs: 0, wallMs: 0, isServing: true }), disk: () => new MemoryDisk(), index: () => new MemoryKeyValue() })
+    checker.begin?.({ merciless: false, settings: { retentionMs: 0, graceMs: 3000, staleMs: 0 }, clock: () => ({ steadyMs: minuteMs, movedMs: 0, wallMs: 0, isServing: true }), disk: () => new MemoryDisk(), index: () => new MemoryKeyValue(), reader: () => undefined })
     const now = { method: "POST", path: "/v1/gc", to: "admin", query: { now: "1" } } as const
     const free = (sequence: number) => () => checker.applied?.({ sequence, time: hybridTime(2000, sequence), change: frees(0, 1).change } as Entry, done)
     checker.applied?.({ sequence: 1, time: hybridTime(1000, 0), change: { _tag: "DropParts" } } as unknown as Entry, done)
