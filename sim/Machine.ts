@@ -14,6 +14,8 @@ export interface MachineTraits extends ProcessorTraits {
   readonly clock: ClockError
   /** The true date at which the timeline begins. */
   readonly epochMs: number
+  /** A span begins or ends: whoever runs says where he is. */
+  readonly named?: () => void
 }
 
 type LogEvent = Parameters<Parameters<typeof Logger.make<unknown, void>>[0]>[0]
@@ -36,7 +38,7 @@ export class Machine {
     this.#log = log
     this.#logLevel = logLevel
     this.processor = this.#begin()
-    this.clock = new MachineClock(this.processor, traits.clock, traits.epochMs)
+    this.clock = this.#clockOf(traits)
   }
 
   get isOn(): boolean {
@@ -46,7 +48,7 @@ export class Machine {
   /** A life of its own: no fiber, timer or answer of an earlier one reaches into it. */
   powerOn(): void {
     this.processor = this.#begin()
-    this.clock = new MachineClock(this.processor, this.traits.clock, this.traits.epochMs)
+    this.clock = this.#clockOf(this.traits)
   }
 
   /** No fiber goes on, and no finalizer runs. */
@@ -66,6 +68,10 @@ export class Machine {
       Context.make(References.MinimumLogLevel, this.#logLevel)
     )
     return Effect.runForkWith(context)(effect)
+  }
+
+  #clockOf({ clock, epochMs, named }: MachineTraits): MachineClock {
+    return new MachineClock(this.processor, clock, epochMs, named)
   }
 
   #begin(): Processor {

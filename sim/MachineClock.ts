@@ -19,14 +19,21 @@ export class MachineClock extends TwinClock {
   readonly #error: ClockError
   readonly #epochMs: number
   readonly #bootUs: number
+  readonly #named: () => void
 
-  /** `epochMs`: the true date at which the timeline begins. */
-  constructor(processor: Processor, error: ClockError, epochMs: number) {
+  /** `epochMs`: the true date at which the timeline begins. `named`: called where a span begins or ends, which alone asks for nanoseconds. */
+  constructor(processor: Processor, error: ClockError, epochMs: number, named: () => void = () => undefined) {
     super()
     this.#processor = processor
     this.#error = error
     this.#epochMs = epochMs
     this.#bootUs = processor.timeline.nowUs
+    this.#named = named
+  }
+
+  override currentTimeNanosUnsafe(): bigint {
+    this.#named()
+    return super.currentTimeNanosUnsafe()
   }
 
   protected override monotonicUs(): number {

@@ -72,7 +72,7 @@ export class NodeMachine {
     this.#crc64 = crc64
     this.#events = events
     const { harm } = events
-    this.machine = new Machine(timeline, { ...traits.machine, lateUs: () => harm.lateUs(), ...(harm.paceOf === undefined ? {} : { paceOf: harm.paceOf }) }, random.fork(), events.log, traits.settings.logLevel)
+    this.machine = new Machine(timeline, { ...traits.machine, lateUs: () => harm.lateUs(), named: this.place, ...(harm.paceOf === undefined ? {} : { paceOf: harm.paceOf }) }, random.fork(), events.log, traits.settings.logLevel)
     this.machine.powerOff()
   }
 
@@ -120,7 +120,7 @@ export class NodeMachine {
     })
   }
 
-  /** The code has said where it is: a probe, a phase of its housework, chunks in the journal. */
+  /** The code has said where it is: a span, a probe, a phase of its housework, chunks in the journal. */
   readonly place = (): void => {
     const us = this.#events.harm.lingerUs()
     if (us > 0) this.machine.processor.halt(us)

@@ -10,8 +10,13 @@ export const subtleMutants: ReadonlyArray<Mutant> = [
     `comparePlaces(place, oldest) < 0) oldest = place`, `comparePlaces(place, oldest) > 0) oldest = place`),
   mutant("sealing", "pinned-for-its-append", "a pin is given up when the append is over, not when the commit is (R11)", "ingest.ts",
     `  yield* rooms.pins.pin\n`, `  yield* Effect.scoped(rooms.pins.pin)\n`),
-  mutant("sealing", "intent-of-one-block", "an intent of settling ends with the block's writing, before its commit (R1)", "settle.ts",
-    `yield* Effect.scoped(Effect.andThen(rooms.intents.open, writeAndName(rooms, progress, whole)))`, `yield* Effect.andThen(Effect.scoped(rooms.intents.open), writeAndName(rooms, progress, whole))`),
+  {
+    id: "intent-of-one-block", room: "sealing", what: "an intent of settling ends with the block's writing, before its commit (R1)",
+    edits: [
+      { file: "settle.ts", find: `yield* Effect.scoped(Effect.andThen(rooms.intents.open, writeAndName(rooms, progress, whole)))`, replace: `yield* writeAndName(rooms, progress, whole)` },
+      { file: "settle.ts", find: `Effect.mapError(rooms.blocks.write(block, chunks), (error) =>`, replace: `Effect.mapError(Effect.scoped(Effect.andThen(rooms.intents.open, rooms.blocks.write(block, chunks))), (error) =>` }
+    ]
+  },
   mutant("sealing", "newest-intent-heeded", "chunks and blocks wait for the newest of those at work, not for the oldest (R1)", "intents.ts",
     `        for (const { at } of opened) return at\n        return undefined\n`, `        return [...opened].at(-1)?.at\n`),
   mutant("sealing", "intent-of-its-start", "a block whose file was first seen at the commit at which its upload began is swept (R1)", "sweep.ts",

@@ -18,7 +18,7 @@ const bucket = bucketName("returns")
 /** How often one episode brings its bodies again. */
 const roundsMax = 8
 /** Of the housework that an operator asks for beside it. */
-const collectionsMax = 10
+const collectionsMax = 5
 /** Copies of one source at once. */
 const copiesMax = 6
 
@@ -68,7 +68,7 @@ class Returns implements Workload {
     return Effect.gen({ self: this }, function*() {
       while (this.#left > 0) {
         const draw = random.below(10)
-        const outcome = yield* draw < 6 ? this.#churn(context, random) : draw < 7 ? this.#copied(context, random) : draw < 9 ? this.#twice(context, random) : this.#undone(context, random)
+        const outcome = yield* draw < 5 ? this.#churn(context, random) : draw < 7 ? this.#copied(context, random) : draw < 9 ? this.#twice(context, random) : this.#undone(context, random)
         yield* afterwards(outcome, 20 + random.below(400))
         yield* Effect.sleep(random.below(random.pick([10, 1000, 5000])))
       }
@@ -139,7 +139,7 @@ class Returns implements Workload {
       yield* this.#part(context, turn, other)
       const apartMs = random.pick([1, 4, 20, 100, 400])
       const after = (effect: Effect.Effect<Outcome>) => Effect.andThen(Effect.sleep(random.below(apartMs)), effect)
-      const sealed = random.chance(0.5) ? [this.#ask(context, settling())] : []
+      const sealed = random.chance(one.length < 6000 ? 0.8 : 0.2) ? [this.#ask(context, settling())] : []
       const collected = Effect.suspend(() => this.#ask(context, collection()))
       const back = Effect.suspend(() => this.#part(context, turn, random.chance(0.5) ? lateEnd(random, one, random.below(random.pick([10, 300]))) : one))
       yield* inAnyOrder([...sealed, after(collected), after(random.chance(0.5) ? after(back) : back)])
@@ -180,7 +180,7 @@ class Returns implements Workload {
     })
   }
 
-  /** The same new body under two names at once; one of the two goes soon. */
+  /** The same new body under two names at once; one of the two goes soon, and it is sealed and collected at the same time. */
   #twice(context: WorkloadContext, random: Random): Effect.Effect<Outcome> {
     return Effect.gen({ self: this }, function*() {
       const blob = this.#body(random)
@@ -188,6 +188,9 @@ class Returns implements Workload {
       const ms = random.pick([1, 5, 50])
       const [outcome] = yield* inAnyOrder(paths.map((path) => Effect.andThen(Effect.sleep(random.below(ms)), Effect.suspend(() => this.#put(context, path, blob)))))
       if (random.chance(0.5)) yield* this.#ask(context, { method: "DELETE", path: random.pick(paths) })
+      // With nobody at work whom a collection would wait for.
+      const collected = Effect.andThen(Effect.sleep(random.below(random.pick([2, 10, 100]))), Effect.suspend(() => this.#ask(context, collection())))
+      if (random.chance(0.6)) yield* inAnyOrder([this.#ask(context, settling()), collected])
       return outcome!
     })
   }

@@ -118,6 +118,27 @@ describe("fault plan", () => {
     atlas.harmed({ fault: "BitRot", path: two[4]!, offset: 0 })
     assert.deepStrictEqual(atlas.harmable(two), [])
   })
+  it("faults: an index that was lost may come back, and one of the first night does after many others", () => {
+    /** The night that each index is of that somebody puts back, by that in which he does. */
+    const nights = (seed: number): { readonly lost: ReadonlySet<number>; readonly returned: ReadonlyMap<number, number> } => {
+      const plan = new FaultPlan(seededRandom(seed), "Merciful")
+      const disk = new MemoryDisk()
+      const [lost, returned] = [new Set<number>(), new Map<number, number>()]
+      plan.begin(disk)
+      for (let night = 1; night <= 12; night += 1) {
+        const before = new MemoryKeyValue()
+        live(before.service.commit([{ _tag: "Put", table: "t", key: Uint8Array.of(1), value: filled(night, 100) }]))
+        const { index } = plan.between(disk, before)
+        const held = index.service.get("t", Uint8Array.of(1))?.[0]
+        if (held === undefined) lost.add(night)
+        else if (held < night) returned.set(night, held)
+      }
+      return { lost, returned }
+    }
+    const seen = Array.from({ length: 150 }, (_, seed) => nights(seed))
+    assert.isTrue(seen.some(({ lost, returned }) => [...returned.values()].some((night) => lost.has(night))))
+    assert.isTrue(seen.some(({ returned }) => [...returned].some(([night, held]) => held === 1 && night > 6)))
+  })
   it("faults: some seeds have one part that is much worse than the rest of their disk, and some have none", () => {
     const times = 400
     const rates = Array.from({ length: 200 }, (_, seed) => {

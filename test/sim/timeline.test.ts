@@ -112,6 +112,38 @@ test("a straggler is kept waiting while all others go on, and goes on then; in a
   expect(run(1_000_000)).toEqual(all.filter((end) => end.endsWith("at once")))
 })
 
+test("a fiber halts between two of its steps, wherever it stands, and others come between", () => {
+  const run = (paceOf?: () => (() => number) | undefined): ReadonlyArray<string> => {
+    const timeline = new Timeline()
+    const machine = new Machine(timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 1, epochMs: 0, ...(paceOf === undefined ? {} : { paceOf }) }, seededRandom(1), () => undefined, "None")
+    let value = 0
+    const ended: Array<string> = []
+    for (const name of ["a", "b"]) {
+      machine.fork(Effect.gen(function* () {
+        const seen = yield* Effect.sync(() => value)
+        if (name === "b" && paceOf === undefined) machine.processor.halt(500)
+        yield* Effect.sync(() => { value = seen + 1 })
+        ended.push(`${name} ${value} ${timeline.nowUs < 400 ? "at once" : "late"}`)
+      }))
+    }
+    until(timeline)
+    return ended
+  }
+  expect(run(() => undefined)).toEqual(["a 1 at once", "b 2 at once"])
+  // At a place with a name: whoever runs there.
+  expect(run()).toEqual(["a 1 at once", "b 2 late"])
+  let fibers = 0
+  // The first fiber, before its fourth step: it has seen what was, and the second one has been there since.
+  expect(run(() => {
+    fibers += 1
+    let steps = 0
+    return fibers > 1 ? undefined : () => {
+      steps += 1
+      return steps === 4 ? 500 : 0
+    }
+  })).toEqual(["b 1 at once", "a 1 late"])
+})
+
 test("starts that the damaged index ends again and again are a liveness violation; one that ends otherwise between them is not", () => {
   const starts = new DamagedStarts()
   const damaged = new Violation("crash", "a start failed: row 7 is garbage: the index is rebuilt at the next start")
