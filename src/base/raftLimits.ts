@@ -16,10 +16,13 @@ export const raftWritesQueuedMax = 1024
 export const raftAppendBytesMax = 16 * MiB
 /** Live records so many segments behind the journal's end are copied forward (R11), so many bytes at once; how often it is looked at. */
 export const raftForwardSegments = 4
+export const raftForwardShare = 4
 export const raftForwardBytes = 4 * MiB
 export const raftTendMs = 1000
 /** A runner: events that wait, and those taken at once; clients that wait for an answer; how often its machine hears the time. */
 export const raftEventsQueuedMax = 4096
+/** Entries that the state machine has not applied, from which on proposals are refused. */
+export const raftApplyQueuedMax = 4096
 export const raftEventsAtOnceMax = 256
 export const raftClientsMax = 4096
 export const raftTickMs = 50
