@@ -43,6 +43,8 @@ export const carrierHeldBytesMax = 256 * MiB
 export const carrierPeerHeldBytesMax = 128 * MiB
 /** Streams of one session, each side's. */
 export const carrierStreamsMax = 1024
+/** Streams that a side opens before the oldest of them is over. */
+export const carrierStreamSpan = 16_384
 /** Notes that wait to be sent to one peer; the oldest goes first where there are more. */
 export const carrierNotesMax = 1024
 /** Every so manieth frame is of the least urgent that waits: nothing starves. */
@@ -57,6 +59,9 @@ export const carrierDriftMsMax = 5_000
 export const askAgeMsMax = 600_000
 /** Between two Hellos, between two looks at a quiet peer, and how long one may be silent. */
 export const carrierHelloEveryMs = 500
+/** Hellos of one peer are looked at no oftener than this, and it is told no oftener than this that a session is over. */
+export const carrierHelloLeastMs = 50
+export const carrierResetMs = 100
 export const carrierPingMs = 1_000
 export const carrierSilentMsMax = 10_000
 /** A session without streams, notes or anybody who asks ends after this. */
@@ -68,8 +73,7 @@ export const carrierResendMsMax = 4_000
 export const carrierClockSamples = 8
 /** Peers that one carrier knows; sessions under way with those who began them. */
 export const carrierPeersMax = membersMax
-/** A request without a deadline has this one; no deadline is longer than the second. */
-export const carrierDeadlineMsDefault = 30_000
+/** No deadline is longer. */
 export const carrierDeadlineMsMax = 3_600_000
 
 /** TLS between nodes: connections, those whose handshake is under way, and how long that and silence may take. */
