@@ -11,7 +11,7 @@ import { assert } from "../base/assert.ts"
 import { type Entry, entryBytesOf, type LogIndex, type ReplicaId, type SnapshotPlace, type Term } from "./Entry.ts"
 import type { MessageBody } from "./Message.ts"
 import { cutFrom, hold, lookAtConfiguration, type Out, send, store, filled } from "./Outbox.ts"
-import { compact, entriesFrom, everyoneIn, fill, firstGapOf, isGap, lastIndexOf, lastUpTo, learnTerm, slotAt, termAt } from "./RaftLog.ts"
+import { compact, entriesFrom, everyoneIn, fill, firstGapOf, isGap, lastIndexOf, lastUpTo, learnTerm, mayGoOn, slotAt, termAt } from "./RaftLog.ts"
 import type { RaftState } from "./RaftState.ts"
 
 const stored = (match: LogIndex, round: number): MessageBody => ({ _tag: "Appended", match, received: match, damagedTo: undefined, round })
@@ -106,9 +106,8 @@ export const installed = (state: RaftState, snapshot: SnapshotPlace): void => {
   if (state.fetching !== undefined && state.fetching.index <= snapshot.index) state.fetching = undefined
   if (snapshot.index <= log.snapshot.index) return
   state.proving = []
-  const slot = slotAt(log, snapshot.index)
   // Entries behind it stay, unless they are known to be of another history; the leader's own will tell.
-  if (slot !== undefined && (slot.term ?? snapshot.term) === snapshot.term) compact(log, snapshot)
+  if (mayGoOn(log, snapshot)) compact(log, snapshot)
   else {
     if (lastIndexOf(log) > log.snapshot.index) cutFrom(state, log.snapshot.index + 1)
     log.snapshot = snapshot

@@ -92,6 +92,16 @@ export const compact = (log: RaftLog, snapshot: SnapshotPlace): void => {
   log.snapshot = snapshot
 }
 
+/**
+ * Whether what stands where a snapshot ends may be what it stands for, and what is behind it of the same history. Of a gap whose
+ * term was lost only what follows can tell: terms do not fall.
+ */
+export const mayGoOn = ({ slots, snapshot }: RaftLog, { index, term }: SnapshotPlace): boolean => {
+  const [slot, ...behind] = slots.slice(index - snapshot.index - 1)
+  if (slot === undefined || (slot.term ?? term) !== term) return false
+  return (behind.find((later) => later.term !== undefined)?.term ?? term) >= term
+}
+
 /** As of the newest entry up to `index` that has one, committed or not. */
 export const configurationAt = (log: RaftLog, index = lastIndexOf(log)): { readonly configuration: Configuration; readonly index: LogIndex } => {
   for (let at = index; at > log.snapshot.index; at -= 1) {
