@@ -10,6 +10,7 @@ import { defaultChunkerOptions } from "../src/chunker/ChunkerOptions.ts"
 import { cutKernel } from "../src/chunker/CutKernel.ts"
 import { nameKernel, openKernel, sealKernel, vaultOf } from "../src/sealer/SealKernel.ts"
 import type { VaultKeys } from "../src/sealer/VaultKeys.ts"
+import type { DiskCeiling } from "./diskCeiling.ts"
 import type { HttpCeiling } from "./httpCeiling.ts"
 
 /** Nanoseconds of processor time a byte. */
@@ -97,15 +98,15 @@ const limitsOf = ({ client, lanes, main }: Loads, cores: number, lanesCount: num
   ["processors, client included", (1000 * cores) / (main + lanes + client)]
 ]
 
-export const putCeiling = (budget: ByteBudget, http: HttpCeiling, disk: { readonly writeMBs: number; readonly writeNanos: number }, cores: number, lanes: number): PipelineCeiling =>
+export const putCeiling = (budget: ByteBudget, http: HttpCeiling, disk: Pick<DiskCeiling, "writeNanos" | "writtenAndReadMBs">, cores: number, lanes: number): PipelineCeiling =>
   slowest([
     ...limitsOf({
       // One copy, from the socket's buffer into the unit; a written block is read back and hashed.
       main: http.up.server + budget.copy + disk.writeNanos,
       lanes: budget.cut + budget.name + budget.seal + budget.hash, client: http.up.client
     }, cores, lanes),
-    ["disk", disk.writeMBs]
+    ["the disk, written and read back", disk.writtenAndReadMBs]
   ])
 
-export const getCeiling = (budget: ByteBudget, http: HttpCeiling, cores: number, lanes: number): PipelineCeiling =>
-  slowest(limitsOf({ main: http.down.server, lanes: budget.open, client: http.down.client }, cores, lanes))
+export const getCeiling = (budget: ByteBudget, http: HttpCeiling, disk: Pick<DiskCeiling, "readMBs">, cores: number, lanes: number): PipelineCeiling =>
+  slowest([...limitsOf({ main: http.down.server, lanes: budget.open, client: http.down.client }, cores, lanes), ["the disk, read", disk.readMBs]])
