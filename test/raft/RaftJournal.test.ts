@@ -340,3 +340,18 @@ it("raft's journal: a vote in a last batch that rots before anything proves it i
     }
   }
 })
+
+it("raft's journal: what is known by one record alone stays, also while nobody asks for its group", async () => {
+  const { disk, positions } = await written([voteOf(1, "a"), voteOf(2, "b")], true)
+  hurt(disk, positions.at(-2)!)
+  await run(Effect.gen(function*() {
+    const { stop, wal } = yield* startRaft(disk, 2, { tendMs: 1000 })
+    for (let count = 0; count < 9; count += 1) {
+      yield* (yield* wal.append([{ kind: "Chunk", payload: new Uint8Array(25_000) }])).durable
+      yield* Effect.andThen(wal.release("state", wal.head()), wal.release("ingest", wal.head()))
+      yield* Effect.andThen(TestClock.adjust(1000), turns)
+    }
+    yield* stop
+  }))
+  deepStrictEqual(keptOf((await foundAfter(disk, 3)).found).hardState, { term: 2, vote: "b" })
+})
