@@ -11,8 +11,7 @@ export const certificateEarlierMs = 10 * 60_000
 export const certificateBytesMax = 16 * KiB
 /** Revoked certificates that one list names; those that have expired by themselves leave it. */
 export const revocationsMax = 4096
-/** Join tokens: how long one is good by default and at most; outstanding at once; spent ones that are remembered until they would have expired. */
-export const joinTokenMsDefault = 3_600_000
+/** Join tokens: how long one is good at most; outstanding at once; spent ones that are remembered until they would have expired. */
 export const joinTokenMsMax = 7 * 24 * 3_600_000
 export const joinTokensMax = 64
 /** Who has asked to join and waits for an operator. */

@@ -53,5 +53,5 @@ export const readJoinToken = (text: string, nowMs: number): JoinToken | Membersh
 }
 
 /** Keys that both who invited and who was invited derive; `use` is a constant of the program. 32 bytes. */
-export const joinKey = ({ authority, cluster, id, secret }: Pick<JoinToken, "authority" | "cluster" | "id" | "secret">, use: "ask" | "answer" | "authority" | "server" | "client"): Uint8Array =>
+export const joinKey = ({ authority, cluster, id, secret }: Pick<JoinToken, "authority" | "cluster" | "id" | "secret">, use: "ask" | "answer"): Uint8Array =>
   deriveKey(`ouroborosdb 2026 join token 1 ${use}`, concatBytes([secret, fromHex(cluster), fromHex(authority), fromHex(id)]))

@@ -29,6 +29,8 @@ export class Fleet {
   readonly scene: Scene = sceneOf(1)
   readonly members: ReadonlyArray<Member>
   nowMs = 1000
+  /** Whether invariants are claimed after every step: with a thousand streams that is most of the work. */
+  isWatched = true
   /** Of every node, as they came. */
   readonly seen: Array<readonly [by: number, command: CarrierCommand]> = []
   /** What becomes of commands. */
@@ -62,7 +64,7 @@ export class Fleet {
   do(by: number, event: Without<CarrierEvent>): ReadonlyArray<CarrierCommand> {
     const member = this.members[by]!
     const commands = step(member.state, { ...event, at: { nowMs: this.nowMs, wallMs: Math.floor(wallMs + this.nowMs + member.skewMs) } })
-    invariants(member.state)
+    if (this.isWatched) invariants(member.state)
     for (const command of commands) {
       this.seen.push([by, command])
       this.carryOut(by, command)

@@ -202,6 +202,20 @@ describe("carrier: ends", () => {
     expect(fleet.of(0, "Failed")).toEqual([])
   })
 
+  it("carrier: half a message of an ask that was given up holds no memory, though every word of it was lost", () => {
+    const { fleet, hand } = pair()
+    fleet.ask(0, 1, 1, bytesOf(900_000))
+    hand.deliver()
+    hand.deliver()
+    const held = (): number => fleet.members[1]!.state.peers.get(fleet.idOf(0))!.heldBytes
+    expect(held()).toBe(900_000)
+    fleet.do(0, { _tag: "CancelAsk", ask: 1 })
+    hand.lose()
+    hand.run(1500)
+    expect(held()).toBe(0)
+    expect([...fleet.reasons(0), ...fleet.reasons(1)]).toEqual([])
+  })
+
   it("carrier: nobody is there: Unreachable, at the deadline", () => {
     const fleet = new Fleet(2)
     const hand = new Hand(fleet)
@@ -298,9 +312,14 @@ describe("carrier: bounds", () => {
     const fleet = new Fleet(2)
     const hand = new Hand(fleet)
     expect(fleet.ask(0, 1, 1, new Uint8Array(carrierMessageBytesMax + 1))).toMatchObject([{ _tag: "Failed", reason: "TooLarge" }])
+    fleet.isWatched = false
     for (let ask = 2; ask < 2 + carrierStreamsMax; ask += 1) fleet.ask(0, 1, ask, bytesOf(3))
+    fleet.isWatched = true
     expect(fleet.ask(0, 1, 1, bytesOf(3))).toMatchObject([{ _tag: "Failed", reason: "Busy" }])
+    fleet.isWatched = false
     hand.settle()
+    fleet.isWatched = true
+    fleet.tick(0)
     expect(fleet.of(0, "Answered").filter(({ isLast }) => isLast).length).toBe(carrierStreamsMax)
   })
 

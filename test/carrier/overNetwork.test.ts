@@ -108,7 +108,7 @@ const story = (open: typeof overTls | typeof overTwin) =>
   Effect.gen(function* () {
     const networks = yield* open
     const stations = yield* Effect.forEach(identities, (identity, index) => stationOf(identity, networks[index]!))
-    const [a, b] = [stations[0]!, stations[1]!]
+    const [a, b] = stations as [Station, Station]
     const requests = [0, 10, 70_000, 3_000_000].map((size, seed) => seededRandom(seed).bytes(size))
     for (const [ask, bytes] of requests.entries()) {
       for (const [by, station] of stations.entries()) station.tell({ _tag: "Ask", ask, to: identities[by === 0 ? 1 : 0].id, topic: 3, priority: 2, bytes, isTold: false, deadlineMs: 30_000 })

@@ -202,10 +202,11 @@ const runWorld = (seed: number): World["counts"] => {
 const failedSince = (world: World): number =>
   [...world.asked.values()].filter(({ dueMs, end }) => dueMs > faultsForMs + calmForMs + 1000 && (end === "Deadline" || end === "Unreachable") && dueMs < faultsForMs + calmForMs + 1500).length
 
+const from = Number(process.env["CARRIER_FROM"] ?? 1)
+const count = Number(process.env["CARRIER_SEEDS"] ?? 12)
+
 describe("carrier", () => {
-  it("random: whatever the network does, what is heard was said, once; every ask ends; once it is calm all is answered and nothing is left", { timeout: 240_000 }, () => {
-    const from = Number(process.env["CARRIER_FROM"] ?? 1)
-    const count = Number(process.env["CARRIER_SEEDS"] ?? 25)
+  it("random: whatever the network does, what is heard was said, once; every ask ends; once it is calm all is answered and nothing is left", { timeout: 60_000 + 10_000 * count }, () => {
     const sum = { delivered: 0, answered: 0, failed: 0, notes: 0, restarts: 0 }
     for (let seed = from; seed < from + count; seed += 1) {
       try {
