@@ -278,17 +278,18 @@ const base = { _tag: "Persist" as const, ticket: 1, hardState: undefined, trunca
 const voteOf = (term: number, vote: string): Persist => ({ ...base, hardState: { term, vote } })
 
 /** Writes in one life, which ends by a kill; where Raft's records lie, as the disk twin was told. */
-const written = async (persists: ReadonlyArray<Persist>, isStopped: boolean) => {
+const written = async (persists: ReadonlyArray<Persist>, isStopped: boolean, chunks = 0) => {
   const disk = new MemoryDisk()
   const positions: Array<WalPosition> = []
   await run(Effect.gen(function*() {
     const observe: NonNullable<WalOptions["observe"]> = (_, __, commands) => {
       for (const command of commands) if (command._tag === "Assign") positions.push(...command.positions)
     }
-    const { raft, stop } = yield* startRaft(disk, 1, { observe })
+    const { raft, stop, wal } = yield* startRaft(disk, 1, { observe })
     const handle = yield* raft.group(group)
     yield* handle.begin("a", firstSnapshot)
     for (const one of persists) yield* yield* handle.persist(one)
+    for (let count = 0; count < chunks; count += 1) yield* (yield* wal.append([{ kind: "Chunk", payload: new Uint8Array(25_000) }])).durable
     if (isStopped) yield* stop
   }))
   return { disk: disk.kill(), positions }
@@ -342,8 +343,8 @@ it("raft's journal: a vote in a last batch that rots before anything proves it i
 })
 
 it("raft's journal: what is known by one record alone stays, also while nobody asks for its group", async () => {
-  const { disk, positions } = await written([voteOf(1, "a"), voteOf(2, "b")], true)
-  hurt(disk, positions.at(-2)!)
+  const { disk, positions } = await written([voteOf(1, "a"), voteOf(2, "b")], true, 9)
+  hurt(disk, positions[4]!)
   await run(Effect.gen(function*() {
     const { stop, wal } = yield* startRaft(disk, 2, { tendMs: 1000 })
     for (let count = 0; count < 9; count += 1) {
