@@ -59,6 +59,7 @@ const calmSeeds = 0.15
 const weaknesses = [
   /** Syncs of the journal fail, or drop what they were to save. */
   { folder: "journal/", operation: "sync", chance: 0.15, how: "Fails", faults: ["SyncFailed", "SyncDropped"] },
+  { folder: "journal/", operation: "sync", chance: 0.05, how: "Fails", faults: ["SyncFailed", "SyncDropped"] },
   /** Blocks that are read answer EIO: also to those who write them anew. */
   { folder: "blocks/", operation: "read", chance: 0.15, how: "Fails", faults: ["ReadFailed"] },
   { folder: "blocks/", operation: undefined, chance: 0.5, how: "Slow", faults: ["SlowDisk"] },
@@ -194,7 +195,8 @@ export class FaultPlan {
   #staleIndex(random: Random, index: MemoryKeyValue): MemoryKeyValue {
     if (this.#chance("IndexStale") === 0) return index
     const nights = this.#indexes
-    const earlier = nights.length > 0 && this.#strikes(random, "IndexStale") ? random.pick(nights) : undefined
+    // Mostly that of last night: what was lost then is rebuilt, and has lain where it lies for one short life.
+    const earlier = nights.length > 0 && this.#strikes(random, "IndexStale") ? (random.chance(0.5) ? nights.at(-1)! : random.pick(nights)) : undefined
     this.#remember(index)
     if (earlier === undefined) return index
     if (random.chance(0.5)) {

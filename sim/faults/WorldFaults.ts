@@ -61,7 +61,7 @@ export class WorldFaults {
     this.#untilStraggler = this.#stragglersApart
     const halting = random.chance(haltingSeeds) ? random.pick([0.05, 0.2, 0.4]) : 0
     this.paceOf = halting === 0 ? undefined : () => this.#paceOf(halting)
-    this.#lingers = random.chance(this.#plan.hasWeakPart ? 0.6 : 0.3) ? random.pick([0.05, 0.3]) : 0
+    this.#lingers = random.chance(this.#plan.hasWeakPart ? 0.6 : 0.3) ? random.pick([0.05, 0.3, 0.3]) : 0
   }
 
   get explainFailures(): boolean {

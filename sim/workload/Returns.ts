@@ -39,6 +39,12 @@ const commitIn = (outcome: Outcome): number | undefined => {
   return named === undefined ? undefined : Number(named)
 }
 
+/** The version that was stored, where it has a name: deleted by it, nothing but itself is hidden. */
+const versionIn = (outcome: Outcome): Record<string, string> => {
+  const versionId = outcome._tag === "Answered" ? outcome.headers.get("x-amz-version-id") : undefined
+  return versionId === undefined ? {} : { versionId }
+}
+
 /** All but its end at once, and that after `ms`: most of it is looked up long before a commit names it. */
 const lateEnd = (random: Random, bytes: Uint8Array, ms: number): BodyPlan =>
   ({ bytes, pieces: [bytes.length - 1 - random.below(Math.min(200, bytes.length - 1))], stalls: [{ piece: 1, ms }] })
@@ -128,7 +134,7 @@ class Returns implements Workload {
     return Effect.gen({ self: this }, function*() {
       for (let asked = 0; asked < collectionsMax && !isOver(); asked += 1) {
         yield* this.#ask(context, random.chance(0.7) ? collection() : settling())
-        yield* Effect.sleep(random.below(30))
+        yield* Effect.sleep(random.below(random.pick([30, 300])))
       }
     })
   }
@@ -169,14 +175,15 @@ class Returns implements Workload {
   #copied(context: WorkloadContext, random: Random): Effect.Effect<Outcome> {
     return Effect.gen({ self: this }, function*() {
       const from = this.#pathOf(random)
-      yield* this.#put(context, from, this.#body(random))
+      const query = versionIn(yield* this.#put(context, from, this.#body(random)))
       const copies = Array.from({ length: 1 + random.below(copiesMax) }, () => this.#pathOf(random)).map((to) =>
         Effect.andThen(Effect.sleep(random.below(4)), Effect.suspend(() => this.#ask(context, { method: "PUT", path: to, headers: { "x-amz-copy-source": from } }))))
-      const gone = Effect.andThen(Effect.sleep(1 + random.below(random.pick([3, 10, 100]))), Effect.suspend(() => this.#ask(context, { method: "DELETE", path: from })))
-      // Once the shortest retention is over.
-      const collected = Effect.andThen(Effect.sleep(random.pick([2, 2, 110, 1100])), Effect.suspend(() => this.#ask(context, collection())))
-      const [outcome] = yield* inAnyOrder([...copies, Effect.andThen(gone, collected)])
-      return outcome!
+      const gone = Effect.andThen(Effect.sleep(1 + random.below(random.pick([3, 10, 100]))), Effect.suspend(() => this.#ask(context, { method: "DELETE", path: from, query })))
+      let under = copies.length
+      const told = copies.map((copy) => Effect.ensuring(copy, Effect.sync(() => { under -= 1 })))
+      // For as long as one is under way: a retention of milliseconds is over by then.
+      const [outcomes] = yield* Effect.all([inAnyOrder(told), Effect.andThen(gone, this.#collects(context, random, () => under === 0))], { concurrency: "unbounded" })
+      return outcomes[0]!
     })
   }
 
@@ -201,9 +208,7 @@ class Returns implements Workload {
       const path = this.#pathOf(random)
       const stored = yield* this.#put(context, path, this.#body(random))
       for (let times = 2 + random.below(2); times > 0; times -= 1) {
-        // Of a version by its id, where it has one, nothing but itself is hidden.
-        const versionId = stored._tag === "Answered" ? stored.headers.get("x-amz-version-id") : undefined
-        const query = versionId === undefined || random.chance(0.2) ? {} : { versionId }
+        const query = random.chance(0.2) ? {} : versionIn(stored)
         const commit = commitIn(yield* this.#ask(context, { method: "DELETE", path, query }))
         if (commit === undefined) break
         yield* this.#ask(context, rollbackTo(commit - 1))
