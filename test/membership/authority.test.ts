@@ -87,6 +87,17 @@ describe("authority", () => {
     expect(reasonOf(readCertificate(Buffer.from(renamed, "latin1")))).toBe("Foreign")
   })
 
+  it("authority: what no signature covers has one form too: another algorithm beside the signature, or one thing more, is no certificate", () => {
+    const bytes = Buffer.from(twin.certify(twin.node(2)))
+    const beforeSignature = bytes.length - (4 + 1 + 3309)
+    const otherAlgorithm = Buffer.from(bytes)
+    otherAlgorithm[beforeSignature - 1]! ^= 1
+    expect(reasonOf(check(twin, otherAlgorithm))).toBe("Malformed")
+    const more = Buffer.concat([bytes, Buffer.from([5, 0])])
+    more.writeUInt16BE(more.length - 4, 2)
+    expect(reasonOf(check(twin, more))).toBe("Malformed")
+  })
+
   it("authority: any harm to a certificate is refused, never thrown at, and never another certificate", () => {
     const bytes = twin.certify(twin.node(2))
     fc.assert(fc.property(fc.nat(), (seed) => {
