@@ -30,6 +30,8 @@ export interface RaftBook {
   readonly slots: Map<LogIndex, BookSlot>
   /** Of the newest step's record; undefined before the first. */
   stepAt: WalPosition | undefined
+  /** Of the newest step that is there twice: the newest one's record alone would be all that says the snapshot's configuration. */
+  twiceAt: WalPosition | undefined
 }
 
 /** What is to be written, as `Persist` has it; gaps are those that must be known after what names them now is gone. */
@@ -50,11 +52,11 @@ export interface PlannedStep {
 }
 
 export const newBook = (group: GroupId, replica: ReplicaId, step: number, snapshot: SnapshotPlace): RaftBook =>
-  ({ group, replica, step, hardState: { term: 0, vote: undefined }, snapshot, last: snapshot.index, slots: new Map(), stepAt: undefined })
+  ({ group, replica, step, hardState: { term: 0, vote: undefined }, snapshot, last: snapshot.index, slots: new Map(), stepAt: undefined, twiceAt: undefined })
 
 /** As it was found, and what must be said anew so that nothing depends on what is rotten or was not accepted; undefined: nothing. */
-export const bookOf = ({ group, hardState, replica, slots, snapshot, step, stepAt }: FoundGroup): readonly [RaftBook, Change | undefined] => {
-  const book: RaftBook = { group, replica, step, hardState, snapshot, last: snapshot.index + slots.length, slots: new Map(), stepAt }
+export const bookOf = ({ group, hardState, replica, slots, snapshot, step, stepAt, twiceAt }: FoundGroup): readonly [RaftBook, Change | undefined] => {
+  const book: RaftBook = { group, replica, step, hardState, snapshot, last: snapshot.index + slots.length, slots: new Map(), stepAt, twiceAt }
   const entries: Array<Entry> = []
   const gaps: Array<StepItem> = []
   for (const [offset, { at, entry, term }] of slots.entries()) {
@@ -63,7 +65,7 @@ export const bookOf = ({ group, hardState, replica, slots, snapshot, step, stepA
     else if (entry === undefined) gaps.push({ index, term, isGap: true })
     else entries.push(entry)
   }
-  return [book, stepAt === undefined || gaps.length > 0 || entries.length > 0 ? { entries, gaps } : undefined]
+  return [book, stepAt === undefined || twiceAt === undefined || gaps.length > 0 || entries.length > 0 ? { entries, gaps } : undefined]
 }
 
 /** Plans a change as steps that each fit an append; the book speaks of the newest from now on. */
@@ -121,7 +123,7 @@ const planStep = (book: RaftBook, { entries, gaps }: Part, keepTo: LogIndex, sna
 }
 
 /** The step is on the disk, its records at these positions, in order. */
-export const stepWritten = ({ book, items, keepTo, snapshotIndex }: PlannedStep, positions: ReadonlyArray<WalPosition>): void => {
+export const stepWritten = ({ book, items, keepTo, records, snapshotIndex }: PlannedStep, positions: ReadonlyArray<WalPosition>): void => {
   for (const index of book.slots.keys()) if (index > keepTo || index <= snapshotIndex) book.slots.delete(index)
   let record = 1
   for (const { index, isGap, term } of items) {
@@ -129,13 +131,14 @@ export const stepWritten = ({ book, items, keepTo, snapshotIndex }: PlannedStep,
     if (index > snapshotIndex) book.slots.set(index, { term, isGap, at })
   }
   book.stepAt = positions[0]!
+  if (records[0]!.head.isTwice) book.twiceAt = book.stepAt
 }
 
 export const isBefore = (a: WalPlace, b: WalPlace): boolean => a.segment < b.segment || (a.segment === b.segment && a.offset < b.offset)
 
 /** Nothing below it is needed; undefined: nothing is needed at all. */
-export const lowWaterOf = ({ slots, stepAt }: RaftBook): WalPlace | undefined => {
-  let lowest: WalPlace | undefined = stepAt
+export const lowWaterOf = ({ slots, stepAt, twiceAt }: RaftBook): WalPlace | undefined => {
+  let lowest: WalPlace | undefined = twiceAt ?? stepAt
   for (const { at } of slots.values()) if (lowest === undefined || isBefore(at, lowest)) lowest = at
   return lowest
 }
@@ -150,7 +153,7 @@ export const liveBytesOf = ({ slots, stepAt }: RaftBook): number => {
 const recordOverheadBytes = 128
 
 /** The oldest of what lies in segments before this one, so many bytes of it: to be written anew, so that they can leave (R11). */
-export const liveBefore = ({ slots, stepAt }: RaftBook, segment: number, bytesMax: number): { readonly indexes: ReadonlyArray<LogIndex>; readonly isStepOld: boolean } => {
+export const liveBefore = ({ slots, stepAt, twiceAt = stepAt }: RaftBook, segment: number, bytesMax: number): { readonly indexes: ReadonlyArray<LogIndex>; readonly isStepOld: boolean } => {
   const old = [...slots].filter(([, { at }]) => at.segment < segment).sort(([, a], [, b]) => (isBefore(a.at, b.at) ? -1 : 1))
   let bytes = 0
   const indexes: Array<LogIndex> = []
@@ -159,5 +162,5 @@ export const liveBefore = ({ slots, stepAt }: RaftBook, segment: number, bytesMa
     bytes += at.length
     indexes.push(index)
   }
-  return { indexes: indexes.sort((a, b) => a - b), isStepOld: stepAt !== undefined && stepAt.segment < segment }
+  return { indexes: indexes.sort((a, b) => a - b), isStepOld: twiceAt !== undefined && twiceAt.segment < segment }
 }

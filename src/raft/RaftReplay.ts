@@ -34,6 +34,8 @@ export interface FoundGroup {
   readonly slots: ReadonlyArray<FoundSlot>
   /** Of the newest step's own record; undefined: it, or the same one again, is rotten, or was not accepted, or a crash cut the step off. */
   readonly stepAt: WalPosition | undefined
+  /** Of the newest step that is there twice, both whole: with it more than one record says the snapshot's configuration; undefined: none does. */
+  readonly twiceAt: WalPosition | undefined
   /** Its newest steps are rotten, so that votes may have been given that nobody knows of any more. */
   readonly isLost: boolean
   /** Of the oldest record that was read of it. */
@@ -58,6 +60,7 @@ interface Group {
   ordinal: number
   items: ReadonlyArray<StepItem> | undefined
   stepAt: WalPosition | undefined
+  twiceAt: WalPosition | undefined
   /** Ordinal and index of an entry of it behind `keepTo`: those follow one another. */
   sample: readonly [ordinal: number, index: LogIndex] | undefined
   /** Rotten records of the newest step, by ordinal. */
@@ -143,7 +146,7 @@ export class RaftReplay {
   #begin(known: Group | undefined, { head }: RaftRecord, at: WalPosition | undefined): Group {
     if (known === undefined) {
       const group: Group = {
-        head, step: 0, configuration: undefined, slots: new Map(), last: Math.max(head.keepTo, head.snapshotIndex), ordinal: -1, items: undefined, stepAt: undefined,
+        head, step: 0, configuration: undefined, slots: new Map(), last: Math.max(head.keepTo, head.snapshotIndex), ordinal: -1, items: undefined, stepAt: undefined, twiceAt: undefined,
         sample: undefined, rotten: new Map(), hasOrphans: false, oldestAt: at
       }
       this.#groups.set(head.group, group)
@@ -155,7 +158,10 @@ export class RaftReplay {
       doubt(known.slots)
       this.#orphans.length = 0
     }
-    if (head.snapshotIndex !== known.head.snapshotIndex || head.snapshotTerm !== known.head.snapshotTerm) known.configuration = undefined
+    if (head.snapshotIndex !== known.head.snapshotIndex || head.snapshotTerm !== known.head.snapshotTerm || head.replica !== known.head.replica) {
+      known.configuration = undefined
+      known.twiceAt = undefined
+    }
     for (const index of known.slots.keys()) if (index > head.keepTo || index <= head.snapshotIndex) known.slots.delete(index)
     known.last = Math.max(head.keepTo, head.snapshotIndex)
     known.head = head
@@ -197,6 +203,7 @@ const settle = (group: Group): void => {
   const { head, rotten } = group
   const entriesEnd = head.records - (head.isTwice ? 1 : 0)
   if (rotten.has(0) || rotten.has(entriesEnd) || group.ordinal !== head.records - 1) group.stepAt = undefined
+  if (head.isTwice) group.twiceAt = group.stepAt
   const ordinals = [...rotten.keys()].filter((ordinal) => ordinal > 0 && ordinal < entriesEnd)
   rotten.clear()
   const known = ordinals.map((ordinal) => placeOf(group, ordinal))
@@ -215,12 +222,12 @@ const placeOf = ({ head, items, sample }: Group, ordinal: number): { readonly in
 
 const foundOf = (group: Group): FoundGroup => {
   settle(group)
-  const { configuration, hasOrphans, head, last, oldestAt, slots, stepAt } = group
+  const { configuration, hasOrphans, head, last, oldestAt, slots, stepAt, twiceAt } = group
   const { hardState, replica, snapshotIndex, snapshotTerm } = head
   const dense: Array<FoundSlot> = []
   for (let index = snapshotIndex + 1; index <= last; index += 1) dense.push(slots.get(index) ?? { term: undefined, entry: undefined, at: undefined })
   return {
-    group: head.group, replica, step: group.step, hardState, slots: dense, stepAt, oldestAt, isLost: hasOrphans || configuration === undefined,
+    group: head.group, replica, step: group.step, hardState, slots: dense, stepAt, twiceAt, oldestAt, isLost: hasOrphans || configuration === undefined,
     snapshot: { index: snapshotIndex, term: snapshotTerm, configuration: configuration ?? { voters: [], outgoing: [], learners: [] } }
   }
 }

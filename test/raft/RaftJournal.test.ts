@@ -356,3 +356,29 @@ it("raft's journal: what is known by one record alone stays, also while nobody a
   }))
   deepStrictEqual(keptOf((await foundAfter(disk, 3)).found).hardState, { term: 2, vote: "b" })
 })
+
+it("raft's journal: the snapshot's configuration is said by more than one record, also once old segments have left", async () => {
+  const entryOf = (term: number): Persist => ({ ...base, hardState: { term, vote: "a" }, truncateFrom: 1, entries: [{ index: 1, term, body: { _tag: "Nothing" } }] })
+  const disk = new MemoryDisk()
+  let newest: WalPosition | undefined
+  await run(Effect.gen(function*() {
+    const { raft, stop, wal } = yield* startRaft(disk, 1, {
+      tendMs: 1000, forwardSegments: 100, observe: (_, __, commands) => {
+        for (const command of commands) if (command._tag === "Assign" && command.positions.length === 2) newest = command.positions[0]
+      }
+    })
+    const handle = yield* raft.group(group)
+    yield* handle.begin("a", firstSnapshot)
+    for (let term = 1; term < 9; term += 1) {
+      yield* (yield* wal.append([{ kind: "Chunk", payload: new Uint8Array(25_000) }])).durable
+      yield* yield* handle.persist(entryOf(term))
+      yield* Effect.andThen(wal.release("state", wal.head()), wal.release("ingest", wal.head()))
+      yield* Effect.andThen(TestClock.adjust(1000), turns)
+    }
+    yield* stop
+  }))
+  const killed = disk.kill()
+  hurt(killed, newest!)
+  const kept = keptOf((await foundAfter(killed, 2)).found)
+  deepStrictEqual([kept.hardState.term, kept.snapshot, lastOf(kept)], [8, firstSnapshot, 1])
+})
