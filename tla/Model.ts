@@ -39,6 +39,8 @@ export interface Model {
   readonly spec: string
   readonly bounded: ReadonlyArray<Bounded>
   readonly variants: ReadonlyArray<Variant>
+  /** Whether TLC counts how often each action was taken: it walks every expression of every definition for that, which steps built of many others make endless. */
+  readonly isCounted: boolean
 }
 
 const keywords = [
@@ -135,8 +137,8 @@ export const readModel = async (root: string, folder: string): Promise<Model> =>
   const files = readdirSync(path).sort()
   const spec = files.find((file) => file.toLowerCase() === `${folder}.tla`)
   if (spec === undefined) throw new Error(`tla/${folder}: no ${folder}.tla, its first letter large`)
-  const { variants } = await import(join(path, "variants.ts")) as { readonly variants: ReadonlyArray<Variant> }
-  return { folder, path, spec, bounded: files.filter((file) => /^MC.*\.cfg$/.test(file)).map((cfg) => readBounded(path, cfg)), variants }
+  const { isCounted = true, variants } = await import(join(path, "variants.ts")) as { readonly variants: ReadonlyArray<Variant>; readonly isCounted?: boolean }
+  return { folder, path, spec, bounded: files.filter((file) => /^MC.*\.cfg$/.test(file)).map((cfg) => readBounded(path, cfg)), variants, isCounted }
 }
 
 /** Folders of tla/ that have a protocol; "alarm" is the runner's own. */

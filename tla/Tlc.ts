@@ -135,19 +135,21 @@ export interface Run {
   readonly property?: string
   /** Short runs: the compiler that starts fast, and no count of actions. */
   readonly short?: boolean
+  /** How often each action was taken is told, unless this is false. */
+  readonly isCounted?: boolean
 }
 
 let runs = 0
 
 /** Deadlock is no error: bounded models end. The fingerprint function is fixed, so that the same states are the same run. */
-export const tlc = (engine: Engine, { cfg, files, folder, module, property, secondsMax, short = false, workers }: Run): Promise<Outcome> => {
+export const tlc = (engine: Engine, { cfg, files, folder, isCounted = true, module, property, secondsMax, short = false, workers }: Run): Promise<Outcome> => {
   const scratch = mkdtempSync(join(tmpdir(), "ouroboros-tla-"))
   for (const file of readdirSync(folder)) if (/\.(tla|cfg)$/.test(file)) cpSync(join(folder, file), join(scratch, file))
   for (const [file, text] of Object.entries(files)) writeFileSync(join(scratch, file), text)
   runs += 1
   const name = `ouroboros-tla-${process.pid}-${runs}`
   const javaOptions = short ? ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1024m"] : ["-XX:+UseParallelGC", `-Xmx${heapMiBMax}m`]
-  const coverage = short ? [] : ["-coverage", "100000"]
+  const coverage = short || !isCounted ? [] : ["-coverage", "100000"]
   const args = ["-tool", "-deadlock", "-fp", "0", ...coverage, "-lncheck", "final", "-workers", `${workers}`, "-metadir", "meta", "-config", cfg, `${module}.tla`]
   const [command, all] = engine.command(scratch, name, javaOptions, args)
   const started = performance.now()
