@@ -5,7 +5,7 @@ import dns from "node:dns"
 import fs, { readFileSync } from "node:fs"
 import http from "node:http"
 import net from "node:net"
-import { DateTime, Effect } from "effect"
+import { Cause, DateTime, Effect, Hash } from "effect"
 import { expect, test } from "vitest"
 import { underTraps } from "../../sim/Ambient.ts"
 
@@ -57,6 +57,13 @@ test("kernels need no trap: hashes, ciphers, dates that are named", () => {
   const named = underTraps(() => [crypto.createHash("sha256").update("a").digest("hex"), new Date(0).toISOString()])
   expect(named[0]).toMatch(/^ca978112/)
   expect(named[1]).toBe("1970-01-01T00:00:00.000Z")
+})
+
+test("Effect compares failures that hold what it can only tell apart by chance: the same chance every time", () => {
+  const hashes = underTraps(() => [Hash.hash({ first: () => 1 }), Hash.hash({ first: () => 2 })])
+  expect(hashes[0]).toBe(hashes[1])
+  const [one, other] = [() => 1, () => 2].map((act) => Cause.fail({ act }))
+  expect(underTraps(() => Cause.combine(one!, other!)).reasons.length).toBe(2)
 })
 
 test("a world that throws leaves no trap behind", () => {
