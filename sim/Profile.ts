@@ -9,8 +9,8 @@ export interface Profile {
 }
 
 export const profiles: Readonly<Record<ProfileName, Profile>> = {
-  short: { name: "short", operations: [205, 160, 145, 132], crashesMin: 3 },
-  full: { name: "full", operations: [3100, 2710], crashesMin: 20 }
+  short: { name: "short", operations: [195, 152, 138, 126], crashesMin: 3 },
+  full: { name: "full", operations: [3250, 2850], crashesMin: 20 }
 }
 
 /** Requests of a world with so many workloads. */

@@ -50,7 +50,7 @@ const requestsOfShortLife = 50
 export class CrashPlan {
   readonly #random: Random
   readonly #requestsPerLife: number
-  /** Lives that disk operations end are so many times longer where there is much to be done between two crashes. */
+  /** Lives that disk operations end are mostly so many times longer where there is much to be done between two crashes. */
   readonly #longer: number
   #loop = 0
 
@@ -86,7 +86,7 @@ export class CrashPlan {
   #sometime(): Trigger {
     const random = this.#random
     const draw = random.below(14)
-    if (draw >= 12) return { _tag: "Turn", operation: random.pick(turnsOfFolders), folder: random.pick(folders), count: 1 + random.below(random.pick([3, 15])) }
+    if (draw >= 12) return { _tag: "Turn", operation: random.pick(turnsOfFolders), folder: random.pick(folders), count: 1 + random.below(random.pick([3, 15 * this.#longer])) }
     if (draw >= 10) return { _tag: "Fault", faults: random.chance(0.5) ? faultsOfSyncs : faultsOfChanges, count: 1 + random.below(random.pick([2, 6])), without: withoutFaults }
     if (draw < 5) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
     if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([10, 80 * this.#longer, 300 * this.#longer])) }
