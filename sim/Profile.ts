@@ -9,7 +9,7 @@ export interface Profile {
 }
 
 export const profiles: Readonly<Record<ProfileName, Profile>> = {
-  short: { name: "short", operations: [195, 152, 138, 126], crashesMin: 3 },
+  short: { name: "short", operations: [203, 158, 143, 130], crashesMin: 3 },
   full: { name: "full", operations: [3250, 2850], crashesMin: 20 }
 }
 
