@@ -68,13 +68,37 @@ export const carrierIdleMsMax = 300_000
 /** What is not acknowledged is sent again after this, twice as long each time, up to the second. */
 export const carrierResendMs = 250
 export const carrierResendMsMax = 4_000
+/** A stream whose window was narrowed by what its asker has not taken: how often its sender is told how wide it is by now. */
+export const carrierWidenMs = 1_000
 /** Clock samples of one peer, of which the one with the shortest way counts (RFC 5905, 10). */
 export const carrierClockSamples = 8
+/** The runner: how often its machine hears the time; events that wait before asks and notes are refused. */
+export const carrierTickMs = 50
+export const carrierEventsQueuedMax = 4096
+/** Of one peer: what its messages have under way here, in number. More notes are dropped, more requests refused. */
+export const carrierHandlersMax = 4096
+/** Why a handler refuses, in UTF-8. */
+export const carrierDetailBytesMax = 2048
+/** Log lines about refused frames in this time, at most one; all are counted. */
+export const carrierRefusalLogMs = 1_000
 /** Peers that one carrier knows; sessions under way with those who began them. */
 export const carrierPeersMax = membersMax
 /** No deadline is longer. */
 export const carrierDeadlineMsMax = 3_600_000
 
+/**
+ * Failure detection: suspicion (phi) above which a node counts as gone; silence that is nobody's fault; silence after which it is gone however irregular it was
+ * before. Samples a node, how far apart they are at least, and the least variation that is believed of them.
+ */
+export const availabilityPhiMax = 8
+export const availabilityPauseMs = 500
+export const availabilitySilentMsMax = carrierSilentMsMax
+export const availabilitySamples = 128
+export const availabilitySampleMs = carrierPingMs / 2
+export const availabilityVariationMsMin = 200
+/** Comings and goings that are remembered of a node; nodes that are watched. */
+export const availabilityTurnsMax = 64
+export const availabilityNodesMax = membersMax
 /** TLS between nodes: connections, those whose handshake is under way, and how long that and silence may take. */
 export const nodeConnectionsMax = 512
 export const nodeHandshakesMax = 64

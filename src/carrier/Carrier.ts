@@ -23,7 +23,7 @@ import { helloHeard, openSession, welcomeHeard } from "./Handshake.ts"
 import { flush, refuse, transmit } from "./Outlet.ts"
 import { forgetClock, freshClock, isClockOff, isStale, pongHeard, sampleOf } from "./PeerClock.ts"
 import { isHeardFirst, type Session } from "./Session.ts"
-import { answer, ask, cancelAsk, cancelHeard, creditHeard, dataHeard, loseStreams, oldestHeard, tickStreams, whyNotAsk } from "./Streams.ts"
+import { answer, answerTaken, ask, cancelAsk, cancelHeard, creditHeard, dataHeard, loseStreams, oldestHeard, tickStreams, whyNotAsk } from "./Streams.ts"
 import { getU64 } from "../base/bytes.ts"
 
 /** `secret`: 32 fresh random bytes; `restart`: drawn at this start. */
@@ -76,7 +76,7 @@ const handle = (state: CarrierState, out: Out, event: CarrierEvent): void => {
     case "Answer":
       return answered(state, event)
     case "Taken":
-      return taken(state, event.from, event.bytes)
+      return taken(state, event)
     default:
       return unreachable(event)
   }
@@ -286,7 +286,9 @@ const answered = (state: CarrierState, event: Extract<CarrierEvent, { readonly _
   if (peer !== undefined) answer(peer, event)
 }
 
-const taken = (state: CarrierState, from: NodeId, bytes: number): void => {
+const taken = (state: CarrierState, { ask, bytes, from }: Extract<CarrierEvent, { readonly _tag: "Taken" }>): void => {
   const peer = state.peers.get(from)
-  if (peer !== undefined) peer.heldBytes = Math.max(0, peer.heldBytes - bytes)
+  if (peer === undefined) return
+  peer.heldBytes = Math.max(0, peer.heldBytes - bytes)
+  if (ask !== undefined) answerTaken(peer, ask, bytes)
 }

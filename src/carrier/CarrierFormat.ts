@@ -43,7 +43,7 @@ export interface Header {
   readonly oldest: number
   /** Data: where its payload lies in its direction. Credit: up to where all has come. */
   readonly offset: number
-  /** Data, isFirst: of the whole message. */
+  /** Data, isFirst: of the whole message. Credit: by how many units the stream's window is narrower than carrierStreamWindowBytes. */
   readonly messageBytes: number
   /** Data, isFirst, of a request: how long its answer is waited for. */
   readonly deadlineMs: number

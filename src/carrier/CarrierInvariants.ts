@@ -3,6 +3,7 @@ import { assert } from "../base/assert.ts"
 import { carrierNotesMax, carrierPeerHeldBytesMax, carrierPeerWindowBytes, carrierStreamsMax, carrierStreamWindowBytes, carrierUnsentBytesMax } from "../base/clusterLimits.ts"
 import { frameBytesMax } from "./CarrierFormat.ts"
 import type { CarrierState, Peer } from "./CarrierState.ts"
+import { isOwnStream } from "./Streams.ts"
 
 /** Throws AssertionError. */
 export const invariants = (state: CarrierState): void => {
@@ -38,6 +39,7 @@ const invariantsOf = (state: CarrierState, peer: Peer): void => {
   assert(peer.session === undefined || peer.session.id !== peer.welcomed?.session.id, "a session is entered once")
   for (const incoming of peer.incoming.values()) {
     assert(incoming.message === undefined || incoming.message.filled <= incoming.message.bytes.length, "a message has no more than it said")
+    assert(incoming.heldUnits >= 0 && (incoming.heldUnits === 0 || isOwnStream(state, peer, incoming.stream)), "only answers wait for their asker on a stream")
     assert(incoming.credited <= incoming.expected, "what has not come is not acknowledged")
   }
 }

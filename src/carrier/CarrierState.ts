@@ -53,8 +53,8 @@ export type CarrierEvent =
   | { readonly _tag: "CancelAsk"; readonly at: Instant; readonly ask: number }
   /** One or more to each request that Deliver has brought; the last one ends it. */
   | { readonly _tag: "Answer"; readonly at: Instant; readonly to: NodeId; readonly request: number; readonly bytes: Uint8Array; readonly isLast: boolean }
-  /** Whoever got so many bytes by Deliver or Answered has done with them. */
-  | { readonly _tag: "Taken"; readonly at: Instant; readonly from: NodeId; readonly bytes: number }
+  /** Whoever got so many bytes by Deliver, or by one Answered of `ask`, has done with them. */
+  | { readonly _tag: "Taken"; readonly at: Instant; readonly from: NodeId; readonly bytes: number; readonly ask?: number }
 
 export type CarrierCommand =
   /** Sent answers it, with the bytes' length. */
@@ -109,6 +109,10 @@ export interface Incoming {
   /** All before it has come. */
   expected: number
   credited: number
+  /** Units of answers that were delivered and are not taken: by so much its window is narrower. */
+  heldUnits: number
+  /** When whoever sends is told again how wide its window is; undefined: nothing has narrowed it since the last piece came. */
+  widenDueMs: number | undefined
   message: { readonly bytes: Uint8Array; filled: number; readonly header: { readonly isLast: boolean; readonly isTold: boolean; readonly topic: number; readonly priority: Priority; readonly deadlineMs: number } } | undefined
   isOver: boolean
 }

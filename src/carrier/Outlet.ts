@@ -4,9 +4,9 @@
  */
 import { assert } from "../base/assert.ts"
 import { putU64, emptyBytes } from "../base/bytes.ts"
-import { carrierFairShare, carrierFrameBytesMax, carrierPeerWindowBytes, carrierResendMs, carrierUnsentBytesMax } from "../base/clusterLimits.ts"
+import { carrierFairShare, carrierFrameBytesMax, carrierPeerWindowBytes, carrierResendMs, carrierStreamWindowBytes, carrierUnsentBytesMax, carrierWidenMs } from "../base/clusterLimits.ts"
 import { encodeFrame, type Header, priorities, type Priority } from "./CarrierFormat.ts"
-import type { CarrierState, Instant, Out, Outgoing, Peer, Refusal } from "./CarrierState.ts"
+import type { CarrierState, Incoming, Instant, Out, Outgoing, Peer, Refusal } from "./CarrierState.ts"
 
 /** Returns undefined, so that who reads can end with it. */
 export const refuse = (out: Out, from: Peer["id"], reason: Refusal, detail: string): undefined => void out.push({ _tag: "Refused", from, reason, detail })
@@ -72,11 +72,19 @@ const sendControl = (state: CarrierState, out: Out, peer: Peer, at: Instant): bo
     const incoming = peer.incoming.get(stream)
     const offset = incoming?.expected ?? peer.closed.get(stream)
     if (offset === undefined) continue
-    if (incoming !== undefined) incoming.credited = offset
-    sendFrame(state, out, peer, { kind: "Credit", stream, offset }, emptyBytes, at)
+    sendFrame(state, out, peer, { kind: "Credit", stream, offset, messageBytes: credited(incoming, offset, at.nowMs) }, emptyBytes, at)
     return true
   }
   return false
+}
+
+/** By how much the stream's window is narrower than it is by default: what its asker has not taken of answers, where that is worth a word. */
+const credited = (incoming: Incoming | undefined, offset: number, nowMs: number): number => {
+  if (incoming === undefined) return 0
+  incoming.credited = offset
+  const narrower = incoming.heldUnits < carrierStreamWindowBytes / 4 ? 0 : Math.min(incoming.heldUnits, carrierStreamWindowBytes)
+  if (narrower > 0 || incoming.widenDueMs !== undefined) incoming.widenDueMs = nowMs + carrierWidenMs
+  return narrower
 }
 
 /** One frame of a note or a stream: of the most urgent level that has any, every so often of the least urgent one. */

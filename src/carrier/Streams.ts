@@ -8,6 +8,7 @@ import {
   carrierDeadlineMsMax, carrierHeldBytesMax, carrierMessageBytesMax, carrierPeerHeldBytesMax, carrierQueueBytesMax, carrierResendMs, carrierResendMsMax,
   carrierStreamsMax, carrierStreamSpan, carrierStreamWindowBytes
 } from "../base/clusterLimits.ts"
+import type { NodeId } from "../membership/Identity.ts"
 import { type Header, isStreamId } from "./CarrierFormat.ts"
 import type { AskFailure, CarrierEvent, CarrierState, Incoming, Instant, Out, Outgoing, OwnAsk, Peer } from "./CarrierState.ts"
 import { acknowledge, dropOutgoing, oldestOf, refuse, rewind } from "./Outlet.ts"
@@ -81,6 +82,15 @@ export const answer = (peer: Peer, event: Extract<CarrierEvent, { readonly _tag:
   push(peer, stream, event.bytes, event.isLast)
 }
 
+/** What was answered to a request and has not come there yet, in units; undefined: the request is over. */
+export const unheardOf = (state: CarrierState, to: NodeId, request: number): number | undefined => {
+  const peer = state.peers.get(to)
+  const id = peer === undefined ? undefined : streamOf(peer, request)
+  if (id === undefined) return undefined
+  const stream = peer?.outgoing.get(id)
+  return stream === undefined ? 0 : stream.end - stream.acked
+}
+
 /** Undefined: it is over. */
 const streamOf = (peer: Peer, request: number): number | undefined => {
   for (const [stream, one] of peer.requests) if (one.request === request) return stream
@@ -113,6 +123,7 @@ export const dataHeard = (state: CarrierState, out: Out, peer: Peer, header: Hea
   const { message } = incoming
   assert(message !== undefined, "a piece belongs to a message")
   if (message.filled + payload.length > message.bytes.length) return refuse(out, peer.id, "Malformed", "a message that is longer than it said")
+  incoming.widenDueMs = undefined
   message.bytes.set(payload, message.filled)
   message.filled += payload.length
   incoming.expected += payload.length + (header.isFirst ? 1 : 0)
@@ -124,7 +135,7 @@ export const dataHeard = (state: CarrierState, out: Out, peer: Peer, header: Hea
 const admit = (out: Out, peer: Peer, { isFirst, offset, priority, stream }: Header): Incoming | undefined => {
   if (offset !== 0 || !isFirst) return undefined
   if (peer.incoming.size >= 2 * carrierStreamsMax || stream - peer.peerOldest > 2 * carrierStreamSpan) return refuse(out, peer.id, "TooMuch", `more than ${carrierStreamsMax} streams`)
-  const incoming: Incoming = { stream, priority, expected: 0, credited: 0, message: undefined, isOver: false }
+  const incoming: Incoming = { stream, priority, expected: 0, credited: 0, heldUnits: 0, widenDueMs: undefined, message: undefined, isOver: false }
   peer.incoming.set(stream, incoming)
   return incoming
 }
@@ -151,6 +162,7 @@ const complete = (state: CarrierState, out: Out, peer: Peer, incoming: Incoming,
   peer.creditsDue.add(stream)
   const own = peer.asks.get(stream)
   if (own !== undefined) {
+    incoming.heldUnits += 1 + bytes.length
     out.push({ _tag: "Answered", ask: own.ask, from: peer.id, bytes, isLast: header.isLast })
     if (header.isLast) {
       forgetAsk(state, peer, own)
@@ -171,6 +183,20 @@ const complete = (state: CarrierState, out: Out, peer: Peer, incoming: Incoming,
   out.push({ _tag: "Deliver", from, topic, priority, bytes, request, deadlineMs })
 }
 
+/** Whoever asks has done with an answer: its sender may send more, once that is worth a word. */
+export const answerTaken = (peer: Peer, ask: number, bytes: number): void => {
+  for (const own of peer.asks.values()) {
+    const incoming = own.ask === ask ? peer.incoming.get(own.stream) : undefined
+    if (incoming === undefined) continue
+    const before = incoming.heldUnits
+    incoming.heldUnits = Math.max(0, before - 1 - bytes)
+    const quarter = carrierStreamWindowBytes / 4
+    const isWorthIt = Math.floor(incoming.heldUnits / quarter) < Math.floor(before / quarter)
+    if (incoming.widenDueMs !== undefined && isWorthIt) peer.creditsDue.add(own.stream)
+    return
+  }
+}
+
 /** Remembered until its opener says that it is over: pieces of it may come again. */
 const close = (peer: Peer, stream: number): void => {
   const incoming = peer.incoming.get(stream)
@@ -180,11 +206,11 @@ const close = (peer: Peer, stream: number): void => {
   peer.requests.delete(stream)
 }
 
-export const creditHeard = (state: CarrierState, out: Out, peer: Peer, { offset, stream }: Header, at: Instant): void => {
+export const creditHeard = (state: CarrierState, out: Out, peer: Peer, { messageBytes, offset, stream }: Header, at: Instant): void => {
   const outgoing = peer.outgoing.get(stream)
   if (outgoing === undefined) return
   if (offset > outgoing.end) return refuse(out, peer.id, "Malformed", "acknowledges what was never sent")
-  acknowledge(peer, outgoing, offset, offset + carrierStreamWindowBytes, at.nowMs)
+  acknowledge(peer, outgoing, offset, offset + Math.max(0, carrierStreamWindowBytes - messageBytes), at.nowMs)
   if (!outgoing.isClosed || outgoing.acked < outgoing.end) return
   const own = peer.asks.get(stream)
   if (own === undefined) return close(peer, stream)
@@ -226,6 +252,8 @@ export const tickStreams = (state: CarrierState, out: Out, peer: Peer, { nowMs }
   for (const [stream, { dueMs }] of peer.requests) {
     if (nowMs >= dueMs) giveUp(out, peer, stream)
   }
+  // The word that there is room again may have been lost.
+  for (const { stream, widenDueMs } of peer.incoming.values()) if (widenDueMs !== undefined && nowMs >= widenDueMs) peer.creditsDue.add(stream)
   for (const stream of peer.outgoing.values()) {
     if (stream.sent === stream.acked || nowMs < stream.resendDueMs) continue
     rewind(peer, stream)

@@ -106,6 +106,8 @@ export class Hand {
   readonly frames: Array<{ readonly from: number; readonly to: number; readonly bytes: Uint8Array }> = []
   readonly fleet: Fleet
   answers = true
+  /** Whoever asked takes what is answered, at once. */
+  takes = true
 
   constructor(fleet: Fleet) {
     this.fleet = fleet
@@ -116,7 +118,7 @@ export class Hand {
         const { request } = command
         if (request === undefined) return
         answersTo(command.bytes).forEach((bytes, index, all) => fleet.do(by, { _tag: "Answer", to: command.from, request, bytes, isLast: index === all.length - 1 }))
-      } else if (command._tag === "Answered") fleet.do(by, { _tag: "Taken", from: command.from, bytes: command.bytes.length })
+      } else if (command._tag === "Answered" && this.takes) fleet.do(by, { _tag: "Taken", from: command.from, bytes: command.bytes.length, ask: command.ask })
     }
   }
 

@@ -2,7 +2,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { seededRandom } from "../../sim/Random.ts"
-import { carrierFrameBytesMax, carrierIdleMsMax, carrierMessageBytesMax, carrierNotesMax, carrierStreamsMax, carrierUnsentBytesMax } from "../../src/base/clusterLimits.ts"
+import { carrierFrameBytesMax, carrierIdleMsMax, carrierMessageBytesMax, carrierNotesMax, carrierStreamsMax, carrierStreamWindowBytes, carrierUnsentBytesMax, carrierWidenMs } from "../../src/base/clusterLimits.ts"
 import { offsetsOf } from "../../src/carrier/Carrier.ts"
 import { frameBytesMax, headerBytes, plainTagging, readHeader } from "../../src/carrier/CarrierFormat.ts"
 import { sceneOf } from "../membership/fixtures.ts"
@@ -348,6 +348,35 @@ describe("carrier: bounds", () => {
     fleet.do(1, { _tag: "Taken", from: fleet.idOf(0), bytes: 60 * 1024 * 1024 })
     hand.run(5000, 250)
     expect(fleet.of(1, "Deliver").length).toBe(3)
+  })
+
+  it("carrier: who does not take answers is sent no more than a window of them; as he takes, they come; a word of it that is lost is said again", () => {
+    const { fleet, hand } = pair()
+    hand.answers = false
+    hand.takes = false
+    fleet.ask(0, 1, 1, bytesOf(5), { deadlineMs: 600_000 })
+    hand.settle()
+    const request = fleet.of(1, "Deliver")[0]!.request!
+    const piece = 200 * 1024
+    for (let count = 0; count < 20; count += 1) fleet.do(1, { _tag: "Answer", to: fleet.idOf(0), request, bytes: new Uint8Array(piece).fill(count), isLast: count === 19 })
+    hand.run(10_000, 250)
+    const came = (): number => fleet.of(0, "Answered").length
+    const held = came()
+    expect(held * piece).toBeGreaterThan(700 * 1024)
+    expect(held * piece).toBeLessThan(carrierStreamWindowBytes + piece)
+    // Another stream of the same peer is not held back.
+    fleet.ask(1, 0, 2, bytesOf(300_000))
+    hand.settle()
+    expect(fleet.of(0, "Deliver").length).toBe(1)
+    for (let taken = 0; taken < 19; taken += 1) {
+      if (came() <= taken) hand.run(2 * carrierWidenMs, 250)
+      fleet.do(0, { _tag: "Taken", from: fleet.idOf(1), bytes: piece, ask: 1 })
+      // Lost with all that is on the wire.
+      if (taken % 3 === 0) hand.lose()
+      expect(came() - taken).toBeLessThan(7)
+    }
+    hand.run(5000, 250)
+    expect(fleet.of(0, "Answered").map(({ bytes, isLast }) => [bytes[0], bytes.length, isLast])).toEqual(Array.from({ length: 20 }, (_, count) => [count, piece, count === 19]))
   })
 
   it("carrier: a header that says too much is refused before anything is made of it", () => {

@@ -52,7 +52,7 @@ const stationOf = (self: Identity, network: NetworkService): Effect.Effect<Stati
         tell({ _tag: "Taken", from: command.from, bytes: command.bytes.length })
         const { request } = command
         if (request !== undefined) answersTo(command.bytes).forEach((bytes, index, all) => tell({ _tag: "Answer", to: command.from, request, bytes, isLast: index === all.length - 1 }))
-      } else if (command._tag === "Answered") tell({ _tag: "Taken", from: command.from, bytes: command.bytes.length })
+      } else if (command._tag === "Answered") tell({ _tag: "Taken", from: command.from, bytes: command.bytes.length, ask: command.ask })
     }
     const inbox = yield* Effect.orDie(network.listen(self.id))
     yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(inbox), ({ bytes, from }) => tell({ _tag: "Received", from: from as NodeId, bytes }))))

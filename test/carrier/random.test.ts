@@ -116,7 +116,7 @@ class World {
   #answered(by: number, { ask, bytes, from, isLast }: Extract<CarrierCommand, { readonly _tag: "Answered" }>): void {
     const asked = this.asked.get(ask)!
     ok(asked.end === undefined && asked.by === by && asked.restarts === this.#restarts(by), "whoever asks is answered, until the end")
-    this.#later(by, this.random.below(200), () => void this.fleet.do(by, { _tag: "Taken", from, bytes: bytes.length }))
+    this.#later(by, this.random.below(200), () => void this.fleet.do(by, { _tag: "Taken", from, bytes: bytes.length, ask }))
     asked.answers.push(bytes)
     if (!isLast) return
     ok(asked.isTold || areAnswers(asked.request, asked.answers), "answers are what the request decides, all and in order")
