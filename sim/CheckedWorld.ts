@@ -6,13 +6,14 @@ import type { WorldFaults } from "./faults/WorldFaults.ts"
 import type { NodeMachine } from "./NodeMachine.ts"
 import type { Timeline } from "./Timeline.ts"
 
-/** The journal's observers that look for all of these; `place`: somebody has put chunks into it, and named them nowhere. */
-export const journalEyes = (checkers: ReadonlyArray<Checker>, place: () => void): NonNullable<Checker["journal"]> => {
+/** The journal's observers that look for all of these; `appended`: somebody has put chunks into it, so many, and named them nowhere. */
+export const journalEyes = (checkers: ReadonlyArray<Checker>, appended: (chunks: number) => void): NonNullable<Checker["journal"]> => {
   const eyes = checkers.flatMap(({ journal }) => journal === undefined ? [] : [journal])
   return {
     observe: (state, event, commands) => {
       for (const { observe } of eyes) observe?.(state, event, commands)
-      if (event._tag === "Append" && event.records.some(({ kind }) => kind === "Chunk")) place()
+      const chunks = event._tag === "Append" ? event.records.filter(({ kind }) => kind === "Chunk").length : 0
+      if (chunks > 0) appended(chunks)
     },
     observeRecovery: (event) => {
       for (const { observeRecovery } of eyes) observeRecovery?.(event)

@@ -20,13 +20,16 @@ import type { Random } from "./Random.ts"
 import type { Pace } from "./Scheduler.ts"
 import type { Timeline } from "./Timeline.ts"
 
+/** More than the least that a version's row takes: its pages are still to be staged. */
+const chunksOpenMin = 4
+
 /** What befalls its kernels and its fibers. */
 export interface Harm {
   readonly computeFault: (kernel: string) => string | undefined
   /** How long a fiber that could go on is kept waiting, mostly 0. */
   readonly lateUs: () => number
-  /** How long whoever is at a place that has a name waits there. */
-  readonly lingerUs: () => number
+  /** How long whoever is at a place that has a name waits there; `isOpen`: with chunks in the journal that no commit names. */
+  readonly lingerUs: (isOpen: boolean) => number
   /** How a fiber goes that is seen for the first time; undefined: as all do. */
   readonly paceOf: (() => Pace | undefined) | undefined
 }
@@ -120,9 +123,14 @@ export class NodeMachine {
     })
   }
 
-  /** The code has said where it is: a span, a probe, a phase of its housework, chunks in the journal. */
-  readonly place = (): void => {
-    const us = this.#events.harm.lingerUs()
+  /** The code has said where it is: a span, a probe, a phase of its housework. */
+  readonly place = (): void => this.#linger(false)
+
+  /** Whoever runs has put so many chunks into the journal: where they are several, their pages come after them. */
+  readonly appended = (chunks: number): void => this.#linger(chunks >= chunksOpenMin)
+
+  #linger(isOpen: boolean): void {
+    const us = this.#events.harm.lingerUs(isOpen)
     if (us > 0) this.machine.processor.halt(us)
   }
 

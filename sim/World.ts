@@ -118,7 +118,7 @@ class World {
       applied: (entry, answer) => this.#guarded(() => {
         for (const checker of this.#checkers) checker.applied?.(entry, answer)
       }),
-      journal: journalEyes(this.#checkers, () => this.#node.place()),
+      journal: journalEyes(this.#checkers, (chunks) => this.#node.appended(chunks)),
       died: (ending) => this.#guarded(() => {
         for (const checker of this.#checkers) checker.died?.(ending)
         if (ending === "Stop" && !this.#faults.counts.has("IndexFailed")) this.#damagedStarts.closed(this.#node.lives, this.#node.index)

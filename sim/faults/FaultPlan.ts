@@ -73,7 +73,11 @@ const elsewhere = 0.001
 const valueRotChance = 0.2
 /** Of the lives of a seed where files answer EIO for long. */
 const blockFailsChance = 0.5
-const valueStaleChance = 0.3
+const valueStaleChances = [0.3, 0.9]
+/** Of the nights behind one in which the index was lost: what lay there before lies where the rebuilt one is. */
+const staleOnceLost = 0.7
+/** A weak part fails under whoever counts on it just then. */
+const temptingChance = 0.7
 /** Nights whose index is remembered. */
 const nightsMax = 4
 const changes: ReadonlySet<DiskOperation> = new Set(["write", "truncate", "open", "rename", "remove", "makeFolder", "syncFolder"])
@@ -83,6 +87,8 @@ export interface Watch {
   readonly asked?: (operation: DiskOperation, path: string) => void
   /** How long an operation takes that is not slow. */
   readonly usualMs?: () => number
+  /** Somebody waits who counts on what no sync has covered yet; not said again for a while. */
+  readonly isTempting?: () => boolean
 }
 
 export interface Night {
@@ -104,6 +110,9 @@ export class FaultPlan {
   #isOn = false
   /** As it was in the last nights, oldest first. */
   readonly #indexes: Array<Tables> = []
+  /** The newest of them was lost, and nothing has come back since. */
+  #isLost = false
+  #isTempting: () => boolean = () => false
   /** Files and folders that answer EIO, and up to which operation of the disk. */
   readonly #failing = new Map<string, number>()
   /** The operation at which a full disk has room again. */
@@ -143,8 +152,9 @@ export class FaultPlan {
   }
 
   /** A process begins on these twins. */
-  arm(disk: MemoryDisk, index: MemoryKeyValue, { asked, usualMs }: Watch = {}): void {
+  arm(disk: MemoryDisk, index: MemoryKeyValue, { asked, isTempting = () => false, usualMs }: Watch = {}): void {
     const random = this.#random.fork()
+    this.#isTempting = isTempting
     this.#failing.clear()
     if (this.#chance("ReadFailsForLong") > 0 && random.chance(blockFailsChance)) this.#failBlocks(disk, random)
     this.#fullUntil = 0
@@ -185,6 +195,7 @@ export class FaultPlan {
       // An index from before would have nobody meet the harm, and build upon it.
       if (isHarmed) this.#indexes.length = 0
       else this.#remember(index)
+      this.#isLost = !isHarmed
       return { index: new MemoryKeyValue(), indexDamage: random.chance(0.5) ? "simulated damage" : undefined }
     }
     if (this.#strikes(random, "IndexGarbage") && index.rot(random, valueRotChance) > 0) this.saw("IndexGarbage")
@@ -196,14 +207,16 @@ export class FaultPlan {
     if (this.#chance("IndexStale") === 0) return index
     const nights = this.#indexes
     // Mostly that of last night: what was lost then is rebuilt, and has lain where it lies for one short life.
-    const earlier = nights.length > 0 && this.#strikes(random, "IndexStale") ? (random.chance(0.5) ? nights.at(-1)! : random.pick(nights)) : undefined
+    const isRebuilt = this.#isLost && random.chance(staleOnceLost) && this.#strikesOfWorld.allows("IndexStale")
+    this.#isLost = false
+    const earlier = nights.length > 0 && (isRebuilt || this.#strikes(random, "IndexStale")) ? (isRebuilt || random.chance(0.5) ? nights.at(-1)! : random.pick(nights)) : undefined
     this.#remember(index)
     if (earlier === undefined) return index
-    if (random.chance(0.5)) {
+    if (!isRebuilt && random.chance(0.5)) {
       this.saw("IndexStale")
       return new MemoryKeyValue(earlier)
     }
-    if (index.revert(random, valueStaleChance, earlier) > 0) this.saw("IndexStale")
+    if (index.revert(random, random.pick(valueStaleChances), earlier) > 0) this.saw("IndexStale")
     return index
   }
 
@@ -242,7 +255,7 @@ export class FaultPlan {
   #isWeak(random: Random, how: Weakness["how"], operation: DiskOperation, path: string, fault: DiskFaultClass): boolean {
     const weak = this.#weakness
     if (weak === undefined || !this.#isOn || weak.how !== how || !path.startsWith(weak.folder) || (weak.operation ?? operation) !== operation) return false
-    return random.chance(weak.chance) && this.#strikesOfWorld.allows(fault)
+    return random.chance(operation === "sync" && how === "Fails" && this.#isTempting() ? temptingChance : weak.chance) && this.#strikesOfWorld.allows(fault)
   }
 
   #setWeather(disk: MemoryDisk): void {

@@ -13,6 +13,11 @@ import type { Strikes } from "./Strikes.ts"
 /** Seeds in which some fibers halt. */
 const haltingSeeds = 0.35
 
+/** Of those who have put chunks into the journal that no commit names yet, where fibers linger. */
+const openLingers = 0.6
+/** Between two syncs that fail because somebody counts on them. */
+const temptedUs = 1_000_000
+
 /** Mostly none: a world with a few kinds of faults reaches further than one with all of them. */
 const drawChance = (random: Random, values: ReadonlyArray<number>): number => (random.chance(0.6) ? 0 : random.pick(values))
 
@@ -37,6 +42,12 @@ export class WorldFaults {
   #untilStraggler: number
   /** How often a fiber waits where the code has named a place. */
   readonly #lingers: number
+  /** While one does nobody else: all that may come between its two steps goes on around it. */
+  readonly #lingersAlone: boolean
+  #lingersUntilUs = 0
+  /** Until then somebody lingers whose chunks no sync may have covered; and until then nobody else's are in danger for it: what is done again after that may succeed. */
+  #openUntilUs = 0
+  #temptedUntilUs = 0
   /** How a fiber goes that the node begins; undefined where all go as they can. */
   readonly paceOf: (() => Pace | undefined) | undefined
   #isOn = false
@@ -62,6 +73,7 @@ export class WorldFaults {
     const halting = random.chance(haltingSeeds) ? random.pick([0.05, 0.2, 0.4]) : 0
     this.paceOf = halting === 0 ? undefined : () => this.#paceOf(halting)
     this.#lingers = random.chance(this.#plan.hasWeakPart ? 0.6 : 0.3) ? random.pick([0.05, 0.3, 0.3]) : 0
+    this.#lingersAlone = random.chance(0.6)
   }
 
   get explainFailures(): boolean {
@@ -109,7 +121,14 @@ export class WorldFaults {
     if (!this.#isOn) this.#isTainted = false
     const random = this.#random.fork()
     const [leastUs, moreUs] = node.traits.diskUs
-    this.#plan.arm(node.disk, node.index, { asked: diskOperation, usualMs: () => (leastUs + random.below(moreUs)) / 1000 })
+    this.#plan.arm(node.disk, node.index, { asked: diskOperation, usualMs: () => (leastUs + random.below(moreUs)) / 1000, isTempting: () => this.#tempts() })
+  }
+
+  #tempts(): boolean {
+    const { nowUs } = this.#timeline
+    const isOpen = nowUs < this.#openUntilUs && nowUs >= this.#temptedUntilUs
+    if (isOpen) this.#temptedUntilUs = nowUs + temptedUs
+    return isOpen
   }
 
   /** While the machine is off. */
@@ -154,11 +173,16 @@ export class WorldFaults {
     }
   }
 
-  /** How long whoever is at a place with a name waits there: between a look-up and its commit, a block and its naming. */
-  lingerUs(): number {
-    if (!this.#isOn || this.#lingers === 0 || !this.#random.chance(this.#lingers) || !this.#strikes.allows("Lingers")) return 0
+  /** How long whoever is at a place with a name waits there: between a look-up and its commit, a block and its naming. `isOpen`: he counts on what may yet be lost. */
+  lingerUs(isOpen: boolean): number {
+    const { nowUs } = this.#timeline
+    if (!this.#isOn || this.#lingers === 0 || (this.#lingersAlone && !isOpen && nowUs < this.#lingersUntilUs)) return 0
+    if (!this.#random.chance(isOpen ? openLingers : this.#lingers) || !this.#strikes.allows("Lingers")) return 0
     this.saw("Lingers")
-    return 1 + this.#random.below(this.#random.pick([5000, 200_000, 3_000_000]))
+    const us = 1 + this.#random.below(this.#random.pick([5000, 200_000, 3_000_000]))
+    this.#lingersUntilUs = nowUs + us
+    if (isOpen) this.#openUntilUs = nowUs + us
+    return us
   }
 
   /** Microseconds that a message takes. */

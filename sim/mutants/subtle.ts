@@ -37,5 +37,22 @@ export const subtleMutants: ReadonlyArray<Mutant> = [
     `    yield* Effect.all([file.sync, syncFolderOf(block)], { concurrency: 2, discard: true })\n    yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })\n`,
     `    yield* Effect.all([Effect.ignore(file.sync), syncFolderOf(block)], { concurrency: 2, discard: true })\n    yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })\n`),
   mutant("journal", "head-for-state", "the journal is let go for the state up to its head, not up to what a checkpoint has (R8)", "node/WalCommitLog.ts",
-    `Effect.mapError(wal.release("state", keepFrom), logError)`, `Effect.mapError(wal.release("state", keepFrom.segment === 0 ? keepFrom : wal.head()), logError)`)
+    `Effect.mapError(wal.release("state", keepFrom), logError)`, `Effect.mapError(wal.release("state", keepFrom.segment === 0 ? keepFrom : wal.head()), logError)`),
+  mutant("sealing", "pins-end-together", "a pin that is given up takes the others with it (R11)", "pins.ts",
+    `Effect.sync(() => void pinned.delete(pin))`, `Effect.sync(() => (pinned.has(pin) ? pinned.clear() : undefined))`),
+  mutant("sealing", "pin-behind-append", "the journal is pinned once the chunks are in it, not before (R11)", "ingest.ts",
+    `  yield* rooms.pins.pin\n  const records = chunks.map(({ bytes }) => ({ kind: "Chunk" as const, payload: bytes }))\n  const ticket = yield* Effect.mapError(rooms.wal.append(records), journalFailed)\n`,
+    `  const records = chunks.map(({ bytes }) => ({ kind: "Chunk" as const, payload: bytes }))\n  const ticket = yield* Effect.mapError(rooms.wal.append(records), journalFailed)\n  yield* rooms.pins.pin\n`),
+  mutant("sealing", "released-in-two-steps", "pins are looked up a step before the journal's head: who pins and appends between the two is passed over (R11)", "settle.ts",
+    `  yield* enter(rooms, progress, "Releasing")\n  const keepFrom = keepFromOf(rooms)\n`,
+    `  const pinned = rooms.pins.oldest()\n  yield* enter(rooms, progress, "Releasing")\n  const keepFrom = keepFromOf({ ...rooms, pins: { ...rooms.pins, oldest: () => pinned } })\n`),
+  {
+    id: "intent-behind-its-block", room: "sealing", what: "whoever seals opens his intent once the block is written, not before its first byte (R1)",
+    edits: [
+      { file: "settle.ts", find: `yield* Effect.scoped(Effect.andThen(rooms.intents.open, writeAndName(rooms, progress, whole)))`, replace: `yield* writeAndName(rooms, progress, whole)` },
+      { file: "settle.ts", find: `  yield* nameBlock(rooms, whole, written)\n`, replace: `  yield* Effect.scoped(Effect.andThen(rooms.intents.open, nameBlock(rooms, whole, written)))\n` }
+    ]
+  },
+  mutant("blocks", "unknown-is-refused", "a commit whose outcome is unknown counts as refused: blocks that it may name are removed", "ingest.ts",
+    `if (error._tag === "Refused") upload.proposed = none`, `if (error.message.length > 0) upload.proposed = none`)
 ]
