@@ -31,6 +31,7 @@ export const ROOMS: ReadonlyArray<string> = [
   "ports",
   ...MACHINE_ROOMS,
   ...WAYS,
+  "cluster",
   "adapters",
   "gateway",
   "node",

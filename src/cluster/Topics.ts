@@ -1,0 +1,10 @@
+/** Topics: what messages between nodes are about. One number each, never another's; between the carrier and every protocol above it. */
+export const topics = {
+  /** RaftCarrier: one message of one group. */
+  raft: 1,
+  /** StateTransfer: which pieces a state has; the pieces. */
+  statePlan: 2,
+  statePieces: 3,
+  /** Membership: an ask that a member hands on to whoever decides. */
+  membershipAsk: 4
+} as const
