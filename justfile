@@ -41,6 +41,10 @@ tla-nightly *ARGS:
 sim-raft *ARGS:
     npm run sim:raft -- {{ARGS}}
 
+# Clusters of replicas with the real namespace: just sim-replica --seeds 500 --from 1
+sim-replica *ARGS:
+    npm run sim:replica -- {{ARGS}}
+
 # Simulated worlds: just sim --seed 7, just sim --minutes 10 --workers 2
 sim *ARGS:
     npm run sim -- {{ARGS}}

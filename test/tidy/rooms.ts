@@ -30,6 +30,8 @@ export const ROOMS: ReadonlyArray<string> = [
   "base",
   "ports",
   ...MACHINE_ROOMS,
+  // The namespace on Raft: it runs what the machine rooms are, and only node/ puts it together with the rest.
+  "replica",
   ...WAYS,
   "cluster",
   "adapters",

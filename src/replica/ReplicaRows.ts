@@ -1,0 +1,55 @@
+/**
+ * ReplicaRows: the rows that replication itself keeps, in the same table as the namespace's, so that one write moves them together and one
+ * checkpoint has them all. Between State, which knows only bytes, and apply. The same on every replica at the same index.
+ */
+import { type Codec, list, struct, text, uint } from "../namespace/Canonical.ts"
+import { afterPrefix, ascending } from "../namespace/Rows.ts"
+import type { RowKey } from "../namespace/State.ts"
+import { raftMembersMax, raftReplicaIdBytesMax } from "../base/raftLimits.ts"
+import type { Configuration } from "../raft/Configuration.ts"
+import type { Term } from "../raft/Entry.ts"
+import { type Format, formatOf, keptFormat } from "./ReplicaFormat.ts"
+import type { SessionId } from "./Request.ts"
+
+/** First byte of a row's key: 0x40 to 0x4f are replication's. Numbers are never reused. */
+const table = { term: "\x40", configuration: "\x41", settled: "\x42", sessions: "\x43", session: "\x44", used: "\x45", kept: "\x46" } as const
+
+export const termKey: RowKey = table.term
+export const configurationKey: RowKey = table.configuration
+/** No commit to come has a time of this millisecond or before. */
+export const settledKey: RowKey = table.settled
+/** How many there are. */
+export const sessionsKey: RowKey = table.sessions
+export const sessionKey = (session: SessionId): RowKey => table.session + ascending(session)
+/** The one that was used longest ago comes first. */
+export const usedKey = (usedMs: number, session: SessionId): RowKey => table.used + ascending(usedMs) + ascending(session)
+export const keptKey = (session: SessionId, number: number): RowKey => table.kept + ascending(session) + ascending(number)
+export const usedRange: readonly [RowKey, RowKey] = [table.used, afterPrefix(table.used)]
+export const keptRange = (session: SessionId): readonly [RowKey, RowKey] => [table.kept + ascending(session), afterPrefix(table.kept + ascending(session))]
+
+export interface SessionRow {
+  /** By the log's time, in whole `sessionTouchMs`. */
+  readonly usedMs: number
+  /** The highest number that was answered. */
+  readonly high: number
+}
+
+const ids = list(text(raftReplicaIdBytesMax), raftMembersMax)
+export const configurationCodec: Codec<Configuration> = struct<Configuration>({ voters: ids, outgoing: ids, learners: ids })
+
+export const termRow: Format<{ readonly term: Term }> = formatOf("term", struct({ term: uint() }))
+export const configurationRow: Format<Configuration> = formatOf("configuration", configurationCodec)
+export const settledRow: Format<{ readonly timeMs: number }> = formatOf("settled", struct({ timeMs: uint() }))
+export const sessionsRow: Format<{ readonly count: number }> = formatOf("sessions", struct({ count: uint() }))
+export const sessionRow: Format<SessionRow> = formatOf("session", struct<SessionRow>({ usedMs: uint(), high: uint() }))
+export const usedRow: Format<{ readonly session: SessionId }> = formatOf("used", struct({ session: uint() }))
+export const keptRow: typeof keptFormat = keptFormat
+
+/** Rules that are part of the machine: the same on all replicas; small in tests. */
+export interface SessionRules {
+  readonly window: number
+  readonly sessionsMax: number
+  readonly idleMs: number
+  readonly touchMs: number
+}
+

@@ -1,0 +1,172 @@
+/** The machine of a replica, entry by entry: what counts, what does not, and what is remembered. */
+import { deepStrictEqual, ok, strictEqual } from "node:assert"
+import { describe, expect, it } from "vitest"
+import { hybridTime, millisOf } from "../../src/base/time.ts"
+import { entryFormat } from "../../src/namespace/Entry.ts"
+import { sealEntry } from "../../src/namespace/LoggedEntry.ts"
+import type { Stamp } from "../../src/namespace/State.ts"
+import { configurationOf } from "../../src/raft/Configuration.ts"
+import type { Entry } from "../../src/raft/Entry.ts"
+import { applyEntry, indexOf, settledOf, termOf } from "../../src/replica/ReplicaApply.ts"
+import { commandFormat, requestOf } from "../../src/replica/ReplicaFormat.ts"
+import type { SessionRules } from "../../src/replica/ReplicaRows.ts"
+import type { Command, Reply } from "../../src/replica/Request.ts"
+import { countOf } from "../../src/replica/Sessions.ts"
+import { MemoryRows } from "../namespace/MemoryState.ts"
+import { context, create, put, tenant, testSealer, vault } from "../namespace/store.ts"
+
+const rules: SessionRules = { window: 4, sessionsMax: 3, idleMs: 10_000, touchMs: 10 }
+const digest = new Uint8Array(32).fill(3)
+
+/** One replica's rows, and a log that a test writes. */
+class Log {
+  readonly rows = new MemoryRows()
+  stamp: Stamp = { sequence: 0, time: 0n, wal: { segment: 0, offset: 0 } }
+  term = 1
+  nowMs = 1_000_000
+  #index = 0
+
+  entry(body: Entry["body"]): Reply {
+    this.#index += 1
+    const { reply, rows, stamp } = applyEntry(this.rows, this.stamp, { index: this.#index, term: this.term, body }, { ...context, sealer: testSealer, sessions: rules })
+    this.rows.write(rows)
+    this.stamp = stamp
+    return reply
+  }
+
+  command(command: Command): Reply {
+    return this.entry({ _tag: "Command", bytes: commandFormat.encode(command) })
+  }
+
+  open(): number {
+    const reply = this.command({ _tag: "OpenSession", timeMs: this.nowMs })
+    ok(reply._tag === "Opened")
+    return reply.session
+  }
+
+  put(session: number, number: number, text: string, said: { readonly term?: number; readonly sequence?: number; readonly time?: bigint; readonly digest?: Uint8Array } = {}): Reply {
+    this.nowMs += 1
+    const entry = {
+      format: entryFormat, group: 0, tenant, vault, author: "ada", change: number === 0 ? create("things", 1) : put("things", "k", text),
+      sequence: said.sequence ?? this.stamp.sequence + 1, time: said.time ?? hybridTime(this.nowMs, 0), request: requestOf({ session, number: Math.max(1, number), digest: said.digest ?? digest })
+    }
+    return this.command({ _tag: "Commit", term: said.term ?? this.term, sealed: sealEntry(testSealer, entry)! })
+  }
+
+  /** What a test compares: all that a replica has but its place. */
+  all(): ReadonlyArray<unknown> {
+    return [...this.rows.rows.toArray().map(([key, value]) => [key, Buffer.from(value).toString("hex")]), this.stamp.sequence, this.stamp.time]
+  }
+}
+
+const begun = (): { readonly log: Log; readonly session: number } => {
+  const log = new Log()
+  log.entry({ _tag: "Nothing" })
+  const session = log.open()
+  strictEqual(log.put(session, 0, "")._tag, "Done")
+  return { log, session }
+}
+
+const stale: Reply = { _tag: "Again", reason: "Stale" }
+
+describe("replica's machine: what an entry says decides whether it counts", () => {
+  it("a commit of another sequence, another term, or no later time changes nothing but the place", () => {
+    const { log, session } = begun()
+    const before = log.all()
+    deepStrictEqual(log.put(session, 2, "x", { sequence: log.stamp.sequence }), stale)
+    deepStrictEqual(log.put(session, 2, "x", { sequence: log.stamp.sequence + 2 }), stale)
+    deepStrictEqual(log.put(session, 2, "x", { term: 2 }), stale)
+    deepStrictEqual(log.put(session, 2, "x", { time: log.stamp.time }), stale)
+    deepStrictEqual(log.all(), before)
+    strictEqual(indexOf(log.stamp), 7)
+    strictEqual(log.put(session, 2, "x")._tag, "Done")
+  })
+
+  it("terms and configurations are rows like all others, and move no sequence", () => {
+    const { log } = begun()
+    log.term = 5
+    const { sequence } = log.stamp
+    log.entry({ _tag: "Configuration", configuration: configurationOf(["a", "b"]) })
+    strictEqual(termOf(log.rows), 5)
+    strictEqual(log.stamp.sequence, sequence)
+  })
+
+  it("once a time is settled no commit has it or an earlier one, and none is unsettled again", () => {
+    const { log, session } = begun()
+    deepStrictEqual(log.command({ _tag: "Settle", timeMs: log.nowMs + 500 }), { _tag: "Settled" })
+    log.command({ _tag: "Settle", timeMs: log.nowMs })
+    strictEqual(settledOf(log.rows), log.nowMs + 500)
+    deepStrictEqual(log.put(session, 2, "x", { time: hybridTime(log.nowMs + 501, 0) - 1n }), stale)
+    deepStrictEqual(log.put(session, 2, "x", { time: hybridTime(settledOf(log.rows)!, 0xffff) }), stale)
+    strictEqual(log.put(session, 2, "x", { time: hybridTime(settledOf(log.rows)! + 1, 0) })._tag, "Done")
+  })
+})
+
+describe("replica's machine: a request is done once", () => {
+  it("the same request again has the same answer, and changes nothing", () => {
+    const { log, session } = begun()
+    const first = log.put(session, 2, "x")
+    const before = log.all()
+    expect(log.put(session, 2, "x")).toEqual(first)
+    deepStrictEqual(log.all(), before)
+    deepStrictEqual(log.put(session, 2, "x", { digest: new Uint8Array(32) }), { _tag: "Refused", reason: "Misused" })
+  })
+
+  it("a refused change is an answer like any other", () => {
+    const log = new Log()
+    const session = log.open()
+    const first = log.put(session, 1, "no bucket")
+    ok(first._tag === "Done" && first.answer._tag === "Refused")
+    strictEqual(log.put(log.open(), 0, "")._tag, "Done")
+    expect(log.put(session, 1, "no bucket"), "although there is one now").toEqual(first)
+  })
+
+  it("numbers come in any order within the window; before it they are refused, whether or not they were done", () => {
+    const { log, session } = begun()
+    strictEqual(log.put(session, 5, "five")._tag, "Done")
+    strictEqual(log.put(session, 3, "three")._tag, "Done")
+    strictEqual(log.put(session, 4, "four")._tag, "Done")
+    for (const number of [3, 4, 5]) strictEqual(log.put(session, number, "again")._tag, "Done")
+    const { sequence } = log.stamp
+    strictEqual(log.put(session, 9, "nine")._tag, "Done")
+    for (const number of [2, 3, 4, 5]) deepStrictEqual(log.put(session, number, "late"), { _tag: "Refused", reason: "Forgotten" })
+    strictEqual(log.stamp.sequence, sequence + 1)
+    strictEqual(log.put(session, 6, "six")._tag, "Done")
+    const kept = log.rows.rows.keysArray().filter((key) => key.startsWith("\x46"))
+    strictEqual(kept.length, 2)
+  })
+
+  it("the session used longest ago goes where there are too many; under it nothing runs, and its id never comes back", () => {
+    const { log, session } = begun()
+    const second = log.open()
+    log.nowMs += 100
+    strictEqual(log.put(session, 2, "still used")._tag, "Done")
+    const others = [log.open(), log.open()]
+    strictEqual(countOf(log.rows), 3)
+    deepStrictEqual(log.put(second, 1, "gone"), { _tag: "Refused", reason: "Expired" })
+    strictEqual(log.put(session, 3, "there")._tag, "Done")
+    ok(!others.includes(second) && new Set([session, second, ...others]).size === 4)
+    log.nowMs += 1000
+    const later = [log.open(), log.open(), log.open()]
+    strictEqual(countOf(log.rows), 3)
+    deepStrictEqual(log.put(session, 2, "gone, with its answers"), { _tag: "Refused", reason: "Expired" })
+    strictEqual(log.rows.rows.keysArray().filter((key) => key.startsWith("\x46")).length, 0)
+    strictEqual(log.put(later[0]!, 1, "new")._tag, "Done")
+  })
+
+  it("a session that nobody uses ends by the time of commits, not by anybody's clock", () => {
+    const { log, session } = begun()
+    const busy = log.open()
+    const usedMs = millisOf(log.stamp.time)
+    for (let number = 1; log.nowMs < usedMs + rules.idleMs - 1000; number += 1) {
+      log.nowMs += 900
+      strictEqual(log.put(busy, number, "x")._tag, "Done")
+    }
+    strictEqual(countOf(log.rows), 2)
+    log.nowMs += 5000
+    strictEqual(log.put(busy, 100, "x")._tag, "Done")
+    strictEqual(countOf(log.rows), 1)
+    deepStrictEqual(log.put(session, 2, "too late"), { _tag: "Refused", reason: "Expired" })
+    strictEqual(log.put(busy, 101, "x")._tag, "Done")
+  })
+})
