@@ -54,6 +54,8 @@ const lookAtMembers = (state: RaftState, configuration: Configuration): void => 
   const members = membersOf(configuration)
   for (const id of members) if (!state.peers.has(id)) state.peers.set(id, newPeer(state))
   for (const id of state.peers.keys()) if (id !== state.id && !members.includes(id)) state.peers.delete(id)
+  // Who votes no more is not waited for.
+  if (state.transfer !== undefined && !isVoter(configuration, state.transfer.to)) state.transfer = undefined
 }
 
 const others = function* ({ id, peers }: RaftState): Generator<readonly [ReplicaId, Peer]> {

@@ -10,6 +10,9 @@ import type { Message } from "../../src/raft/Message.ts"
 import { step } from "../../src/raft/Raft.ts"
 import { invariants } from "../../src/raft/RaftInvariants.ts"
 import { configurationAt, noSnapshot, type Slot, termAt } from "../../src/raft/RaftLog.ts"
+import { RaftRecorder } from "../../sim/RaftRecorder.ts"
+import { RaftMonitor } from "../../spec/RaftMonitor.ts"
+import type { RaftStep } from "../../spec/RaftTrace.ts"
 import { initialState, type RaftCommand, type RaftEvent, type RaftOptions, type RaftState } from "../../src/raft/RaftState.ts"
 import { checkApplied, checkCommit, checkCopies, checkElected, checkSent, copiesOf } from "./Promises.ts"
 
@@ -93,6 +96,13 @@ export class Cluster {
   readonly cuts = new Set<string>()
   /** Ways on which everything waits while all else settles. */
   readonly slow = new Set<string>()
+  /** Told of every step, once the monitor has judged it. */
+  traced: (step: RaftStep) => void = () => undefined
+  #monitor: RaftMonitor | undefined = new RaftMonitor()
+  readonly #recorder = new RaftRecorder((step) => {
+    this.#monitor?.step(step)
+    this.traced(step)
+  })
   readonly #first: ReadonlyArray<ReplicaId>
   readonly #jitter: (id: ReplicaId) => number
   #reads = 0
@@ -110,6 +120,16 @@ export class Cluster {
     this.start(id)
   }
 
+  /** What follows is no story from its beginning, as the monitor knows them. */
+  unwatched(): void {
+    this.#monitor = undefined
+  }
+
+  /** Whoever watches saw so many steps, and takes nothing for none. */
+  get watched(): number {
+    return this.#monitor?.steps ?? 0
+  }
+
   /** It never comes back; a new disk in its place has another name. */
   remove(id: ReplicaId): void {
     this.replicas.delete(id)
@@ -123,6 +143,7 @@ export class Cluster {
     replica.applied = [...state.tokens]
     replica.state = initialState({ id, options, hardState, snapshot, slots, applied: state.place, nowMs: this.nowMs, jitter: this.#jitter(id) })
     invariants(replica.state)
+    this.#recorder.started(replica.state, { hardState, slots, snapshot, applied: state.place })
   }
 
   /** What was not written is gone. */
@@ -153,6 +174,7 @@ export class Cluster {
     invariants(replica.state)
     checkCopies(before, replica.state, event._tag === "Received" ? event.message : undefined)
     if (replica.state.role === "Leader" && replica.state.commit > commit) checkCommit(replica.state, (other) => this.replicas.get(other)?.disk)
+    this.#recorder.stepped(replica.state, event, commands)
     this.stepped(id, replica.state)
     if (replica.state.role === "Leader") this.#leads(id, replica.state.term)
     for (const command of commands) {
@@ -274,6 +296,7 @@ export class Cluster {
     const term = termAt(state.log, index)
     if (index <= disk.state.place.index || term === undefined) return
     disk.state = { tokens: applied.slice(0, index), place: { index, term, configuration: configurationAt(state.log, index).configuration } }
+    this.#recorder.saved(id, disk.state.place)
     this.event(id, { _tag: "Compact", index })
   }
 

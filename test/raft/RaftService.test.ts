@@ -8,6 +8,8 @@ import { seededRandom } from "../../sim/Random.ts"
 import { Timeline } from "../../sim/Timeline.ts"
 import { toUtf8 } from "../../src/base/bytes.ts"
 import { hashBytes } from "../../src/base/hash.ts"
+import { RaftRecorder } from "../../sim/RaftRecorder.ts"
+import { RaftMonitor } from "../../spec/RaftMonitor.ts"
 import { checkLinearizable, explain, type Operation } from "../../spec/Linearizability.ts"
 import { type RegisterInput, registerModel } from "../sim/Register.ts"
 import { Runner, type World } from "./Runners.ts"
@@ -82,7 +84,9 @@ const runWorld = (seed: number) => {
   const random = seededRandom(seed)
   const timeline = new Timeline()
   const network = new SimulatedNetwork(timeline, random.fork(), drawNetworkPlan(random))
-  const world: World = { timeline, network, random, history: new Map(), replicas: new Map(), leaders: new Map(), syncMs: random.pick([5, 50, 300]), checksOf: (bytes) => hashBytes(bytes).subarray(0, 4) }
+  const monitor = new RaftMonitor()
+  const recorder = new RaftRecorder((step) => monitor.step(step))
+  const world: World = { monitor, recorder, timeline, network, random, history: new Map(), replicas: new Map(), leaders: new Map(), syncMs: random.pick([5, 50, 300]), checksOf: (bytes) => hashBytes(bytes).subarray(0, 4) }
   for (const id of names) world.replicas.set(id, new Runner(world, id, names))
   for (const runner of world.replicas.values()) runner.start()
   const history: History = []
@@ -100,7 +104,7 @@ const runWorld = (seed: number) => {
   })
   runUntil(troubleUs + calmUs + secondUs)
   const failures = [...world.replicas.values()].map(({ failure }) => failure).filter((failure) => failure !== undefined)
-  return { history, progress, failures, verdict: checkLinearizable(history, registerModel), terms: world.leaders.size, applied: world.history.size }
+  return { history, progress, failures, verdict: checkLinearizable(history, registerModel), terms: world.leaders.size, applied: world.history.size, steps: monitor.steps }
 }
 
 describe("raft's runner", () => {
@@ -114,6 +118,7 @@ describe("raft's runner", () => {
       expect(world.failures, `seed ${seed}`).toEqual([])
       expect(world.verdict._tag, `seed ${seed}: ${explain(world.history, world.verdict)}`).toBe("Linearizable")
       expect(world.progress, `seed ${seed}: nothing goes on after all is calm`).toBeGreaterThan(5)
+      expect(world.steps, `seed ${seed}: the monitor saw nothing`).toBeGreaterThan(100)
       applied += world.applied
       terms += world.terms
     }

@@ -1,4 +1,7 @@
-/** RandomWorld: a cluster that a seed drives: any order, loss, repetition, crash, change of membership, damage; then calm, and progress. */
+/**
+ * RandomWorld: a cluster that a seed drives: any order, loss, repetition, crash, change of membership, damage; then calm, and progress.
+ * Every step is judged by spec/RaftMonitor.ts.
+ */
 import { ok } from "node:assert"
 import { seededRandom, type Random } from "../../sim/Random.ts"
 import { isVoter } from "../../src/raft/Configuration.ts"
@@ -137,6 +140,7 @@ export const world = (seed: number): { readonly committed: number; readonly term
     for (let count = 0; count < 3000; count += 1) act(cluster, random, weather, side)
     calm(cluster, `seed ${seed}`)
     unsettle(cluster, random, `seed ${seed}`)
+    ok(cluster.watched > 100, `the monitor saw ${cluster.watched} steps`)
   } catch (error) {
     throw new Error(`seed ${seed} (${JSON.stringify(weather)})\n${cluster.describe()}`, { cause: error })
   }

@@ -7,9 +7,11 @@ import { Effect, type Exit, Queue, Scope } from "effect"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { seededEntropy } from "../../sim/Entropy.ts"
 import { Machine } from "../../sim/Machine.ts"
+import type { RaftRecorder } from "../../sim/RaftRecorder.ts"
 import type { SimulatedNetwork } from "../../sim/Network.ts"
 import type { Random } from "../../sim/Random.ts"
 import type { Timeline } from "../../sim/Timeline.ts"
+import type { RaftMonitor } from "../../spec/RaftMonitor.ts"
 import { fromUtf8 } from "../../src/base/bytes.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
 import type { Entry, LogIndex, SnapshotPlace } from "../../src/raft/Entry.ts"
@@ -17,8 +19,9 @@ import { RaftFormatError } from "../../src/raft/RaftBytes.ts"
 import { decodeMessage, encodeMessage } from "../../src/raft/RaftFormat.ts"
 import { invariants } from "../../src/raft/RaftInvariants.ts"
 import { configurationAt, noSnapshot, termAt } from "../../src/raft/RaftLog.ts"
+import type { RaftGroup, RaftJournalInterface } from "../../src/raft/RaftJournalService.ts"
 import { type RaftInterface, runRaft, type StateMachine } from "../../src/raft/RaftService.ts"
-import type { RaftState } from "../../src/raft/RaftState.ts"
+import { initialState, type RaftCommand, type RaftEvent, type RaftState } from "../../src/raft/RaftState.ts"
 import { group, startRaft } from "./journalScene.ts"
 import { options } from "./Cluster.ts"
 
@@ -40,6 +43,9 @@ export interface World {
   readonly history: History
   readonly replicas: Map<string, Runner>
   readonly leaders: Map<number, string>
+  /** Judges every step of every replica. */
+  readonly monitor: RaftMonitor
+  readonly recorder: RaftRecorder
   /** What a sync takes at most. */
   readonly syncMs: number
   /** Flips bits of datagrams: a carrier would refuse those. */
@@ -132,9 +138,9 @@ export class Runner {
         return message === undefined ? receive : Effect.succeed(message.message)
       }) as Effect.Effect<never>
       return yield* runRaft({
-        group, id: this.id, journal, machine: this.#stateMachine, entropy: seededEntropy(random.fork()), begin: this.#first, options,
+        group, id: this.id, journal: this.#watched(journal), machine: this.#stateMachine, entropy: seededEntropy(random.fork()), begin: this.#first, options,
         network: { receive, send: (message) => Effect.orDie(port.send(message.to, checked(encodeMessage({ group, message }), this.#world.checksOf))) },
-        observe: (state) => this.#observe(state)
+        observe: (state, event, commands) => this.#observe(state, event, commands)
       })
     })
     this.#machine.fork(Scope.provide(started, Scope.makeUnsafe())).addObserver((exit) => {
@@ -145,8 +151,19 @@ export class Runner {
 
   }
 
-  #observe(state: RaftState): void {
+  /** A life begins with what the journal has, and the state. */
+  #watched(journal: RaftJournalInterface): RaftJournalInterface {
+    const begins = ({ found }: RaftGroup): void => {
+      const { hardState, slots, snapshot } = found._tag === "Found" ? found : { hardState: { term: 0, vote: undefined }, slots: [], snapshot: this.#first }
+      const start = { hardState, slots, snapshot, applied: this.saved.place }
+      this.#world.recorder.started(initialState({ ...start, id: this.id, options, nowMs: 0, jitter: 0 }), start)
+    }
+    return { ...journal, group: (of) => Effect.tap(journal.group(of), (found) => Effect.sync(() => begins(found))) }
+  }
+
+  #observe(state: RaftState, event: RaftEvent, commands: ReadonlyArray<RaftCommand>): void {
     invariants(state)
+    this.#world.recorder.stepped(state, event, commands)
     this.#state = state
     if (state.role !== "Leader") return
     const other = this.#world.leaders.get(state.term)
@@ -163,6 +180,7 @@ export class Runner {
     const term = termAt(state.log, index)
     if (term === undefined || index <= this.saved.place.index) return
     this.saved = { value: this.#value, place: { index, term, configuration: configurationAt(state.log, index).configuration } }
+    this.#world.recorder.saved(this.id, this.saved.place)
     this.run(raft.compact(index), () => undefined)
   }
 

@@ -166,6 +166,7 @@ export class Script {
   /** `term 7 vote b log 1 1 4 4*80`: terms of its entries, and how many bytes where that matters. */
   #prepare(id: ReplicaId, words: ReadonlyArray<string>): void {
     const { disk } = this.#cluster.of(id)
+    this.#cluster.unwatched()
     const wordAfter = (name: string): string | undefined => (words.includes(name) ? words[words.indexOf(name) + 1] : undefined)
     disk.hardState = { term: Number(wordAfter("term")), vote: wordAfter("vote") }
     disk.slots = words.slice(words.indexOf("log") + 1).map((word, at): Slot => {
