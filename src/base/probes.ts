@@ -43,6 +43,7 @@ export const probeNames = {
   "scrub.finding": "scrub has met damage",
   "scrub.clockWentBack": "the clock stands before the start of scrub's pass",
   "checkpoint.baseAfterDeltas": "so many deltas that a base is due",
+  "checkpoint.olderKept": "a base that would stand for older ones cannot be read: they stay",
   "checkpoint.recoveredInSpiteOfDamage": "a checkpoint or the index was damaged, and another one served",
   "index.markedForRebuild": "a read met damage in the index: the next start rebuilds it",
   "index.thrownAway": "the index could not be opened",

@@ -17,6 +17,8 @@ interface File {
 export class CheckpointChain {
   #files: Array<File & { readonly sizeBytes: number }> = []
   #isDoubtful = false
+  /** The older of the two bases that stay cannot be read, or what follows it: the next generation has a base. */
+  #isOlderDoubtful = false
   readonly #deltasMax: number
 
   constructor(deltasMax: number = checkpointDeltasMax) {
@@ -31,7 +33,9 @@ export class CheckpointChain {
   add(file: File, sizeBytes: number): void {
     this.drop([file])
     this.#files.push({ ...file, sizeBytes })
-    if (file.kind === "base") this.#isDoubtful = false
+    if (file.kind !== "base") return
+    this.#isDoubtful = false
+    this.#isOlderDoubtful = false
   }
 
   drop(files: ReadonlyArray<File>): void {
@@ -43,6 +47,10 @@ export class CheckpointChain {
     this.#isDoubtful = true
   }
 
+  distrustOlder(): void {
+    this.#isOlderDoubtful = true
+  }
+
   #bases(): ReadonlyArray<File & { readonly sizeBytes: number }> {
     return this.#files.filter((file) => file.kind === "base").sort((a, b) => b.generation - a.generation)
   }
@@ -52,8 +60,15 @@ export class CheckpointChain {
     const deltas = this.#files.filter((file) => file.kind === "delta" && file.generation > (base?.generation ?? 0))
     const bytes = deltas.reduce((sum, file) => sum + file.sizeBytes, 0)
     if (deltas.length >= this.#deltasMax) probe("checkpoint.baseAfterDeltas")
-    return this.#isDoubtful || deltas.length >= this.#deltasMax ||
+    return this.#isDoubtful || (this.#isOlderDoubtful && deltas.length > 0) || deltas.length >= this.#deltasMax ||
       bytes > Math.max(base?.sizeBytes ?? 0, checkpointBaseBytesMin)
+  }
+
+  /** What the generation before the newest base can be rebuilt from once older files are gone: the base before it, and the deltas since. */
+  standsForOlder(): ReadonlyArray<File> {
+    const [newest, older] = this.#bases()
+    if (newest === undefined || older === undefined) return []
+    return [older, ...this.#files.filter(({ generation, kind }) => kind === "delta" && generation > older.generation && generation < newest.generation)]
   }
 
   /** Files that no generation since the older of the two newest bases needs. */

@@ -83,6 +83,8 @@ interface Look {
   readonly inBucket: <A>(
     bucket: string, at: Sequence, atMs: number | undefined, read: (view: View) => Effect.Effect<A, Refused>, history?: boolean
   ) => Effect.Effect<A, Refused | AsOfRefused>
+  /** The newest commit's, chosen in the same step in which it is read: it is never history by then, however late its fiber is. */
+  readonly inNewest: <A>(bucket: string, read: (view: View) => Effect.Effect<A, Refused>) => Effect.Effect<A, Refused | AsOfRefused>
   /** The point of time of the newest commit's view: now, and never before the commit. */
   readonly headMs: (nowMs: number) => number
   readonly timeOf: (at: Sequence) => number
@@ -123,17 +125,18 @@ const makeLook = (reading: Reading): Look => {
     if (at > head()) return refusedAsOf("Future", `commit ${at}`)
     return at < oldestReadable(reader) ? refusedAsOf("BeforeHorizon", `commit ${at}`) : undefined
   }
-  const inBucket: Look["inBucket"] = <A>(
-    bucket: string, at: Sequence, atMs: number | undefined, read: (view: View) => Effect.Effect<A, Refused>, history = false
-  ) =>
-    Effect.clockWith((clock): Effect.Effect<A, Refused | AsOfRefused> => {
-      const problem = unreadable(at)
-      if (problem !== undefined) return Effect.fail(problem)
-      const ms = atMs ?? (at >= head() ? headMs(clock.currentTimeMillisUnsafe()) : timeOf(at))
-      const view = at === head() && !history ? newest(bucket, ms) : viewAt(reader, tenant, bucket, at, head(), ms, history)
-      return view === undefined ? refused("NoSuchBucket", bucket, at) : read(view)
-    })
-  return { head, unreadable, refusedAsOf, inBucket, headMs, timeOf, newest }
+  const readIn = <A>(
+    clock: Clock.Clock, bucket: string, at: Sequence, atMs: number | undefined, read: (view: View) => Effect.Effect<A, Refused>, history = false
+  ): Effect.Effect<A, Refused | AsOfRefused> => {
+    const problem = unreadable(at)
+    if (problem !== undefined) return Effect.fail(problem)
+    const ms = atMs ?? (at >= head() ? headMs(clock.currentTimeMillisUnsafe()) : timeOf(at))
+    const view = at === head() && !history ? newest(bucket, ms) : viewAt(reader, tenant, bucket, at, head(), ms, history)
+    return view === undefined ? refused("NoSuchBucket", bucket, at) : read(view)
+  }
+  const inBucket: Look["inBucket"] = (bucket, at, atMs, read, history) => Effect.clockWith((clock) => readIn(clock, bucket, at, atMs, read, history))
+  const inNewest: Look["inNewest"] = (bucket, read) => Effect.clockWith((clock) => readIn(clock, bucket, head(), undefined, read))
+  return { head, unreadable, refusedAsOf, inBucket, inNewest, headMs, timeOf, newest }
 }
 
 const refused = (refusal: Refusal, bucket: string, at: Sequence, key?: string): Effect.Effect<never, Refused> =>
@@ -208,19 +211,17 @@ const diff = (
 
 /** Uploads have no history: they are read as they are now. */
 const readsOfUploads = (
-  { state: { reader } }: Reading, { head, inBucket }: Look
+  { state: { reader } }: Reading, { inNewest }: Look
 ): Pick<Reads, "upload" | "listUploads" | "listParts" | "endedUploads"> => {
-  const now = <A>(bucket: string, read: (view: View) => Effect.Effect<A, Refused>): Effect.Effect<A, Refused | AsOfRefused> =>
-    Effect.suspend(() => inBucket(bucket, head(), undefined, read))
   return {
     upload: (bucket, key, upload) =>
-      now(bucket, (view) => {
+      inNewest(bucket, (view) => {
         const info = uploadOf(reader, view, key, upload)
         return info === undefined ? refused("NoSuchUpload", bucket, view.at, key) : Effect.succeed(info)
       }),
-    listUploads: (bucket, query) => now(bucket, (view) => Effect.succeed(listUploads(reader, view, query))),
+    listUploads: (bucket, query) => inNewest(bucket, (view) => Effect.succeed(listUploads(reader, view, query))),
     listParts: (bucket, key, upload, after, limit) =>
-      now(bucket, (view) =>
+      inNewest(bucket, (view) =>
         uploadOf(reader, view, key, upload) === undefined
           ? refused("NoSuchUpload", bucket, view.at, key)
           : Effect.succeed(listParts(reader, upload, after, limit))),

@@ -201,6 +201,14 @@ const writeBase = Effect.fnUntraced(function*({ chain, files, live, store }: Par
   })
   chain.add(file, sizeBytes)
   const obsolete = chain.obsolete()
+  if (obsolete.length === 0) return
+  // It was whole when it was written. What has rotted since stands for nothing, and older files are all that there is besides the new base.
+  const damage = yield* Effect.forEach(chain.standsForOlder(), files.verify, { discard: true }).pipe(Effect.as(undefined), Effect.catch((error) => Effect.succeed(error)))
+  if (damage !== undefined) {
+    chain.distrustOlder()
+    probe("checkpoint.olderKept")
+    return yield* Effect.logWarning(`state: checkpoints before generation ${generation} are kept until two bases can be read: ${damage.message}`)
+  }
   yield* files.remove(obsolete)
   chain.drop(obsolete)
 })

@@ -260,6 +260,41 @@ describe("state: damage", () => {
     }
   })
 
+  describe("a base that has rotted, and that no start reads while the index is good (short 1601230)", () => {
+    const save = (machine: Machine, from: number, to = from) =>
+      machine.run((state) => Effect.forEach(Array.from({ length: to - from + 1 }, (_, index) => from + index), (sequence) => {
+        state.write(drawChanges(seededRandom(sequence), 100, 300), stampOf(sequence))
+        return state.checkpoint
+      }))
+    const bases = (machine: Machine) => machine.files().filter((name) => name.endsWith(".base"))
+    /** The newest of two bases rots; then a third is made. */
+    const rotten = async (to = 6): Promise<Machine> => {
+      const machine = new Machine()
+      machine.deltasMax = 2
+      await save(machine, 1, 5)
+      expect(bases(machine)).toEqual([checkpointName("base", 2), checkpointName("base", 4)])
+      machine.disk.corrupt(path("base", 4), 200)
+      await save(machine, 6, to)
+      return machine
+    }
+
+    it("stands for nothing: what the new base would have made obsolete stays, until two bases can be read", async () => {
+      const machine = await rotten()
+      expect(bases(machine)).toEqual([checkpointName("base", 2), checkpointName("base", 4), checkpointName("base", 6)])
+      // In the same life the next generation has one; a start does not know, and makes one when it is due.
+      expect(bases(await rotten(7))).toEqual([checkpointName("base", 6), checkpointName("base", 7)])
+      await save(machine, 7, 8)
+      expect(bases(machine)).toEqual([checkpointName("base", 6), checkpointName("base", 8)])
+    })
+
+    it("costs nothing where the newest generation cannot be read either, and the index is lost", async () => {
+      const machine = await rotten()
+      for (const kind of ["base", "delta"] as const) machine.disk.corrupt(path(kind, 6), 20)
+      machine.index = new MemoryKeyValue()
+      expect(await machine.run((state) => Effect.sync(() => state.stamp()))).toEqual(stampOf(5))
+    })
+  })
+
   it("names, values and markers are in no file, key or value in clear", async () => {
     const marker = "MARKER-0f6b"
     const machine = new Machine()
