@@ -145,10 +145,11 @@ const learn = (turn: RaftTurn, filled: ReadonlyArray<number>): void => {
 }
 
 const maySay = (turn: RaftTurn, said: Said): boolean => {
-  const { heardRound, id, log, owed } = turn.replica
+  const { heardRounds, id, log, owed } = turn.replica
   const { after } = turn.step
   const before = turn.before
   const leads = (after.role === "Leader" || before.role === "Leader") && said.term === after.term
+  const isRound = (round: number): boolean => isBetween(round, before.role === "Leader" ? before.round : 0, Math.max(before.round, after.round))
   switch (said.m) {
     case "RequestVote":
     case "Vote": return said.from === id && (said.pre ? turn.may : owed).has(keyOf(said))
@@ -157,11 +158,20 @@ const maySay = (turn: RaftTurn, said: Said): boolean => {
     case "StateFound": return turn.may.has(keyOf(said))
     case "TimeoutNow": return leads && said.from === id && votersOf(log.newest.conf).includes(said.to) && turn.believed.get(said.to) === log.last
     case "Append": return leads && said.from === id && said.prev >= log.place.i && log.termAt(said.prev) === said.prevTerm && said.prev + said.entries.length <= log.last
-      && said.entries.every((entry, at) => sameSlot(entry, log.at(said.prev + 1 + at)!)) && said.commit <= after.commit && said.round <= Math.max(before.round, after.round)
-    case "Offer": return leads && said.from === id && samePlace(said.place, log.place) && said.place.i > 0 && said.round <= Math.max(before.round, after.round)
-    case "Refused": return said.from === id && said.to === after.leader && said.term === after.term && log.gap > 0 && said.hint < log.gap
-    case "Heard": return said.from === id && said.term === after.term && said.round <= heardRound
-    case "EntriesWanted": return said.from === id && said.low === log.gap && said.high >= said.low && said.high <= log.last
+      && said.entries.every((entry, at) => sameSlot(entry, log.at(said.prev + 1 + at)!)) && isBetween(said.commit, Math.min(before.commit, said.prev + said.entries.length), after.commit) && isRound(said.round)
+    case "Offer": return leads && said.from === id && samePlace(said.place, log.place) && said.place.i > 0 && isRound(said.round)
+    case "Refused": return turn.may.has(keyOf(said))
+    case "Heard": return said.from === id && said.term === after.term && heardRounds.has(`${said.to} ${said.round}`)
+    case "EntriesWanted": return said.from === id && said.term === after.term && said.low === log.gap && said.high === endOfUnknown(log)
     case "ReadAnswered": return turn.answers.includes(`${said.read} ${said.index}`)
   }
+}
+
+const isBetween = (value: number, least: number, most: number): boolean => least <= value && value <= most
+
+/** Whoever is asked tells up to an entry whose term is known here. */
+const endOfUnknown = (log: Log): number => {
+  let to = log.gap
+  while (to < log.last && log.termAt(to)! < 0) to += 1
+  return to
 }

@@ -21,11 +21,16 @@ const led = (turn: RaftTurn, heard: Of<"Append"> | Of<"Offer">): void => {
   const { role, term } = turn.before
   turn.demand(heard.from !== turn.replica.id && (heard.term > term || (heard.term === term && role !== "Leader")), "it does not follow that leader")
   turn.follow(heard.term, heard.from)
-  turn.replica.heardRound = Math.max(turn.replica.heardRound, heard.round)
+  turn.replica.heardRounds.add(`${heard.from} ${heard.round}`)
 }
 
 const owe = (turn: RaftTurn, to: string, match: number): void => {
   turn.replica.owed.add(keyOf({ m: "Appended", from: turn.replica.id, to, term: turn.next.term, match }))
+}
+
+/** It tells what it can no longer read. */
+const refuse = (turn: RaftTurn, { from, prevTerm }: Of<"Append">, upTo: number): void => {
+  turn.may.add(keyOf({ m: "Refused", from: turn.replica.id, to: from, term: turn.next.term, hint: turn.now.lastUpTo(upTo, prevTerm) }))
 }
 
 export const appendAsked = (turn: RaftTurn, heard: Of<"Append">): void => {
@@ -33,10 +38,10 @@ export const appendAsked = (turn: RaftTurn, heard: Of<"Append">): void => {
   const replica = turn.replica
   const log = turn.now
   const gap = log.gap === 0 ? Infinity : log.gap
-  if (heard.prev < log.place.i) return gap === Infinity ? owe(turn, heard.from, log.place.i) : undefined
+  if (heard.prev < log.place.i) return gap === Infinity ? owe(turn, heard.from, log.place.i) : refuse(turn, heard, log.place.i)
   const [behind, count] = turn.next.proving
   const goesOn = count > 0 && behind + count === heard.prev && replica.proving.at(-1)!.t === heard.prevTerm
-  if (!goesOn && (heard.prev >= gap || log.termAt(heard.prev) !== heard.prevTerm)) return
+  if (!goesOn && (heard.prev >= gap || log.termAt(heard.prev) !== heard.prevTerm)) return gap === Infinity ? undefined : refuse(turn, heard, Math.min(heard.prev, gap - 1))
   const base = goesOn ? behind : heard.prev
   const entries = goesOn ? [...replica.proving, ...heard.entries] : heard.entries
   const isTaken = isProven(log, base, entries)

@@ -24,6 +24,8 @@ export class RaftMonitor {
   readonly #asked = new Map<number, number>()
   readonly #said = new Set<Said>()
   #keys: Set<string> | undefined
+  /** Answers of rounds. */
+  readonly #heard = new Set<string>()
   /** The entry that stands at a place in a term, and the term before it: the same in all logs that have it. */
   readonly #entries = new Map<string, { readonly slot: Slot; before: number }>()
   #first: Conf = noConf
@@ -81,7 +83,7 @@ export class RaftMonitor {
     const { log, saved } = replica
     must("CorruptIsNotAbsent", after.last === log.last && after.gap === log.gap && after.first === log.place.i, () => `${at} begins with a log up to ${after.last}, its first gap ${after.gap}; its disk has one up to ${log.last}, its first gap ${log.gap}`)
     const handed = Math.max(saved.i, log.place.i)
-    must("Steps", after.role === "Follower" && after.term === found.term && after.vote === found.vote && after.leader === "" && after.commit === handed && after.handed === handed && after.pending === 0 && after.fetching === 0 && after.proving[1] === 0, () => `${at} begins with more than its disk has`)
+    must("Steps", after.role === "Follower" && after.term === found.term && after.vote === found.vote && after.leader === "" && after.commit === handed && after.handed === handed && after.pending + after.round + after.reads + after.fetching + after.match.length + after.rounds.length + after.proving[0] + after.proving[1] === 0, () => `${at} begins with more than its disk has`)
     this.#members()
   }
 
@@ -96,13 +98,17 @@ export class RaftMonitor {
     const { after } = step
     const turn = new RaftTurn(replica, step)
     if ("heard" in step) must("Steps", this.#wasSaid(step.heard), () => `${id} hears what nobody said: ${keyOf(step.heard)}`)
+    if ("round" in step && step.round > 0) must("Steps", this.#heard.has(answerTo(step.heard as Extract<Said, { readonly m: "Heard" }>, step.round)), () => `${id} hears of round ${step.round}, and nobody answered it`)
     if (this.#judgesSteps) begin(turn)
     if (step.action === "Read" && !this.#asked.has(step.read)) this.#asked.set(step.read, this.#chosen.length)
     if (step.action === "Persisted") must("Steps", replica.persist()?.ticket === step.ticket, () => `${id}: ${step.ticket} is not what is written next`)
     const was = step.written.length > 0 ? replica.log.copy : replica.log
     for (const one of step.written) {
+      replica.ticket += 1
+      must("Steps", one.ticket === replica.ticket, () => `${id}: ticket ${one.ticket} comes after ${replica.ticket - 1}`)
       replica.pending.push(one)
       replica.log.write(one)
+      must("Steps", !one.entries.some(({ i }) => i > replica.log.last) && replica.log.isDense, () => `${id} writes entries that leave a hole`)
       this.#matches(replica.log, one.entries.map(({ i }) => i))
       for (const place of one.place) this.#isState(place, id)
     }
@@ -251,6 +257,7 @@ export class RaftMonitor {
       const kept = disk.log.at(said.match)
       must("PromisesAreDurable", mine === undefined || kept === undefined || sameSlot(mine, kept), () => `${id} acknowledges ${said.match}, which its disk does not have`)
     }
+    if (said.m === "Heard") this.#heard.add(answerTo(said, said.round))
     this.#said.add(said)
     this.#keys?.add(keyOf(said))
   }
@@ -261,6 +268,8 @@ export class RaftMonitor {
     return this.#keys.has(keyOf(said))
   }
 }
+
+const answerTo = ({ from, term, to }: Extract<Said, { readonly m: "Heard" }>, round: number): string => `${from} ${to} ${term} ${round}`
 
 const overlap = (one: Conf, other: Conf): boolean => {
   const all = [...new Set([...membersOf(one), ...membersOf(other)])]

@@ -78,6 +78,10 @@ export class Log {
     return gap === 0 ? this.last : gap - 1
   }
 
+  get isDense(): boolean {
+    return !(this.#slots as ReadonlyArray<Slot | undefined>).includes(undefined)
+  }
+
   at(index: number): Slot | undefined {
     return this.#slots[index - this.#place.i - 1]
   }
@@ -106,6 +110,15 @@ export class Log {
       if (slot !== undefined && slot.ok && isConf(slot.c)) return { conf: slot.c, index: at }
     }
     return { conf: this.#place.c, index: this.#place.i }
+  }
+
+  /** The last place up to there whose term is known and at most that: where two logs may agree. */
+  lastUpTo(index: number, term: number): number {
+    for (let at = Math.min(index, this.last); at > this.#place.i; at -= 1) {
+      const known = this.at(at)!.t
+      if (known >= 0 && known <= term) return at
+    }
+    return this.#place.i
   }
 
   placeAt(index: number): Place {
@@ -183,8 +196,10 @@ export class Replica {
   readonly owed = new Set<string>()
   /** Votes that it counts, its own apart. */
   readonly votes = new Set<string>()
-  /** Of its leader's rounds in this term the newest that it heard. */
-  heardRound = 0
+  /** Of the leader of this term: who it is, and its rounds that were heard. */
+  readonly heardRounds = new Set<string>()
+  /** Of the newest Persist of this life. */
+  ticket = 0
   /** Entries of its leader that show nothing yet. */
   proving: ReadonlyArray<Slot> = []
   /** Of a leader: reads that wait, and the round that answers them; 0: to come. */
@@ -212,6 +227,7 @@ export class Replica {
     if (isHealed) this.log = new Log(saved, log.slots.slice(saved.i - log.place.i))
     this.isUnwritten = !isOfLog || isHealed
     this.pending = []
+    this.ticket = 0
     this.owed.clear()
     this.forget()
   }
@@ -220,7 +236,7 @@ export class Replica {
   forget(): void {
     this.votes.clear()
     this.reads.length = 0
-    this.heardRound = 0
+    this.heardRounds.clear()
     this.proving = []
   }
 

@@ -60,7 +60,7 @@ export class RaftTurn {
       next.vote = ""
       this.replica.proving = []
       this.replica.owed.clear()
-      this.replica.heardRound = 0
+      this.replica.heardRounds.clear()
       next.proving = [0, 0]
     }
     next.term = term

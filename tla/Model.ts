@@ -39,7 +39,9 @@ export interface Model {
   readonly spec: string
   readonly bounded: ReadonlyArray<Bounded>
   readonly variants: ReadonlyArray<Variant>
-  /** Whether TLC counts how often each action was taken: it walks every expression of every definition for that, which steps built of many others make endless. */
+  /** The names in Next. */
+  readonly actions: ReadonlyArray<string>
+  /** Whether TLC counts how often each action was taken; else the model says it itself (`Took`). It walks every expression of every definition for that, which steps built of many others make endless. */
   readonly isCounted: boolean
 }
 
@@ -132,13 +134,15 @@ const readBounded = (path: string, cfg: string): Bounded => {
   return { name, module: own ? name : shared ?? name, nightly: name.endsWith("Nightly"), invariants: invariantsOf(text), properties: propertiesOf(text) }
 }
 
+const actionsIn = (spec: string): ReadonlyArray<string> => [...(/^Next ==\n((?: .*\n)+)/m.exec(spec)?.[1] ?? "").matchAll(/\\\/ (\w+)/g)].map(([, name]) => name!)
+
 export const readModel = async (root: string, folder: string): Promise<Model> => {
   const path = join(root, folder)
   const files = readdirSync(path).sort()
   const spec = files.find((file) => file.toLowerCase() === `${folder}.tla`)
   if (spec === undefined) throw new Error(`tla/${folder}: no ${folder}.tla, its first letter large`)
   const { isCounted = true, variants } = await import(join(path, "variants.ts")) as { readonly variants: ReadonlyArray<Variant>; readonly isCounted?: boolean }
-  return { folder, path, spec, bounded: files.filter((file) => /^MC.*\.cfg$/.test(file)).map((cfg) => readBounded(path, cfg)), variants, isCounted }
+  return { folder, path, spec, bounded: files.filter((file) => /^MC.*\.cfg$/.test(file)).map((cfg) => readBounded(path, cfg)), variants, isCounted, actions: actionsIn(readFileSync(join(path, spec), "utf8")) }
 }
 
 /** Folders of tla/ that have a protocol; "alarm" is the runner's own. */

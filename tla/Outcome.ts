@@ -58,7 +58,7 @@ export const outcomeOf = (output: string, exit: number | "timeout", seconds: num
   return {
     verdict, name, seconds, generated: number(generated), distinct: number(distinct),
     depth: number(/is (\d+)/.exec(messages.filter(({ code }) => code === 2194).at(-1)?.text ?? "")?.[1]),
-    actions: actionsOf(messages),
+    actions: [...actionsOf(messages), ...witnessed(output)],
     printed: [...output.matchAll(/^<<.*>>$/gm)].map(([line]) => line),
     text: verdict === "passed" ? "" : textOf(output, messages)
   }
@@ -76,6 +76,10 @@ const actionsOf = (messages: ReadonlyArray<Message>): ReadonlyArray<ActionTaken>
   return [...actions.values()]
 }
 
+/** A model whose actions TLC cannot count says itself, once, that one is taken. */
+const witnessed = (output: string): ReadonlyArray<ActionTaken> =>
+  [...output.matchAll(/^<<"taken", "(\w+)">>$/gm)].map(([, name]) => ({ name: name!, place: "", distinct: 0, generated: 1 }))
+
 const textOf = (output: string, messages: ReadonlyArray<Message>): string => {
   const said = messages.filter(({ code }) => !quietCodes.has(code)).map(({ text }) => text).filter((text) => text !== "")
   return said.length === 0 ? output.split("\n").slice(-30).join("\n") : said.join("\n\n")
@@ -89,6 +93,13 @@ export const faultOfVariant = (outcome: Outcome, expect: string): string | undef
     case "timeout": return `not rejected in ${Math.round(outcome.seconds)} s`
     case "error": return "TLC failed"
   }
+}
+
+/** Actions of this list that nobody said to be taken. */
+export const neverWitnessed = (outcomes: ReadonlyArray<Outcome>, actions: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const taken = new Set(outcomes.flatMap((outcome) => outcome.actions.map(({ name }) => name)))
+  const never = actions.filter((name) => !taken.has(name)).map((name) => `action ${name} is never taken`)
+  return actions.length === 0 ? ["Next has no named actions"] : never
 }
 
 /** Actions that no state of any of these runs enables; and parts of Next that have no name, which no trace can speak of. */

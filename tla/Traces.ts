@@ -3,13 +3,14 @@
  * A module with the values in it, since TLC 2.15 reads no JSON.
  */
 
-/** A JSON value as TLA+ writes it. Strings of a trace are names and hashes: no quote is in them. */
+/** A JSON value, or a set of them, as TLA+ writes it. Strings of a trace are names and hashes: no quote is in them. */
 export const valueOf = (value: unknown): string => {
   if (typeof value === "number" || typeof value === "boolean") return String(value).toUpperCase()
   if (typeof value === "string") {
     if (/["\\\n]/.test(value)) throw new Error(`not a name: ${value}`)
     return `"${value}"`
   }
+  if (value instanceof Set) return `{${[...value].map(valueOf).join(", ")}}`
   if (Array.isArray(value)) return `<<${value.map(valueOf).join(", ")}>>`
   return `[${Object.entries(value as object).map(([name, field]) => `${name} |-> ${valueOf(field)}`).join(", ")}]`
 }

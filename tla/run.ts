@@ -7,8 +7,9 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { type Bounded, boundedOf, cfgExpecting, edited, faultsOf, folders, type Model, readModel, type Variant } from "./Model.ts"
+import { runClusters } from "./Clusters.ts"
 import { runJournals } from "./Journals.ts"
-import { faultOfVariant, neverTaken, type Outcome } from "./Outcome.ts"
+import { faultOfVariant, neverTaken, neverWitnessed, type Outcome } from "./Outcome.ts"
 import { type Engine, findEngine, tlc } from "./Tlc.ts"
 
 const { positionals, values } = parseArgs({
@@ -113,7 +114,8 @@ const runModel = async (engine: Engine, model: Model, tally: Tally): Promise<voi
   if (!values["no-models"]) {
     const outcomes: Array<Outcome> = []
     for (const bounded of model.bounded.filter(({ nightly }) => nightly === values.nightly)) outcomes.push(await runBounded(engine, model, bounded, tally))
-    if (outcomes.length > 0 && model.isCounted) verdict(tally, `${model.folder}: every action is taken somewhere`, neverTaken(outcomes), "")
+    const never = model.isCounted ? neverTaken(outcomes) : values.nightly ? [] : neverWitnessed(outcomes, model.actions)
+    if (outcomes.length > 0) verdict(tally, `${model.folder}: every action is taken somewhere`, never, "")
   }
   if (!values["no-variants"] && !values.nightly) await runVariants(engine, model, tally)
 }
@@ -145,7 +147,10 @@ for (const folder of known) {
 if (!values.nightly && (positionals.length === 0 || positionals.includes(trace))) {
   say(`\n${trace}`)
   const from = Number(values.from ?? treeSeed())
-  await runJournals(engine, workers, { from, worlds: Number(values.worlds) }, (title, faults, text) => verdict(tally, title, faults, text), say)
+  const sample = { from, worlds: Number(values.worlds) }
+  const report = (title: string, faults: ReadonlyArray<string>, text?: string): void => verdict(tally, title, faults, text)
+  if (!positionals.includes("raft")) await runJournals(engine, workers, sample, report, say)
+  await runClusters(engine, workers, sample, report, say)
 }
 say(`\n${Math.round((performance.now() - started) / 1000)} s`)
 say(`${tally.passed} passed, ${tally.failed} failed`)

@@ -1,6 +1,7 @@
 /**
- * `npm run sim:mutants -- [FILTER ...] [--seeds N] [--from N] [--profile short|full] [--workers N] [--sample N] [--units]`: the swarm runs on
+ * `npm run sim:mutants -- [FILTER ...] [--seeds N] [--from N] [--profile short|full] [--workers N] [--sample N] [--units] [--monitor]`: the swarm runs on
  * every mutant of sim/mutants until a seed catches it. Prints how many seeds that took, and what would have caught it before.
+ * Of the consensus machine's, `--monitor` counts what its monitor alone refuses.
  * A mutant that survives is a hole in generator or oracle, and the command fails. `none` plants nothing: that copy must pass.
  */
 import { spawn } from "node:child_process"
@@ -18,7 +19,7 @@ const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     seeds: { type: "string", default: String(seedsMaxDefault) }, from: { type: "string", default: "1" }, profile: { type: "string", default: "short" },
-    workers: { type: "string", default: "2" }, sample: { type: "string" }, units: { type: "boolean", default: false }
+    workers: { type: "string", default: "2" }, sample: { type: "string" }, units: { type: "boolean", default: false }, monitor: { type: "boolean", default: false }
   }
 })
 const seedsMax = Number(values.seeds)
@@ -35,7 +36,7 @@ const verdictOfExit: Readonly<Record<number, string>> = { 10: "crash", 11: "safe
 /** One swarm in the copy, stopped at the first seed that fails. */
 const swarm = (folder: string, { merciless, room }: Mutant): Promise<Caught> =>
   new Promise((resolve, reject) => {
-    const args = room === "raft" ? ["test/raft/swarm.ts", "--seeds", String(seedsMax), "--from", String(from)] : ["--min-semi-space-size=64", "--max-semi-space-size=64", "sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless === true ? ["--merciless"] : [])]
+    const args = room === "raft" ? ["test/raft/swarm.ts", "--seeds", String(seedsMax), "--from", String(from), ...(values.monitor ? ["--monitor"] : [])] : ["--min-semi-space-size=64", "--max-semi-space-size=64", "sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless === true ? ["--merciless"] : [])]
     const child = spawn("node", args, { cwd: folder, timeout: swarmMsMax, stdio: ["ignore", "pipe", "pipe"] })
     let output = ""
     child.stdout.on("data", (bytes: Buffer) => { output += bytes.toString() })

@@ -4,6 +4,7 @@
  */
 import { ok } from "node:assert"
 import { seededRandom, type Random } from "../../sim/Random.ts"
+import type { RaftStep, RaftTrace } from "../../spec/RaftTrace.ts"
 import { isVoter } from "../../src/raft/Configuration.ts"
 import { isGap } from "../../src/raft/RaftLog.ts"
 import { Cluster, wayOf } from "./Cluster.ts"
@@ -129,12 +130,12 @@ const unsettle = (cluster: Cluster, random: Random, what: string): void => {
   ok(cluster.of(leader).state.role !== "Leader", `${what}: ${leader} leads on, and nobody answers`)
 }
 
-/** What a world did; throws with its seed where something broke. */
-export const world = (seed: number): { readonly committed: number; readonly terms: number } => {
+/** What a world did; throws with its seed where something broke. Mute: only the monitor looks, besides what the machine claims of itself. */
+export const world = (seed: number, isMute = false): { readonly committed: number; readonly terms: number } => {
   const random = seededRandom(seed)
   const weather = drawWeather(random)
   const first = names.slice(0, random.pick(weather.spares ? [3, 3, 5] : [1, 2, 3, 3, 5]))
-  const cluster = new Cluster(names, () => fractionOf(random), first)
+  const cluster = new Cluster(names, () => fractionOf(random), first, isMute)
   const side = new Map<string, boolean>()
   try {
     for (let count = 0; count < 3000; count += 1) act(cluster, random, weather, side)
@@ -145,4 +146,16 @@ export const world = (seed: number): { readonly committed: number; readonly term
     throw new Error(`seed ${seed} (${JSON.stringify(weather)})\n${cluster.describe()}`, { cause: error })
   }
   return { committed: cluster.committed.length, terms: cluster.leaders.size }
+}
+
+/** What the replicas of a world do within so many turns: a short one, in which time is short and more befalls them. Three of five vote at first. */
+export const traceOfWorld = (seed: number, turns: number): RaftTrace => {
+  const random = seededRandom(seed)
+  const weather = { ...drawWeather(random), crashes: random.pick([0, 0.01, 0.02]), changes: random.pick([0, 0.01, 0.02]), damage: random.pick([0, 1]), strideMs: 600, spares: true }
+  const cluster = new Cluster(names, () => fractionOf(random), names.slice(0, 3))
+  const side = new Map<string, boolean>()
+  const steps: Array<RaftStep> = [...cluster.begun]
+  cluster.traced = (step) => void steps.push(step)
+  for (let count = 0; count < turns; count += 1) act(cluster, random, weather, side)
+  return [...steps, { action: "Finish", at: "", steps: steps.length }]
 }

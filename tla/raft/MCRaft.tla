@@ -7,6 +7,7 @@ CONSTANTS a, b, c
 One == {a}
 Two == {a, b}
 Other == {b}
+Others == {b, c}
 Three == {a, b, c}
 NoTargets == {}
 \* From three to one of them: the first leader, or another.
@@ -21,6 +22,10 @@ Figure8 == [r \in Replicas |-> IF r = a THEN OnDisk(2, Nobody, <<1>>) ELSE OnDis
 Alone == [r \in Replicas |-> IF r = b THEN OnDisk(1, Nobody, <<>>) ELSE OnDisk(1, a, IF r = a THEN <<1>> ELSE <<>>)]
 \* A leader that had brought its entries to nobody will find them damaged.
 Long == [r \in Replicas |-> IF r = b THEN OnDisk(1, b, <<1, 1>>) ELSE OnDisk(1, IF r = c THEN b ELSE Nobody, <<>>)]
+\* A leader with its entry everywhere, committed.
+Led == [r \in Replicas |-> OnDisk(1, a, <<1>>)]
+\* What c alone had was overwritten where it counts: one and two have the later one, which was committed.
+Overwritten == [r \in Replicas |-> IF r = c THEN OnDisk(2, Nobody, <<1>>) ELSE OnDisk(2, a, <<2>>)]
 Symmetric == Permutations(Replicas)
 SymmetricTwo == Permutations({a, b})
 
@@ -34,7 +39,47 @@ GapsBudget     == [Quiet EXCEPT !.damage = 1, !.compact = 1]
 EmptyBudget    == [Quiet EXCEPT !.empty = 1]
 ReadBudget     == [Quiet EXCEPT !.read = 1, !.crash = 1]
 AskBudget      == [Quiet EXCEPT !.transfer = 1, !.down = 1]
+ReadsBudget    == [Quiet EXCEPT !.read = 1]
 NightBudget        == [Quiet EXCEPT !.crash = 2, !.propose = 1, !.transfer = 1, !.down = 1, !.read = 2, !.empty = 1]
 MembersNightBudget == [Quiet EXCEPT !.change = 2, !.compact = 2, !.fetch = 1, !.crash = 1, !.propose = 1]
 DamageNightBudget  == [Quiet EXCEPT !.damage = 2, !.compact = 1, !.crash = 1, !.propose = 1]
+
+-----------------------------------------------------------------------------
+(* Worlds that begin where others come to, so that they need not come there. *)
+
+Unsaid == saved = [r \in Replicas |-> FirstPlace] /\ pend = [r \in Replicas |-> <<>>] /\ msgs = [kind \in Kinds |-> {}] /\ budget = Budget
+          /\ asked = <<>> /\ answered = {} /\ disturbed = FALSE
+InitLed ==
+  /\ Unsaid /\ disk = [r \in Replicas |-> DiskAt(r)]
+  /\ chosen = <<Entry(1, NoConf)>> /\ led = {<<1, a>>}
+  /\ mem = [r \in Replicas |-> LET s == Started(DiskAt(r), FirstPlace) IN
+              IF r = a THEN [s EXCEPT !.role = "Leader", !.leader = a, !.commit = 1, !.handed = 1, !.match = [q \in Replicas |-> IF q = a THEN 0 ELSE 1]]
+              ELSE [s EXCEPT !.leader = a]]
+SpecLed == InitLed /\ [][Next]_vars
+InitOverwritten ==
+  /\ Unsaid /\ disk = [r \in Replicas |-> DiskAt(r)]
+  /\ chosen = <<Entry(2, NoConf)>> /\ led = {<<1, c>>, <<2, a>>}
+  /\ mem = [r \in Replicas |-> Started(DiskAt(r), FirstPlace)]
+SpecOverwritten == InitOverwritten /\ [][Next]_vars
+
+-----------------------------------------------------------------------------
+(* Liveness. Elections come to an end by chance: here the last term is one in which the chance has come, and whoever stands then *)
+(* can be elected; crashes stop before it. What a replica does by itself goes on as long as it can; nothing is cut off.           *)
+
+Chance(r) ==
+  mem[r].term + 1 < TermMax \/
+    /\ \A q \in Replicas : mem[q].term < TermMax
+    /\ Quorum(Conf(mem[r].log), {q \in Replicas : IsNewEnough(mem[q], RequestVote(r, mem[r], TermMax, FALSE, FALSE))})
+LiveStand == \E r \in Replicas : Chance(r) /\ StandOrAsk(r)
+Good == LiveStand \/ VoteAskedNext \/ VotedNext \/ AppendAskedNext \/ AppendedNext \/ PersistedNext
+LiveCrash == (\A r \in Replicas : mem[r].term < TermMax) /\ CrashNext
+SpecLive == Init /\ [][Good \/ LiveCrash]_vars /\ WF_vars(Good)
+\* Somebody leads, and everyone comes to know that its entry is committed.
+Progress == <>[](\E r \in Replicas : mem[r].role = "Leader" /\ \A q \in Replicas : mem[q].term = mem[r].term /\ mem[q].commit = mem[r].commit /\ TermAt(mem[q].log, mem[q].commit) = mem[r].term)
+
+-----------------------------------------------------------------------------
+(* TLC's count of actions does not come to its end here: each says once that it is taken. *)
+
+ASSUME \A number \in 1..25 : TLCSet(number, 0)
+Witnessed(number, name) == IF TLCGet(number) = 0 THEN TLCSet(number, 1) /\ PrintT(<<"taken", name>>) ELSE TRUE
 =============================================================================

@@ -144,7 +144,8 @@ Raised(s, term) == IF term > s.term THEN Follow(s, term, Nobody) ELSE s
 AppendOwn(s, c) ==
   IF Last(s.log) >= LogMax THEN s
   ELSE [s EXCEPT !.log.slots = Append(@, Entry(s.term, c)),
-                 !.match = IF c = NoConf THEN @ ELSE [q \in Replicas |-> IF q \in Members(c) THEN @[q] ELSE 0]]
+                 !.match = IF c = NoConf THEN @ ELSE [q \in Replicas |-> IF q \in Members(c) THEN @[q] ELSE 0],
+                 !.rounds = IF c = NoConf THEN @ ELSE [q \in Replicas |-> IF q \in Members(c) THEN @[q] ELSE 0]]
 
 Lead(r, s) ==
   AppendOwn([s EXCEPT !.role = "Leader", !.leader = r, !.votes = {}, !.match = Zeros, !.round = 0, !.rounds = Zeros], NoConf)
@@ -230,27 +231,28 @@ Chosen(s) ==
   ELSE chosen \o [k \in 1..(s.commit - Len(chosen)) |-> IF Has(s.log, Len(chosen) + k) THEN Slot(s.log, Len(chosen) + k) ELSE Gap(Lost)]
 
 \* Replica r is s after a step; held waits for the disk, sends leave at once; d, p: its disk and its Persists under way.
-Done(r, s0, held, sends, d, p) ==
-  LET s1 == Leaves(r, IF PendingMax = 0 THEN CountedAtOnce(r, s0) ELSE s0)
-      reads == SettleReads(r, s1)
-      s == reads.s
-      before == IF p = <<>> THEN d ELSE p[Len(p)].image
-      image == [term |-> s.term, vote |-> s.vote, log |-> Kept(before.log, s.log)]
-      changed == image # before
-      atOnce == PendingMax = 0 \/ (~changed /\ p = <<>>)
-      p1 == IF atOnce THEN p
-            ELSE IF changed THEN Append(p, [image |-> image, from |-> FirstDiff(before.log, image.log), held |-> held])
-            ELSE [p EXCEPT ![Len(p)].held = @ \cup held]
-      now == Handed(s, DurableIndex(s.log, p1))
-      isNews == now.role # mem[r].role \/ now.log # mem[r].log \/ now.commit # mem[r].commit \/ now.round # mem[r].round
-      new == sends \cup (IF atOnce THEN held ELSE {}) \cup (IF isNews THEN SaidByLeader(r, now) ELSE {})
-  IN
-  /\ mem' = [mem EXCEPT ![r] = now]
-  /\ disk' = [disk EXCEPT ![r] = IF PendingMax = 0 THEN image ELSE d]
+\* Each part is a value of its own before the next is looked at (of a set of one): TLC would come to it once for every use.
+Done(r, s0, held0, sends0, d, p) ==
+  \E held \in {held0}, sends \in {sends0}, s2 \in {IF PendingMax = 0 THEN CountedAtOnce(r, s0) ELSE s0} :
+  \E s1 \in {Leaves(r, s2)} :
+  \E reads \in {SettleReads(r, s1)} :
+  \E s \in {reads.s}, before \in {IF p = <<>> THEN d ELSE p[Len(p)].image} :
+  \E image \in {[term |-> s.term, vote |-> s.vote, log |-> Kept(before.log, s.log)]} :
+  \E changed \in {image # before} :
+  \E atOnce \in {PendingMax = 0 \/ (~changed /\ p = <<>>)} :
+  \E p1 \in {IF atOnce THEN p
+             ELSE IF changed THEN Append(p, [image |-> image, from |-> FirstDiff(before.log, image.log), held |-> held])
+             ELSE [p EXCEPT ![Len(p)].held = @ \cup held]} :
+  \E now \in {Handed(s, DurableIndex(s.log, p1))} :
+  \E isNews \in {now.role # mem[r].role \/ now.log # mem[r].log \/ now.commit # mem[r].commit \/ now.round # mem[r].round} :
+  \E new \in {sends \cup (IF atOnce THEN held ELSE {}) \cup (IF isNews THEN SaidByLeader(r, now) ELSE {})},
+     mems \in {[mem EXCEPT ![r] = now]}, disks \in {[disk EXCEPT ![r] = IF PendingMax = 0 THEN image ELSE d]} :
+  /\ mem' = mems
+  /\ disk' = disks
   /\ pend' = [pend EXCEPT ![r] = p1]
-  /\ msgs' = StillSaid(new, mem', disk')
+  /\ msgs' = StillSaid(new, mems, disks)
   /\ chosen' = Chosen(now)
-  /\ led' = IF s0.role = "Leader" \/ s1.role = "Leader" THEN led \cup {<<s1.term, r>>} ELSE led
+  /\ led' = IF s2.role = "Leader" \/ s1.role = "Leader" THEN led \cup {<<s1.term, r>>} ELSE led
   /\ answered' = answered \cup {[read |-> x.read, index |-> x.index] : x \in reads.out}
 
 \* As most steps end.
@@ -292,6 +294,9 @@ IsNewEnough(s, x) ==
   LET ours == LastTerm(s.log, s.term) IN x.lastTerm > ours \/ (x.lastTerm = ours /\ x.lastIndex >= Last(s.log))
 IsFree(s, x) == (s.vote = Nobody /\ s.leader = Nobody) \/ s.vote = x.from
 
+\* Somebody waits for the vote, and may get it: else nothing follows.
+Waits(r, x) == x.term = mem[r].term /\ IsFree(mem[r], x) /\ mem[x.from].role = "Candidate"
+
 VoteAsked(r, x) ==
   /\ x.from # r /\ HasRoom(r)
   /\ LET s == Raised(mem[r], x.term)
@@ -302,7 +307,7 @@ VoteAsked(r, x) ==
                 /\ IsNewEnough(mem[r], x)
                 /\ Does(r, mem[r], {}, {Vote(r, x.from, x.term, TRUE)})
                 /\ disturbed' = (disturbed \/ Loyal(mem[r]))
-           ELSE /\ x.term > mem[r].term \/ (x.term = mem[r].term /\ IsFree(mem[r], x) /\ mem[x.from].role = "Candidate")
+           ELSE /\ x.term > mem[r].term \/ Waits(r, x)
                 /\ IF IsFree(s, x) /\ IsNewEnough(s, x)
                    THEN Does(r, [s EXCEPT !.vote = x.from], {Vote(r, x.from, x.term, FALSE)}, {})
                    ELSE Does(r, s, {}, {})
@@ -610,12 +615,35 @@ CrashNext == \E r \in Replicas : Crash(r)
 DamageNext == \E r \in Replicas : Damage(r)
 EmptyNext == \E r \in Replicas : EmptyDisk(r)
 
+\* Worlds that say which actions they take replace it.
+Took(number, name) == TRUE
+
 Next ==
-  \/ StandNext \/ VoteAskedNext \/ VotedNext \/ TransferNext \/ TimeoutNowNext \/ StepDownNext
-  \/ ProposeNext \/ ChangeNext \/ ReadNext \/ AppendedNext \/ RefusedNext \/ HeardNext
-  \/ AppendAskedNext \/ OfferedNext \/ InstalledNext \/ FetchFailedNext \/ CompactNext
-  \/ AskForGapsNext \/ EntriesWantedNext \/ EntriesFoundNext \/ StateFoundNext
-  \/ PersistedNext \/ CrashNext \/ DamageNext \/ EmptyNext
+  \/ StandNext /\ Took(1, "StandNext")
+  \/ VoteAskedNext /\ Took(2, "VoteAskedNext")
+  \/ VotedNext /\ Took(3, "VotedNext")
+  \/ TransferNext /\ Took(4, "TransferNext")
+  \/ TimeoutNowNext /\ Took(5, "TimeoutNowNext")
+  \/ StepDownNext /\ Took(6, "StepDownNext")
+  \/ ProposeNext /\ Took(7, "ProposeNext")
+  \/ ChangeNext /\ Took(8, "ChangeNext")
+  \/ ReadNext /\ Took(9, "ReadNext")
+  \/ AppendedNext /\ Took(10, "AppendedNext")
+  \/ RefusedNext /\ Took(11, "RefusedNext")
+  \/ HeardNext /\ Took(12, "HeardNext")
+  \/ AppendAskedNext /\ Took(13, "AppendAskedNext")
+  \/ OfferedNext /\ Took(14, "OfferedNext")
+  \/ InstalledNext /\ Took(15, "InstalledNext")
+  \/ FetchFailedNext /\ Took(16, "FetchFailedNext")
+  \/ CompactNext /\ Took(17, "CompactNext")
+  \/ AskForGapsNext /\ Took(18, "AskForGapsNext")
+  \/ EntriesWantedNext /\ Took(19, "EntriesWantedNext")
+  \/ EntriesFoundNext /\ Took(20, "EntriesFoundNext")
+  \/ StateFoundNext /\ Took(21, "StateFoundNext")
+  \/ PersistedNext /\ Took(22, "PersistedNext")
+  \/ CrashNext /\ Took(23, "CrashNext")
+  \/ DamageNext /\ Took(24, "DamageNext")
+  \/ EmptyNext /\ Took(25, "EmptyNext")
 Spec == Init /\ [][Next]_vars
 
 -----------------------------------------------------------------------------

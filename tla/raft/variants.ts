@@ -158,5 +158,44 @@ export const variants: ReadonlyArray<Variant> = [
     name: "who hears a leader listens to others", rule: "while a leader is heard nobody else is listened to",
     edits: [{ find: "ignores == PreVote /\\ x.term > mem[r].term", replace: "ignores == FALSE /\\ x.term > mem[r].term" }],
     expect: "Undisturbed", model: "MCRaftAsk"
+  },
+  {
+    name: "ReadIndex without its round", rule: "a read waits until its leader is known to have led after it came",
+    edits: [{ find: "x.round # 0 /\\ x.round <= reached", replace: "x.round # 0 /\\ reached >= 0" }],
+    expect: "ReadIsLinearizable", model: "MCRaftRounds"
+  },
+  {
+    name: "a gap is taken for nothing where logs are compared", rule: "a gap counts as the newest that it may have been",
+    edits: [{
+      find: "  LET ours == LastTerm(s.log, s.term) IN x.lastTerm > ours \\/ (x.lastTerm = ours /\\ x.lastIndex >= Last(s.log))",
+      replace: "  LET ours == TermAt(s.log, Readable(s.log)) IN x.lastTerm > ours \\/ (x.lastTerm = ours /\\ x.lastIndex >= Readable(s.log))"
+    }],
+    expect: "LeaderCompleteness", model: "MCRaftDamage"
+  },
+  {
+    name: "whoever has gaps may lead", rule: "whoever has gaps does not stand",
+    edits: [{ find: "  /\\ FirstGap(s.log) = Never\n  /\\ \\/ r \\in Voters", replace: "  /\\ \\/ r \\in Voters" }],
+    expect: "LeaderCompleteness", model: "MCRaftDamage"
+  },
+  {
+    name: "a damaged log ends before its first gap", rule: "an entry that cannot be read is not an absent one",
+    edits: [{
+      find: "ELSE IF FirstGap(d.log) <= p.i THEN Compacted(d.log, p) ELSE d.log\n",
+      replace: "ELSE IF FirstGap(d.log) <= p.i THEN Compacted(d.log, p) ELSE [d.log EXCEPT !.slots = SubSeq(@, 1, Min2(Len(@), FirstGap(d.log) - 1 - d.log.i))]\n"
+    }],
+    expect: "CommittedStays", model: "MCRaftDamage"
+  },
+  {
+    name: "whoever has an entry may fill a gap with it", rule: "terms show which of the entries found are the same",
+    edits: [{ find: "      same == Max({x.low - 1} \\cup", replace: "      same == Max({x.low + Len(x.terms) - 1} \\cup" }],
+    expect: "CommittedStays", model: "MCRaftDamage"
+  },
+  {
+    name: "a leader begins without an entry of its own", rule: "the first entry of every leader: what came before it is committed with it",
+    edits: [{
+      find: "  AppendOwn([s EXCEPT !.role = \"Leader\", !.leader = r, !.votes = {}, !.match = Zeros, !.round = 0, !.rounds = Zeros], NoConf)",
+      replace: "  [s EXCEPT !.role = \"Leader\", !.leader = r, !.votes = {}, !.match = Zeros, !.round = 0, !.rounds = Zeros]"
+    }],
+    expect: "Progress", model: "MCRaftLive"
   }
 ]
