@@ -49,7 +49,7 @@ const turns: Readonly<Record<ProfileName, {
   readonly sweepMs: ReadonlyArray<number>
 }>> = {
   short: { checkpointRows: [30, 100, 100, 400], deltasMax: [1, 3], gcMs: [4000, 20_000], busyGcMs: [200, 1000, 4000], sweepMs: [0, 60_000] },
-  full: { checkpointRows: [100, 400, 400, 1500], deltasMax: [3, 9], gcMs: [8000, 40_000], busyGcMs: [4000], sweepMs: [20_000, 60_000] }
+  full: { checkpointRows: [100, 400, 400, 1500], deltasMax: [3, 9], gcMs: [8000, 40_000], busyGcMs: [4000], sweepMs: [60_000, 240_000] }
 }
 
 /**
@@ -102,12 +102,15 @@ export const idleMsMost = 5000
 /** A world of 3,000 operations may free so many chunks at once (chunksPerFreeMax) that their commit takes 40 KiB: a batch must hold it. */
 const segmentKiB: Readonly<Record<ProfileName, ReadonlyArray<number>>> = { short: [32, 64, 256], full: [96, 128, 256] }
 
+/** A page of a manifest is a commit of its own: with few entries in a row a fifth of a long life's commits would be pages. */
+const inlineEntries: Readonly<Record<ProfileName, ReadonlyArray<number>>> = { short: [4, 40], full: [4, 40, 40, 40] }
+
 const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] => {
   const segmentBytes = random.pick(segmentKiB[profile]) * 1024
   return {
     sizes: {
       unitBytes: random.pick([4096, 8192, 32_768]), inlineBytesMax: 200, blockBytesTarget: 16_384, blockBytesMin: 6000,
-      pageEntriesMax: random.pick([8, 16, 64]), inlineEntriesMax: random.pick([4, 40])
+      pageEntriesMax: random.pick([8, 16, 64]), inlineEntriesMax: random.pick(inlineEntries[profile])
     },
     wal: { idleMs: random.pick([200, 700, idleMsMost]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } },
     settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000, 5000]) },

@@ -45,7 +45,7 @@ const endingsOfFaults: ReadonlyArray<Ending> = ["Kill", "Kill", "PowerCut"]
 const endingsOfLoops: ReadonlyArray<Ending> = ["PowerCut", "PowerCut", "Kill"]
 const endingsOfOthers: ReadonlyArray<Ending> = ["PowerCut", "PowerCut", "PowerCut", "Kill", "Kill", "Stop"]
 
-const requestsOfShortLife = 50
+const requestsOfShortLife = 35
 
 export class CrashPlan {
   readonly #random: Random
@@ -87,7 +87,7 @@ export class CrashPlan {
     const random = this.#random
     const draw = random.below(14)
     if (draw >= 12) return { _tag: "Turn", operation: random.pick(turnsOfFolders), folder: random.pick(folders), count: 1 + random.below(random.pick([3, 15 * this.#longer])) }
-    if (draw >= 10) return { _tag: "Fault", faults: random.chance(0.5) ? faultsOfSyncs : faultsOfChanges, count: 1 + random.below(random.pick([2, 6])), without: withoutFaults }
+    if (draw >= 10) return { _tag: "Fault", faults: random.chance(0.5) ? faultsOfSyncs : faultsOfChanges, count: 1 + random.below(random.pick([2, 6])), without: withoutFaults * this.#longer }
     if (draw < 5) return { _tag: "Requests", count: 1 + random.below(2 * this.#requestsPerLife) }
     if (draw < 8) return { _tag: "Turn", operation: random.pick(turns), count: 1 + random.below(random.pick([10, 80 * this.#longer, 300 * this.#longer])) }
     return { _tag: "DiskOperations", count: 1 + random.below(random.pick([100, 1500 * this.#longer])) }

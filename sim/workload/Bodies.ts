@@ -36,6 +36,8 @@ export interface Blob {
   readonly bytes: Uint8Array
 }
 
+const scales = { short: [1, 4, 4, 4, 8, 8, 8, 8], full: [1, 4, 8, 8, 16, 16, 16, 16] } as const
+
 export class Bodies {
   readonly #byToken = new Map<string, Uint8Array>()
   readonly #isMarked: boolean
@@ -51,10 +53,10 @@ export class Bodies {
 
   /**
    * How large bodies are in this world: chunks are what an operation costs, so that only one world in eight has as many of
-   * them as there can be.
+   * them as there can be. In a long one there are enough of them however small most are.
    */
-  drawScale(random: Random): void {
-    this.#smaller = random.pick([1, 4, 4, 4, 8, 8, 8, 8])
+  drawScale(random: Random, profile: "short" | "full"): void {
+    this.#smaller = random.pick(scales[profile])
   }
 
   /** From now on bodies are with this chance the same as one of the last few: what was just deleted comes again. */

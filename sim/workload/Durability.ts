@@ -55,10 +55,10 @@ class Durability implements Workload {
   #left = 0
   #marks = 0
 
-  readonly setup = ({ client, operations, random }: WorkloadContext) =>
+  readonly setup = ({ client, operations, profile, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
       this.#left = operations
-      this.#bodies.drawScale(random)
+      this.#bodies.drawScale(random, profile)
       this.#bodies.repeat(random.pick([0, 0, 0.4, 0.8]))
       const names = keysOf(random.pick([2, 8, 30, 80]))
       this.#keys = names.map((key, index) => ({ bucket: index % 3 === 0 ? versionedBucket : plainBucket, key, writes: [] }))

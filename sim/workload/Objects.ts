@@ -24,6 +24,8 @@ import type { MakeWorkload, Workload, WorkloadContext } from "./Workload.ts"
 const lastReadsMax = 15
 /** Of the housework that one operator asks for beside slow uploads. */
 const rushMax = 12
+/** Each collection looks at all that the store has: fewer in a hundred are more than a short life has. */
+const adminShares: Readonly<Record<WorkloadContext["profile"], ReadonlyArray<number>>> = { short: [4, 8, 20], full: [1, 3, 8] }
 const statusesKnown = new Set([200, 204, 206, 304, 400, 403, 404, 405, 409, 411, 412, 416])
 
 class Objects implements Workload {
@@ -39,12 +41,12 @@ class Objects implements Workload {
   /** Of a hundred requests, those of an operator: rollbacks, branches, collections. */
   #adminShare = 0
 
-  readonly setup = ({ client, operations, random }: WorkloadContext) =>
+  readonly setup = ({ client, operations, profile, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
       this.#left = operations
-      this.#bodies.drawScale(random)
+      this.#bodies.drawScale(random, profile)
       this.#ttlChance = random.pick([0, 0.08, 0.4])
-      this.#adminShare = random.pick([4, 8, 20])
+      this.#adminShare = random.pick(adminShares[profile])
       this.#bodies.repeat(random.pick([0, 0, 0.4, 0.8]))
       this.#keys = keysOf(random.pick([1, 3, 12, 60]))
       for (const [index, bucket] of objectBuckets.entries()) if (index === 0 || random.chance(0.7)) yield* insist(client, { method: "PUT", path: `/${bucket}` })

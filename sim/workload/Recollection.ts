@@ -46,10 +46,10 @@ class Recollection implements Workload {
   #left = 0
   #marks = 0
 
-  readonly setup = ({ client, operations, random }: WorkloadContext) =>
+  readonly setup = ({ client, operations, profile, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
       this.#left = operations
-      this.#bodies.drawScale(random)
+      this.#bodies.drawScale(random, profile)
       this.#keys = keysOf(random.pick([2, 6, 25]))
       yield* insist(client, { method: "PUT", path: `/${bucket}` })
       if (random.chance(0.6)) yield* insist(client, { method: "PUT", path: `/${bucket}`, query: { versioning: "" }, body: versioningXml("Enabled") })

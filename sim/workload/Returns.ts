@@ -51,16 +51,21 @@ const lateEnd = (random: Random, bytes: Uint8Array, ms: number): BodyPlan =>
 
 const inAnyOrder = (effects: ReadonlyArray<Effect.Effect<Outcome>>): Effect.Effect<ReadonlyArray<Outcome>> => Effect.all(effects, { concurrency: "unbounded" })
 
+/** Of eight bodies, how many have few chunks, and how many at most some. */
+const sizes = { short: { few: 4, more: 6 }, full: { few: 6, more: 7 } } as const
+
 class Returns implements Workload {
   readonly name = "returns"
   readonly #bodies = new Bodies({ marked: true })
   readonly #keys = keysOf(4)
   #left = 0
   #marks = 0
+  #sizes: (typeof sizes)[keyof typeof sizes] = sizes.short
 
-  readonly setup = ({ client, operations, random }: WorkloadContext) =>
+  readonly setup = ({ client, operations, profile, random }: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
       this.#left = operations
+      this.#sizes = sizes[profile]
       yield* insist(client, { method: "PUT", path: `/${bucket}` })
       if (random.chance(0.3)) yield* insist(client, { method: "PUT", path: `/${bucket}`, query: { versioning: "" }, body: toUtf8("<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status></VersioningConfiguration>") })
     })
@@ -102,7 +107,8 @@ class Returns implements Workload {
   /** Of few chunks, which go to the journal, or of so many that they make blocks and pages, one after another. */
   #body(random: Random): Blob {
     const draw = random.below(8)
-    return this.#bodies.ofSize(random, draw < 4 ? 1200 + random.below(4500) : draw < 6 ? 6500 + random.below(4000) : 17_500 + random.below(10_000))
+    const { few, more } = this.#sizes
+    return this.#bodies.ofSize(random, draw < few ? 1200 + random.below(4500) : draw < more ? 6500 + random.below(4000) : 17_500 + random.below(10_000))
   }
 
   /** Two bodies take each other's place as the part of an upload, which needs no retention, and operators seal and collect just then. */
