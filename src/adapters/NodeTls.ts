@@ -2,16 +2,17 @@
  * NodeTls: the Network port over TLS 1.3 between the nodes of a cluster: addresses are node ids. Both sides show a certificate, OpenSSL validates its chain up to
  * the cluster's authority, and `judge` says whose it is and whether it still counts; there is no way around either. Keys are agreed on by X25519MLKEM768,
  * certificates are ML-DSA-65's. One connection a peer is enough; where both have dialled there may be two. Below the carrier, which loses nothing where a
- * connection does.
+ * connection does. Where `strangers` says so, nodes that are no members yet are told by their first byte and led to the door (JoinDoor).
  */
 import { constants } from "node:crypto"
-import type { AddressInfo, Socket } from "node:net"
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import * as tls from "node:tls"
 import { Effect, Layer, Queue, type Scope } from "effect"
 import { nodeConnectionsMax, nodeDatagramBytesMax, nodeHandshakeMsMax, nodeHandshakesMax, nodeQueuedMax, nodeRedialMs, nodeRedialMsMax, nodeRefusalLogMs } from "../base/clusterLimits.ts"
 import type { Counter } from "../base/Meters.ts"
 import { Metrics } from "../ports/Metrics.ts"
 import { type Datagram, Network, NetworkError, type NetworkService } from "../ports/Network.ts"
+import { joinPreamble, Strangers, type StrangersOptions, strangersRunner } from "./JoinDoor.ts"
 import { type LinkLimits, linkLimits, TlsLink } from "./TlsLink.ts"
 
 /** What a node shows, and whom it believes. PEM texts. */
@@ -33,6 +34,8 @@ export interface TlsOptions {
   readonly addressOf: (node: string) => { readonly host: string; readonly port: number } | undefined
   /** The name in a node's certificate. */
   readonly nameOf: (node: string) => string
+  /** Undefined: only members are let in. */
+  readonly strangers?: StrangersOptions
   readonly limits?: Partial<TlsLimits>
 }
 
@@ -74,7 +77,10 @@ interface Pause {
 }
 
 class Connections {
-  readonly server: tls.Server
+  /** Accepts; what it accepts goes on to one of the two that speak TLS. */
+  readonly listener: Server
+  readonly #server: tls.Server
+  readonly #strangers: Strangers | undefined
   readonly #options: TlsOptions
   readonly #limits: TlsLimits
   readonly #log: (line: string) => void
@@ -82,7 +88,6 @@ class Connections {
   readonly #links = new Map<string, Set<TlsLink>>()
   /** With where they come from: a socket that has closed no longer knows. */
   readonly #handshakes = new Map<Socket, string>()
-  readonly #surplus = new WeakSet<Socket>()
   readonly #dials = new Map<string, Dial>()
   readonly #pauses = new Map<string, Pause>()
   #identity: TlsIdentity
@@ -92,22 +97,23 @@ class Connections {
   refused = 0
   deliver: (datagram: Datagram) => void = () => undefined
 
-  constructor(options: TlsOptions, log: (line: string) => void, refusals: Counter) {
+  constructor(options: TlsOptions, log: (line: string) => void, refusals: Counter, run: Strangers["runner"]) {
     this.#options = options
     this.#limits = { ...linkLimits, connectionsMax: nodeConnectionsMax, handshakesMax: nodeHandshakesMax, handshakeMsMax: nodeHandshakeMsMax, ...options.limits }
     this.#log = log
     this.#refusals = refusals
     this.#identity = options.identity
-    this.server = tls.createServer({ ...secureOptions(options.identity), requestCert: true, handshakeTimeout: this.#limits.handshakeMsMax })
-    this.server.on("connection", (socket: Socket) => this.#accepted(socket))
-    this.server.on("secureConnection", (socket) => this.#secured(socket, undefined))
-    this.server.on("tlsClientError", (error, socket) => {
+    this.listener = createServer((socket) => this.#accepted(socket))
+    this.#server = tls.createServer({ ...secureOptions(options.identity), requestCert: true, handshakeTimeout: this.#limits.handshakeMsMax })
+    this.#strangers = options.strangers === undefined ? undefined : new Strangers(options.strangers, options.identity, run, (remote, why) => this.#refuse(remote, why))
+    this.#server.on("secureConnection", (socket) => this.#secured(socket, undefined))
+    this.#server.on("tlsClientError", (error, socket) => {
       const raw = rawOf(socket)
-      if (raw === undefined || !this.#surplus.has(raw)) this.#refuse((raw && this.#handshakes.get(raw)) ?? remoteOf(socket), whyNot(socket, error))
+      this.#refuse((raw && this.#handshakes.get(raw)) ?? remoteOf(socket), whyNot(socket, error))
       socket.destroy()
     })
     // Such as no file descriptor left for a connection: the listener goes on.
-    this.server.on("error", (error) => this.#log(`accepting a connection of a node: ${error.message}`))
+    this.listener.on("error", (error) => this.#log(`accepting a connection of a node: ${error.message}`))
   }
 
   get open(): number {
@@ -121,7 +127,8 @@ class Connections {
   }
 
   renew(identity: TlsIdentity): void {
-    this.server.setSecureContext(secureOptions(identity))
+    this.#server.setSecureContext(secureOptions(identity))
+    this.#strangers?.renew(identity)
     this.#identity = identity
   }
 
@@ -143,7 +150,8 @@ class Connections {
 
   close(done: () => void): void {
     this.#isClosing = true
-    this.server.close(() => done())
+    this.listener.close(() => done())
+    this.#strangers?.close()
     for (const links of this.#links.values()) for (const link of links) link.close()
     for (const socket of this.#handshakes.keys()) socket.destroy()
   }
@@ -157,13 +165,45 @@ class Connections {
   #accepted(socket: Socket): void {
     if (this.#isClosing || this.#handshakes.size >= this.#limits.handshakesMax || this.open >= this.#limits.connectionsMax) {
       this.#refuse(remoteOf(socket), `${this.#handshakes.size} handshakes and ${this.open} connections are open: no more are taken now`)
-      this.#surplus.add(socket)
+      socket.on("error", () => undefined)
       socket.destroy()
       return
     }
     this.#handshakes.set(socket, remoteOf(socket))
     // After whoever tells why it closed.
     socket.once("close", () => void setImmediate(() => this.#handshakes.delete(socket)))
+    if (this.#strangers === undefined) this.#server.emit("connection", socket)
+    else this.#sort(socket, this.#strangers)
+  }
+
+  /** By its first bytes: a member begins with TLS, a stranger says that it is one. */
+  #sort(socket: Socket, strangers: Strangers): void {
+    const remote = remoteOf(socket)
+    const refused = (why: string): void => {
+      this.#refuse(remote, why)
+      socket.destroy()
+    }
+    const timer = setTimeout(() => refused(`said nothing for ${this.#limits.handshakeMsMax} ms`), this.#limits.handshakeMsMax)
+    const sorted = (): void => {
+      clearTimeout(timer)
+      socket.off("readable", look)
+    }
+    const look = (): void => {
+      const [first] = (socket.read(1) as Buffer | null) ?? []
+      if (first === undefined) return
+      socket.unshift(Uint8Array.of(first))
+      const preamble = first === joinPreamble[0] ? (socket.read(joinPreamble.length) as Buffer | null) : undefined
+      // The rest of it is on its way.
+      if (preamble === null) return
+      sorted()
+      if (preamble === undefined) return void this.#server.emit("connection", socket)
+      if (Buffer.compare(preamble, joinPreamble) !== 0) return refused("speaks neither TLS nor as one who asks to join")
+      this.#handshakes.delete(socket)
+      strangers.enter(socket, remote)
+    }
+    socket.on("error", () => undefined)
+    socket.once("close", sorted)
+    socket.on("readable", look)
   }
 
   /** `wanted`: who was dialled. The link, or why not. */
@@ -287,7 +327,7 @@ const reasonOf = (error: Error): string => {
   return (reason ?? error.message).trim()
 }
 
-const start = (server: tls.Server, { host, port }: TlsOptions): Effect.Effect<void, NetworkError> =>
+const start = (server: Server, { host, port }: TlsOptions): Effect.Effect<void, NetworkError> =>
   Effect.callback<void, NetworkError>((resume) => {
     const failed = (error: Error): void => resume(Effect.fail(new NetworkError({ operation: "listen", address: `${host}:${port}`, detail: error.message })))
     server.once("error", failed)
@@ -303,12 +343,12 @@ export const make = Effect.fnUntraced(function* (options: TlsOptions): Effect.fn
   const fork = Effect.runForkWith(context)
   const refusals = (yield* Metrics).counter("ouroboros_node_connections_refused_total", "Connections between nodes that were refused: no valid certificate, no member's, too many.")
   const made = yield* Effect.try({
-    try: () => new Connections(options, (line) => void fork(Effect.logWarning(line)), refusals),
+    try: () => new Connections(options, (line) => void fork(Effect.logWarning(line)), refusals, strangersRunner((answer) => fork(answer))),
     // A certificate or key that does not parse.
     catch: (error) => new NetworkError({ operation: "listen", address: `${options.host}:${options.port}`, detail: error instanceof Error ? error.message : String(error) })
   })
-  yield* Effect.acquireRelease(start(made.server, options), () => Effect.callback<void>((resume) => made.close(() => resume(Effect.void))))
-  const { address, port } = made.server.address() as AddressInfo
+  yield* Effect.acquireRelease(start(made.listener, options), () => Effect.callback<void>((resume) => made.close(() => resume(Effect.void))))
+  const { address, port } = made.listener.address() as AddressInfo
   return {
     host: address,
     port,

@@ -43,8 +43,9 @@ export class TlsLink {
     this.#limits = limits
     socket.setNoDelay(true)
     socket.setKeepAlive(true, limits.stallMsMax)
-    // Any movement begins it anew.
-    socket.setTimeout(Math.min(limits.stallMsMax, limits.idleMsMax), () => this.#isQuiet())
+    // Any movement begins it anew. A callback of setTimeout would be called once, and never after a look that found nothing amiss.
+    socket.on("timeout", () => this.#isQuiet())
+    socket.setTimeout(Math.min(limits.stallMsMax, limits.idleMsMax))
     socket.on("data", (chunk: Buffer) => this.#take(chunk))
     socket.on("error", (error) => { this.#why ??= error.message })
     socket.on("close", () => events.closed(this.#why))

@@ -24,6 +24,13 @@ export const nodeAddressLettersMax = 255
 export const nodeNameLettersMax = 64
 /** Members of one cluster, as messages list them. */
 export const membersMax = 256
+/** Who waits for an operator's word asks again after this. */
+export const joinAskAgainMs = 5_000
+/** What a node that asks to join does where nobody answers: attempts in a row, and the pause between them. */
+export const joinAttemptsMax = 10
+export const joinRetryMs = 1_000
+/** How long an ask of membership may take on its way between members. */
+export const membershipAskMs = 15_000
 /** One message of membership. */
 export const membershipBytesMax = 4 * MiB
 
@@ -110,6 +117,15 @@ export const nodeRedialMs = 100
 export const nodeRedialMsMax = 5_000
 /** One datagram: a frame with its header; checked before it is allocated. */
 export const nodeDatagramBytesMax = carrierFrameBytesMax + 8 * KiB
+/**
+ * The door for those who are no members yet: how many at once, how long each may stay, how many a second in the long run, and at once; what one may say. An answer
+ * has membershipBytesMax at most.
+ */
+export const strangersMax = 8
+export const strangerMsMax = 15_000
+export const strangersPerSecond = 2
+export const strangersBurstMax = 16
+export const strangerAskBytesMax = 64 * KiB
 /** Datagrams that wait for whoever listens; TCP holds back what comes beyond. */
 export const nodeQueuedMax = 1024
 /** Log lines about refused connections in this time, at most one; all are counted. */

@@ -101,7 +101,7 @@ const inTime = (certificate: Certificate, nowMs: number): Certificate | Membersh
 export const isRenewalDue = ({ notAfterMs }: Pick<Certificate, "notAfterMs">, nowMs: number): boolean => nowMs >= notAfterMs - certificateRenewMs
 
 /** The authority's seed for one member: ciphertext of the agreement, sealed seed, tag. */
-const sealedSeedBytes = 1120 + authoritySeedBytes + 16
+export const sealedSeedBytes = 1120 + authoritySeedBytes + 16
 
 const sealingKey = (secret: Uint8Array, cluster: ClusterId, member: NodeId): Uint8Array =>
   deriveKey("ouroborosdb 2026 authority for member 1", concatBytes([secret, fromHex(cluster), fromHex(member)]))
@@ -119,11 +119,10 @@ export const sealAuthorityFor = (pairs: KeyPairsService, cluster: ClusterId, see
   return copyOf(concatBytes([agreed.ciphertext, body, cipher.getAuthTag()]))
 }
 
-/** The authority, of the seed that was sealed for this member and the certificate that everybody has. */
-export const openAuthority = (
-  pairs: KeyPairsService, certificate: Uint8Array, cluster: ClusterId, sealed: Uint8Array, member: Identity
-): Authority | MembershipError => {
-  const refuseSeed = refusalOf("authority")
+const refuseSeed = refusalOf("authority")
+
+/** The authority's seed that was sealed for this member: to be sealed for another, and for nothing else. */
+export const openAuthoritySeed = (cluster: ClusterId, sealed: Uint8Array, member: Identity): Uint8Array | MembershipError => {
   const secret = sealed.length === sealedSeedBytes ? member.opener.open(sealed.subarray(0, 1120)) : undefined
   if (secret === undefined) return refuseSeed("Malformed", "these bytes are no authority's key")
   const decipher = createDecipheriv("aes-256-gcm", sealingKey(secret, cluster, member.id), nonce)
@@ -136,7 +135,16 @@ export const openAuthority = (
     assert(error instanceof Error, "node:crypto throws errors")
     return refuseSeed("Foreign", "the authority's key was sealed for another node or cluster, or is damaged")
   }
-  const signer = pairs.signing(copyOf(seed))
+  return copyOf(seed)
+}
+
+/** The authority, of the seed that was sealed for this member and the certificate that everybody has. */
+export const openAuthority = (
+  pairs: KeyPairsService, certificate: Uint8Array, cluster: ClusterId, sealed: Uint8Array, member: Identity
+): Authority | MembershipError => {
+  const seed = openAuthoritySeed(cluster, sealed, member)
+  if (seed instanceof MembershipError) return seed
+  const signer = pairs.signing(seed)
   const own = readCertificate(certificate)
   if (own instanceof MembershipError) return own
   return own.node === undefined && own.cluster === cluster && equalBytes(hashBytes(own.signing), hashBytes(signer.publicKey))

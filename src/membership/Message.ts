@@ -8,7 +8,7 @@ import { equalBytes } from "../base/bytes.ts"
 import { askAgeMsMax, membershipBytesMax, membersMax } from "../base/clusterLimits.ts"
 import { hashOf, keyedHash } from "../base/hash.ts"
 import type { KeyPairsService } from "../ports/KeyPairs.ts"
-import { authorityHashOf, checkAuthority } from "./Authority.ts"
+import { authorityHashOf, checkAuthority, sealedSeedBytes } from "./Authority.ts"
 import { decodePublicIdentity, encodePublicIdentity, type Identity, nodeIdOf, type NodeId, type PublicIdentity } from "./Identity.ts"
 import { joinKey, type JoinToken } from "./JoinToken.ts"
 import { MembershipError, refusalOf } from "./MembershipError.ts"
@@ -36,7 +36,7 @@ const JoinPending = Schema.TaggedStruct("JoinPending", { ...answered, authority:
 const Denied = Schema.TaggedStruct("Denied", { ...answered, why: TextField(256) })
 const Admitted = Schema.TaggedStruct("Admitted", {
   ...answered, authority: CertificateField, certificate: CertificateField, epoch: CountField,
-  members: Schema.Array(MemberField).check(Schema.isMaxLength(membersMax)), revocations: Schema.Uint8Array
+  sealedAuthority: FixedBytes(sealedSeedBytes, "sealed authority"), members: Schema.Array(MemberField).check(Schema.isMaxLength(membersMax)), revocations: Schema.Uint8Array
 })
 const Left = Schema.TaggedStruct("Left", { ...answered, epoch: CountField })
 const Renewed = Schema.TaggedStruct("Renewed", { ...answered, certificate: CertificateField })

@@ -259,6 +259,21 @@ describe("tls between nodes", () => {
     }))
   })
 
+  it("tls: a connection that was looked at again and again is closed all the same once nobody has used it, or once a message stops half way", async () => {
+    const town = new Town()
+    await town.run(Effect.gen(function* () {
+      const a = yield* town.open(first, 11, { stallMsMax: 60, idleMsMax: 300 })
+      const b = yield* town.open(second, 12)
+      yield* send(b, first)
+      yield* Queue.take(a.inbox)
+      yield* until(() => a.network.counts().open === 0 && b.network.counts().open === 0)
+      yield* stranger(a.network.port, withKey(shownBy(home, 12)), (socket) => {
+        setTimeout(() => socket.write(Buffer.from([0, 0, 1])), 150)
+      })
+      yield* until(() => town.log.some((line) => line.includes("stopped half way")))
+    }))
+  })
+
   it("tls: a peer that is gone, and there again: sending fails, and works once it is back", async () => {
     const town = new Town()
     await town.run(Effect.gen(function* () {

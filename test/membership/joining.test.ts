@@ -23,7 +23,7 @@ const asked = signAsk(node, ask, token)
 const only = (id: string) => (id === token.id ? token : new MembershipError({ what: "join token", reason: "Unknown", detail: id }))
 const read = (bytes: Uint8Array, atMs = nowMs, tokenOf: Parameters<typeof readAsk>[2] = only) => readAsk(pairs, bytes, tokenOf, atMs)
 const admitted = (hash: string): Admitted => ({
-  _tag: "Admitted", version: 1, cluster, ask: hash, authority: authority.certificate, certificate: scene.certify(node), epoch: 7,
+  _tag: "Admitted", version: 1, cluster, ask: hash, authority: authority.certificate, certificate: scene.certify(node), epoch: 7, sealedAuthority: new Uint8Array(1168),
   members: [memberOf(other.shown, { name: "cellar", addresses: ["10.0.0.1:9444"], sinceEpoch: 1 })], revocations: new Uint8Array(3)
 })
 
