@@ -4,6 +4,7 @@ import { indexMutants } from "./index.ts"
 import { journalMutants } from "./journal.ts"
 import type { Mutant } from "./Mutant.ts"
 import { raftMutants } from "./raft.ts"
+import { replicaMutants } from "./replica.ts"
 import { referenceMutants } from "./references.ts"
 import { sealingMutants } from "./sealing.ts"
 import { subtleMutants } from "./subtle.ts"
@@ -36,7 +37,7 @@ const passing = new Set([
   "newest-intent-counts", "newest-intent-heeded", "part-keeps-no-upload", "stamp-of-later"
 ])
 
-const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants, ...raftMutants]
+const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants, ...raftMutants, ...replicaMutants]
 
 export const mutants: ReadonlyArray<Mutant> = all.map((one) => ({
   ...one, ...(uncaught.has(one.id) ? { open: "not caught yet" } : {}), ...(passing.has(one.id) ? { passesUnits: true as const } : {})

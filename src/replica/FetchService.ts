@@ -15,7 +15,8 @@ import { checkpointName, type CheckpointKind, encodeTrailer, parseCheckpointName
 import { makeCheckpointFiles } from "../namespace/CheckpointFilesService.ts"
 import { diskError, readThrough, readTrailer } from "../namespace/CheckpointReadService.ts"
 import { StateError, type StateService } from "../namespace/State.ts"
-import type { LogIndex, ReplicaId } from "../raft/Entry.ts"
+import type { DiskFile } from "../ports/Disk.ts"
+import type { LogIndex, ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
 import { PeerError, type Peers } from "./Peers.ts"
 import { encodeAsk, replyFormat } from "./ReplicaFormat.ts"
 import { indexOf } from "./ReplicaApply.ts"
@@ -31,13 +32,13 @@ export const offerOf = Effect.fnUntraced(function*(options: SlotOptions, { slot,
   const chosen = chosenFiles(state, newest)
   if (newest === 0 || chosen.length === 0 || chosen.length > stateFilesMax) return undefined
   const offered: Array<OfferedFile> = []
+  let place = 0
   for (const { generation, kind, sizeBytes } of chosen) {
     const trailer = yield* files.trailer({ kind, generation })
-    if (generation === newest && indexOf(trailer.stamp) < index) return undefined
+    if (generation === newest) place = indexOf(trailer.stamp)
     offered.push({ kind, generation, sizeBytes, identity: identityOf(trailer) })
   }
-  const offer: StateOffer = { generation: newest, files: offered }
-  return offer
+  return place < index ? undefined : { generation: newest, files: offered, index: place }
 })
 
 /** The newest base, and the deltas since. */
@@ -68,19 +69,51 @@ export interface Fetching {
   readonly pieceBytes?: number
 }
 
+/** A checkpoint as it was at its place: its files stay as they are until the scope closes. */
+export interface Snapshot {
+  readonly place: SnapshotPlace
+  readonly files: ReadonlyArray<{ readonly name: string; readonly bytes: number }>
+  readonly read: (name: string, offset: number, bytes: number) => Effect.Effect<Uint8Array, StateError>
+}
+
+/** The newest checkpoint that has all up to `index`, for whoever brings it to another replica; undefined: there is none. */
+export const openSnapshot = Effect.fnUntraced(function*(options: SlotOptions, open: OpenSlot, index: LogIndex, placeAt: (index: LogIndex) => SnapshotPlace) {
+  const offer = yield* offerOf(options, open, index)
+  if (offer === undefined) return undefined
+  const handles = new Map<string, DiskFile>()
+  for (const { generation, kind } of offer.files) {
+    const name = checkpointName(kind, generation)
+    handles.set(name, yield* Effect.mapError(options.disk.open(`${slotFolder(options, open.slot)}/${name}`, "read"), diskError))
+  }
+  const snapshot: Snapshot = {
+    place: placeAt(offer.index), files: offer.files.map(({ generation, kind, sizeBytes }) => ({ name: checkpointName(kind, generation), bytes: sizeBytes })),
+    read: (name, offset, bytes) => {
+      const handle = handles.get(name)
+      return handle === undefined ? Effect.fail(new StateError({ reason: "Disk", detail: `${name} is none of this state's files` })) : Effect.mapError(handle.read(offset, bytes), diskError)
+    }
+  }
+  return snapshot
+})
+
 /** The fetched state, open, in its slot. Fails with PeerError where its replica did not answer or had nothing, with StateError where what came is none. */
 export const fetchState = Effect.fnUntraced(function*(fetching: Fetching) {
+  const { from, index, options, peers, slot } = fetching
+  if (peers.files === undefined) yield* askForFiles(fetching)
+  else yield* peers.files(from, index, slotFolder(options, slot))
+  yield* Effect.mapError(tablesOf(options.index, slot).wipe, ({ message }) => new StateError({ reason: "Index", detail: message }))
+  const open = yield* openSlot(options, slot, { reaches: () => true, holdsAll: () => false })
+  const at = indexOf(open.state.stamp())
+  if (at >= index) return open
+  yield* open.close
+  return yield* new StateError({ reason: "Damaged", detail: `what ${from} gave as a state with all up to ${index} ends at ${at}` })
+})
+
+const askForFiles = Effect.fnUntraced(function*(fetching: Fetching) {
   const { from, index, options, slot } = fetching
   const offer = yield* asked(fetching, { _tag: "Offer", index })
   if (offer._tag !== "Offered") return yield* new PeerError({ peer: from, detail: `it has no state with all up to ${index}` })
   yield* tidy(options, slot, offer)
   for (const file of offer.files) yield* fetchFile(fetching, file)
-  yield* Effect.mapError(tablesOf(options.index, slot).wipe, ({ message }) => new StateError({ reason: "Index", detail: message }))
-  const open = yield* openSlot(options, slot, { reaches: () => true, holdsAll: () => false })
-  const { state } = open
-  if (state.status().checkpoints === offer.generation && indexOf(state.stamp()) >= index) return open
-  yield* open.close
-  return yield* new StateError({ reason: "Damaged", detail: `what ${from} gave as generation ${offer.generation} up to ${index} is generation ${state.status().checkpoints} up to ${indexOf(state.stamp())}` })
 })
 
 const asked = Effect.fnUntraced(function*({ from, peers }: Fetching, ask: Ask) {
@@ -106,7 +139,7 @@ const partOf = ({ generation, identity, kind }: OfferedFile): string => `${check
 const tidy = Effect.fnUntraced(function*(options: SlotOptions, slot: Slot, { files }: StateOffer) {
   const { disk, sealer } = options
   const folder = slotFolder(options, slot)
-  yield* Effect.mapError(disk.makeFolder(folder), diskError)
+  yield* Effect.mapError(Effect.andThen(disk.makeFolder(folder), disk.syncFolder(options.folder)), diskError)
   for (const name of yield* Effect.mapError(disk.list(folder), diskError)) {
     const offered = files.find((file) => name === partOf(file) || name === checkpointName(file.kind, file.generation))
     if (offered !== undefined && (name === partOf(offered) || (yield* isSame(disk, sealer, `${folder}/${name}`, offered)))) continue
@@ -142,6 +175,8 @@ const fetchFile = Effect.fnUntraced(function*(fetching: Fetching, offered: Offer
 const fillPart = Effect.fnUntraced(function*(fetching: Fetching, { generation, kind, sizeBytes }: OfferedFile, part: string, isThere: boolean) {
   const { from, options: { disk }, pieceBytes = statePieceBytes } = fetching
   const file = yield* Effect.mapError(disk.open(part, isThere ? "write" : "create"), diskError)
+  // Its name, too, is to be there after a power cut: else all of its pieces are asked for again.
+  if (!isThere) yield* Effect.mapError(disk.syncFolder(slotFolder(fetching.options, fetching.slot)), diskError)
   const there = Math.min(sizeBytes, yield* Effect.mapError(file.size, diskError))
   for (let offset = Math.max(0, (Math.ceil(there / pieceBytes) - 1) * pieceBytes); offset < sizeBytes;) {
     const ask = { _tag: "Piece", kind, generation, offset, lengthBytes: Math.min(pieceBytes, sizeBytes - offset) } as const satisfies Ask & { readonly kind: CheckpointKind }

@@ -7,6 +7,7 @@
  * 3. A state that was fetched counts once the file that says so is on the disk; readers of this one go on in that.
  */
 import { Effect, Latch, Semaphore } from "effect"
+import { assert } from "../base/assert.ts"
 import { checkpointRetryMs, overlayBytesMax, overlayBytesStop, overlayRowsMax, overlayRowsStop } from "../base/limits.ts"
 import { appliedAtOnceMax, replicaLogBytesMax } from "../base/replicaLimits.ts"
 import type { Entry as Commit } from "../namespace/Entry.ts"
@@ -44,6 +45,8 @@ export interface ReplicaMachine extends StateMachine<Reply> {
   /** Of the last entry that is applied: a leader whose own term this is knows all that was committed before. */
   readonly term: () => Term
   readonly lastChange: () => number
+  /** Of an index between the newest checkpoint's and that of now. */
+  readonly placeAt: (index: LogIndex) => SnapshotPlace
   /** Where due, or at once. */
   readonly checkpoint: (now: boolean) => Effect.Effect<void, Unavailable>
   /** Checkpoints by themselves from here on; `compact` tells Raft what its log need not have. */
@@ -56,6 +59,8 @@ interface Room {
   founding: Configuration
   term: Term
   lastChange: number
+  /** Where term or configuration changed, oldest first, from the older of two checkpoints on. */
+  places: Array<SnapshotPlace>
   /** Bytes of the log since the last checkpoint began. */
   logBytes: number
   readonly turn: Semaphore.Semaphore
@@ -69,11 +74,13 @@ interface Room {
 export const makeMachine = (options: MachineOptions, current: OpenSlot, founding: Configuration): ReplicaMachine => {
   const term = termOf(current.state.reader)
   const room: Room = {
-    options, current, founding, term, lastChange: current.state.stamp().sequence, logBytes: 0, turn: Semaphore.makeUnsafe(1), wanted: Latch.makeUnsafe(false), settled: Latch.makeUnsafe(true),
+    places: [], options, current, founding, term, lastChange: current.state.stamp().sequence, logBytes: 0, turn: Semaphore.makeUnsafe(1), wanted: Latch.makeUnsafe(false), settled: Latch.makeUnsafe(true),
     compact: () => Effect.void
   }
+  room.places.push(placeOfState(room))
   return {
     applied: placeOfState(room),
+    placeAt: (index) => ({ ...room.places.findLast((place) => place.index <= index) ?? placeOfState(room), index }),
     apply: (entries) => applyAll(room, entries),
     install: (from, wanted) => install(room, from, wanted),
     state: stateOf(room),
@@ -108,8 +115,10 @@ const applyAll = Effect.fnUntraced(function*(room: Room, entries: ReadonlyArray<
 
 const applyOne = (room: Room, entry: Entry): Reply => {
   const { current: { state }, options } = room
+  assert(entry.index === indexOf(state.stamp()) + 1, "entries are applied in their order, each once")
   const applied = applyEntry(state.reader, state.stamp(), entry, options)
   state.write(applied.rows, applied.stamp)
+  if (room.term !== entry.term || entry.body._tag === "Configuration") room.places.push(placeOfState(room))
   room.term = entry.term
   room.logBytes += entryBytesOf(entry)
   options.observe?.(entry, applied)
@@ -143,6 +152,8 @@ const checkpoint = (room: Room): Effect.Effect<void, StateError> =>
     return Effect.flatMap(room.current.state.checkpoint, (older) => {
       room.logBytes -= logBytes
       room.settled.openUnsafe()
+      const first = room.places.findLastIndex(({ index }) => index <= indexOf(older))
+      if (first > 0) room.places.splice(0, first)
       return room.compact(indexOf(older))
     })
   }))
@@ -174,6 +185,7 @@ const take = (room: Room, next: OpenSlot, { configuration }: SnapshotPlace): Ope
   room.founding = configuration
   room.term = termOf(next.state.reader)
   room.logBytes = 0
+  room.places = [placeOfState(room)]
   room.lastChange = next.state.stamp().sequence
   room.settled.openUnsafe()
   return last

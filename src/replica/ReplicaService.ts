@@ -6,7 +6,7 @@
  * 2. Reads look at the rows here. After `fence` they see all that was answered before it began, anywhere (R12).
  * 3. A replica whose state its log cannot bring up to now fetches one before it begins.
  */
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import type { GroupId } from "../base/ids.ts"
 import { askPauseMs, askPauseMsMax, readMsMax, sessionWindow } from "../base/replicaLimits.ts"
 import { hybridTime } from "../base/time.ts"
@@ -16,15 +16,15 @@ import type { AsOf, Change } from "../namespace/Model.ts"
 import { AsOfRefused, type Committed, type NamespaceService, Refused, Unavailable } from "../namespace/Namespace.ts"
 import type { NamespaceOptions } from "../namespace/NamespaceService.ts"
 import { makeReads } from "../namespace/ReadService.ts"
-import type { StateService } from "../namespace/State.ts"
+import type { StateError, StateService } from "../namespace/State.ts"
 import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { KeyValue } from "../ports/KeyValue.ts"
-import type { ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
+import type { LogIndex, ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
 import type { RaftJournalInterface } from "../raft/RaftJournalService.ts"
 import { type RaftInterface, type RaftNetwork, type RaftRunOptions, runRaft } from "../raft/RaftService.ts"
 import { type Asking, askLeader, byLead } from "./AskService.ts"
-import { monotonicMs, offerOf, pieceOf } from "./FetchService.ts"
+import { monotonicMs, offerOf, openSnapshot, pieceOf, type Snapshot } from "./FetchService.ts"
 import { makeLead } from "./LeadService.ts"
 import { makeMachine, type MachineOptions, type ReplicaMachine } from "./MachineService.ts"
 import type { Peers } from "./Peers.ts"
@@ -68,6 +68,8 @@ export interface Replica {
   readonly openSession: Effect.Effect<SessionId, Unavailable>
   /** The same request again has the same answer. Refused: RequestRefused, where nothing happened under this number now. */
   readonly request: (id: RequestId, change: Change, author: string) => Effect.Effect<Committed | RequestRefused, Refused | Unavailable>
+  /** Its newest checkpoint with all up to `index`, for whoever brings states to other replicas (Peers.files); undefined: there is none. */
+  readonly snapshot: (index: LogIndex) => Effect.Effect<Snapshot | undefined, StateError, Scope.Scope>
   /** What another replica asked (Peers.ask): its answer's bytes. */
   readonly answer: (ask: Uint8Array) => Effect.Effect<Uint8Array>
 }
@@ -105,7 +107,8 @@ export const runReplica = Effect.fnUntraced(function*(options: ReplicaOptions) {
   const room: Room = { options, slots, machine, raft, asking: { id, status: raft.status, peers, lead }, freshMs: Number.NEGATIVE_INFINITY }
   const replica: Replica = {
     namespace: namespaceOf(room), state: machine.state, raft, fence: (ageMsMax = 0) => fence(room, ageMsMax), openSession: openSession(room),
-    request: (request, change, author) => requested(room, request, change, author), answer: (ask) => answer(room, ask)
+    request: (request, change, author) => requested(room, request, change, author), answer: (ask) => answer(room, ask),
+    snapshot: (index) => Effect.suspend(() => openSnapshot(slots, machine.open(), index, machine.placeAt))
   }
   return replica
 })
@@ -218,11 +221,10 @@ const orGone = (reply: Effect.Effect<Reply, { readonly message: string }>): Effe
 
 /** Of the newest checkpoint; where that is too old, and the rows are not, of a new one. */
 const offer = Effect.fnUntraced(function*({ machine, slots }: Room, index: number) {
-  const of = offerOf(slots, machine.open(), index)
-  const first = yield* of
-  if (first !== undefined) return { _tag: "Offered", ...first } satisfies Reply
+  const first = yield* offerOf(slots, machine.open(), index)
+  if (first !== undefined) return { _tag: "Offered", generation: first.generation, files: first.files } satisfies Reply
   if (indexOf(machine.state.stamp()) < index) return gone
   yield* machine.checkpoint(true)
   const second = yield* offerOf(slots, machine.open(), index)
-  return second === undefined ? gone : { _tag: "Offered", ...second } satisfies Reply
+  return second === undefined ? gone : { _tag: "Offered", generation: second.generation, files: second.files } satisfies Reply
 })

@@ -36,7 +36,7 @@ const verdictOfExit: Readonly<Record<number, string>> = { 10: "crash", 11: "safe
 /** One swarm in the copy, stopped at the first seed that fails. */
 const swarm = (folder: string, { merciless, room }: Mutant): Promise<Caught> =>
   new Promise((resolve, reject) => {
-    const args = room === "raft" ? ["test/raft/swarm.ts", "--seeds", String(seedsMax), "--from", String(from), ...(values.monitor ? ["--monitor"] : [])] : ["--min-semi-space-size=64", "--max-semi-space-size=64", "sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless === true ? ["--merciless"] : [])]
+    const args = room === "raft" || room === "replica" ? [`test/${room}/swarm.ts`, "--seeds", String(seedsMax), "--from", String(from), ...(values.monitor && room === "raft" ? ["--monitor"] : [])] : ["--min-semi-space-size=64", "--max-semi-space-size=64", "sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless === true ? ["--merciless"] : [])]
     const child = spawn("node", args, { cwd: folder, timeout: swarmMsMax, stdio: ["ignore", "pipe", "pipe"] })
     let output = ""
     child.stdout.on("data", (bytes: Buffer) => { output += bytes.toString() })

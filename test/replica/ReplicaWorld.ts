@@ -209,7 +209,7 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   const network = new SimulatedNetwork(timeline, random.fork(), drawNetworkPlan(random))
   const names = ["a", "b", "c", "d", "e"].slice(0, random.chance(0.3) ? 5 : 3)
   const world: World = {
-    timeline, network, random, nodes: new Map(), history: new Map(), stale: 0, installs: 0, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
+    timeline, network, random, nodes: new Map(), history: new Map(), stale: 0, isHarmful: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
     sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([8, 10, 64]), idleMs: random.pick([5000, 3_600_000]), touchMs: random.pick([1, 1000]) },
     logBytesMax: random.pick([4000, 20_000, 1_000_000])
   }

@@ -2,7 +2,7 @@
  * Replicas: the namespace on Raft as nodes would run it, each on a machine of a simulated world: ReplicaService over RaftJournal over the
  * journal, on twins of disk, index, clock and network. What they say to each other, notes of Raft and asks alike, goes over the one network.
  */
-import { deepStrictEqual, ok } from "node:assert"
+import { ok } from "node:assert"
 import { Deferred, Effect, type Exit, Queue, Scope } from "effect"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { seededEntropy } from "../../sim/Entropy.ts"
@@ -24,8 +24,10 @@ import { noSnapshot } from "../../src/raft/RaftLog.ts"
 import { decodeMessage, encodeMessage } from "../../src/raft/RaftFormat.ts"
 import { RaftFormatError } from "../../src/raft/RaftBytes.ts"
 import { PeerError, type Peers } from "../../src/replica/Peers.ts"
+import { decodeAsk } from "../../src/replica/ReplicaFormat.ts"
 import type { AppliedEntry } from "../../src/replica/ReplicaApply.ts"
 import type { SessionRules } from "../../src/replica/ReplicaRows.ts"
+import type { Ask } from "../../src/replica/Request.ts"
 import { type Replica, runReplica } from "../../src/replica/ReplicaService.ts"
 import { context, tenant, vault } from "../namespace/store.ts"
 import { twinSealer } from "../namespace/state/sealer.ts"
@@ -41,12 +43,15 @@ export interface World {
   readonly history: Map<number, string>
   /** What came to nothing by its sequence: how often, all together. */
   stale: number
-  installs: number
   readonly syncMs: number
+  /** Asks end now and then as sessions do. */
+  readonly isHarmful: boolean
   readonly sessions: SessionRules
   readonly logBytesMax: number
   /** Clocks are off by at most this. */
   readonly skewMs: number
+  /** Told of every ask that leaves. */
+  asked?: (from: string, to: string, ask: Ask) => void
 }
 
 const notes = 0
@@ -121,7 +126,8 @@ export class Node {
       const post = (to: string, kind: number, number: number, bytes: Uint8Array) => Effect.orDie(port.send(to, framed(kind, number, bytes)))
       const peers: Peers = {
         ask: (to, bytes) => Effect.suspend(() => {
-          if (random.chance(0.02)) return Effect.fail(new PeerError({ peer: to, detail: "the network's twin has no session" }))
+          if (this.#world.isHarmful && random.chance(0.02)) return Effect.fail(new PeerError({ peer: to, detail: "the network's twin has no session" }))
+          this.#world.asked?.(this.id, to, decodeAsk(bytes))
           const number = asked++
           const done = Deferred.makeUnsafe<Uint8Array>()
           waiting.set(number, done)
@@ -187,5 +193,3 @@ export class Node {
     this.replica = undefined
   }
 }
-
-export const expectEqual = (a: Node, b: Node): void => deepStrictEqual(a.rows(), b.rows(), `${a.id} and ${b.id} differ`)

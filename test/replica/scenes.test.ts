@@ -1,0 +1,199 @@
+/** Replicas in scenes that a test plays: states that are fetched, quorums that are lost, points of time. */
+import { Effect, Exit } from "effect"
+import { deepStrictEqual, ok, strictEqual } from "node:assert"
+import { expect, it } from "vitest"
+import { calmPlan } from "../../sim/faults/NetworkPlan.ts"
+import { MemoryKeyValue } from "../../sim/KeyValue.ts"
+import { SimulatedNetwork } from "../../sim/Network.ts"
+import { seededRandom } from "../../sim/Random.ts"
+import { Timeline } from "../../sim/Timeline.ts"
+import { fromUtf8 } from "../../src/base/bytes.ts"
+import { proposeMsMax, readMsMax } from "../../src/base/replicaLimits.ts"
+import { Unavailable } from "../../src/namespace/Namespace.ts"
+import { sessionRules } from "../../src/replica/Sessions.ts"
+import type { Replica } from "../../src/replica/ReplicaService.ts"
+import { create, put } from "../namespace/store.ts"
+import { Node, type World } from "./Replicas.ts"
+
+const secondUs = 1_000_000
+const names = ["a", "b", "c"]
+
+class Scene {
+  readonly world: World
+  readonly a: Node
+  readonly b: Node
+  readonly c: Node
+
+  constructor(seed: number, logBytesMax = 1_000_000) {
+    const random = seededRandom(seed)
+    const timeline = new Timeline()
+    this.world = { timeline, random, network: new SimulatedNetwork(timeline, random.fork(), calmPlan), nodes: new Map(), history: new Map(), stale: 0, isHarmful: false, syncMs: 5, skewMs: 0, sessions: sessionRules, logBytesMax }
+    for (const id of names) this.world.nodes.set(id, new Node(this.world, id, names))
+    for (const node of this.world.nodes.values()) node.start()
+    ;[this.a, this.b, this.c] = [...this.world.nodes.values()] as [Node, Node, Node]
+    this.until(() => names.every((id) => this.world.nodes.get(id)!.replica !== undefined), "all run")
+  }
+
+  until(isSo: () => boolean, what: string, forUs = 60 * secondUs): void {
+    const { nodes, timeline } = this.world
+    for (const endUs = timeline.nowUs + forUs; !isSo();) {
+      ok((timeline.nextUs ?? Infinity) < endUs, `not in time: ${what}`)
+      timeline.step()
+      for (const { failure } of nodes.values()) strictEqual(failure, undefined)
+    }
+  }
+
+  later(forUs: number): void {
+    const { timeline } = this.world
+    for (const endUs = timeline.nowUs + forUs; (timeline.nextUs ?? Infinity) < endUs;) timeline.step()
+  }
+
+  exit<A, E>(node: Node, effect: (replica: Replica) => Effect.Effect<A, E>): Exit.Exit<A, E> {
+    let exit: Exit.Exit<A, E> | undefined
+    node.run(effect(node.replica!), (it) => { exit = it })
+    this.until(() => exit !== undefined, "an answer")
+    return exit!
+  }
+
+  at<A, E>(node: Node, effect: (replica: Replica) => Effect.Effect<A, E>): A {
+    const exit = this.exit(node, effect)
+    ok(Exit.isSuccess(exit), String(Exit.isFailure(exit) ? exit.cause : ""))
+    return exit.value
+  }
+
+  fill(node: Node, count: number, from = 0): void {
+    this.at(node, ({ namespace }) => Effect.forEach(Array.from({ length: count }), (_, at) => namespace.propose(put("things", `k${from + at}`, `${"v".repeat(100)}${from + at}`)), { concurrency: 8, discard: true }))
+  }
+
+  equal(): void {
+    const rows = (): ReadonlyArray<string> => names.map((id) => JSON.stringify(this.world.nodes.get(id)!.rows()))
+    this.until(() => new Set(names.map((id) => this.world.nodes.get(id)!.replica?.raft.status().applied)).size === 1, "all have applied alike")
+    const [a, b, c] = rows()
+    ok(a === b && b === c, "replicas differ")
+  }
+}
+
+const reasonOf = (exit: Exit.Exit<unknown, unknown>): unknown => {
+  ok(Exit.isFailure(exit))
+  const reason = exit.cause.reasons[0]
+  return reason?._tag === "Fail" ? reason.error : reason
+}
+
+it("replicas: a change at any node shows at every other behind a fence, and its answer is one that all would give", () => {
+  const scene = new Scene(1)
+  scene.at(scene.b, ({ namespace }) => namespace.propose(create("things", 1)))
+  const { sequence } = scene.at(scene.c, ({ namespace }) => namespace.propose(put("things", "k", "v")))
+  for (const node of [scene.a, scene.b, scene.c]) {
+    const found = scene.at(node, ({ fence, namespace }) => Effect.andThen(fence(), Effect.suspend(() => namespace.object("things", "k", undefined, namespace.head().sequence))))
+    strictEqual(found.sequence, sequence)
+    strictEqual(found.manifest._tag === "Inline" ? fromUtf8(found.manifest.bytes) : undefined, "v")
+  }
+  const refused = scene.exit(scene.a, ({ namespace }) => namespace.propose(put("nothing", "k", "v")))
+  expect(String(reasonOf(refused))).toContain("NoSuchBucket")
+  scene.equal()
+})
+
+it("replicas: one that was away fetches a state in pieces, goes on with it after a power cut in the middle, and comes to the same rows", () => {
+  const scene = new Scene(2, 3000)
+  scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
+  scene.fill(scene.a, 5)
+  scene.c.powerOff()
+  for (let round = 1; round < 6; round += 1) scene.fill(scene.a, 30, round * 30)
+  scene.at(scene.a, ({ namespace }) => namespace.checkpoint(true))
+  const pieces: Array<string> = []
+  scene.world.asked = (from, to, ask) => { if (from === "c" && ask._tag === "Piece") pieces.push(`${to} ${ask.kind} ${ask.generation} ${ask.offset}`) }
+  scene.c.start()
+  scene.until(() => pieces.length === 12, "pieces are fetched")
+  scene.c.powerOff()
+  scene.later(secondUs)
+  scene.c.start()
+  scene.until(() => scene.c.replica !== undefined && scene.c.replica.raft.status().applied > 150, "it is there again")
+  scene.equal()
+  ok(pieces.length > 20, `${pieces.length} pieces: the state is larger than one`)
+  const again = pieces.length - new Set(pieces).size
+  ok(again <= 2, `${again} pieces of ${pieces.length} were fetched twice`)
+  // And it is there after the next start, without fetching.
+  const count = pieces.length
+  scene.c.powerOff()
+  scene.c.start()
+  scene.until(() => scene.c.replica !== undefined, "it starts")
+  scene.fill(scene.b, 5, 500)
+  scene.equal()
+  strictEqual(pieces.length, count)
+})
+
+it("replicas: one whose checkpoints are gone, and whose log begins behind them, fetches a state before it says anything", () => {
+  const scene = new Scene(3, 3000)
+  scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
+  for (let round = 0; round < 3; round += 1) scene.fill(scene.a, 25, round * 25)
+  scene.equal()
+  scene.c.powerOff()
+  for (const path of scene.c.disk.sizes().keys()) if (path.startsWith("state/0/")) scene.c.disk.corrupt(path, 100)
+  scene.c.index = new MemoryKeyValue()
+  const asks: Array<string> = []
+  scene.world.asked = (from, _, ask) => { if (from === "c") asks.push(ask._tag) }
+  scene.c.start()
+  scene.until(() => scene.c.replica !== undefined, "it runs again")
+  ok(asks.includes("Offer") && asks.includes("Piece"))
+  scene.fill(scene.b, 5, 500)
+  scene.equal()
+})
+
+it("replicas: without a quorum changes and reads end, and say why; a read that may be old goes on while it is not too old", () => {
+  const scene = new Scene(4)
+  scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
+  scene.at(scene.c, ({ fence }) => fence())
+  scene.a.powerOff()
+  scene.b.powerOff()
+  scene.at(scene.c, ({ fence }) => fence(60_000))
+  const beganUs = scene.world.timeline.nowUs
+  const put1 = reasonOf(scene.exit(scene.c, ({ namespace }) => namespace.propose(put("things", "k", "v"))))
+  ok(put1 instanceof Unavailable && /no leader with a quorum/.test(put1.message), String(put1))
+  ok(scene.world.timeline.nowUs - beganUs < (proposeMsMax + 10_000) * 1000)
+  const readAtUs = scene.world.timeline.nowUs
+  const read = reasonOf(scene.exit(scene.c, ({ fence }) => fence()))
+  ok(read instanceof Unavailable && /no quorum/.test(read.message), String(read))
+  ok(scene.world.timeline.nowUs - readAtUs < (readMsMax + 5000) * 1000)
+  ok(reasonOf(scene.exit(scene.c, ({ fence }) => fence(1000))) instanceof Unavailable)
+  scene.a.start()
+  scene.until(() => scene.a.replica !== undefined, "a quorum is back")
+  scene.at(scene.c, ({ namespace }) => namespace.propose(put("things", "k", "w")))
+})
+
+it("replicas: AS OF a time that somebody read is what it was, whatever comes later and whoever leads then; a time to come is refused", () => {
+  const scene = new Scene(5)
+  scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
+  const nowMs = Date.UTC(2026, 10, 22) + Math.floor(scene.world.timeline.nowUs / 1000)
+  const asOf = { _tag: "Time", ms: nowMs } as const
+  const sequence = scene.at(scene.c, ({ namespace }) => namespace.resolve(asOf))
+  const leader = [scene.a, scene.b, scene.c].find(({ replica }) => replica!.raft.status().role === "Leader")!
+  const committed = scene.at(scene.b, ({ namespace }) => namespace.propose(put("things", "k", "v")))
+  ok(Number(committed.time >> 16n) > nowMs)
+  leader.powerOff()
+  const other = [scene.a, scene.b, scene.c].find(({ replica }) => replica !== undefined)!
+  scene.at(other, ({ namespace }) => namespace.propose(put("things", "k", "w")))
+  strictEqual(scene.at(other, ({ namespace }) => namespace.resolve(asOf)), sequence)
+  expect(String(reasonOf(scene.exit(other, ({ namespace }) => namespace.resolve({ _tag: "Time", ms: nowMs + 3_600_000 }))))).toContain("future")
+})
+
+it("replicas: a snapshot stays readable while checkpoints go on, and says its place", () => {
+  const scene = new Scene(6, 3000)
+  scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
+  scene.fill(scene.a, 30)
+  scene.at(scene.a, ({ namespace }) => namespace.checkpoint(true))
+  const read = scene.at(scene.a, ({ namespace, raft, snapshot }) => Effect.scoped(Effect.gen(function*() {
+    const taken = yield* snapshot(1)
+    ok(taken !== undefined)
+    const { term } = raft.status()
+    deepStrictEqual({ ...taken.place, index: 0 }, { index: 0, term, configuration: { voters: names, outgoing: [], learners: [] } })
+    const whole = (): Effect.Effect<ReadonlyArray<string>, unknown> => Effect.forEach(taken.files, ({ bytes, name }) => Effect.map(taken.read(name, 0, bytes), (some) => Buffer.from(some).toString("hex")))
+    const before = yield* whole()
+    for (let round = 0; round < 8; round += 1) {
+      yield* namespace.propose(put("things", `r${round}`, "x"))
+      yield* namespace.checkpoint(true)
+    }
+    deepStrictEqual(yield* whole(), before)
+    return taken.files.length
+  })))
+  ok(read > 0)
+})
