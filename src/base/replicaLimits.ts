@@ -1,5 +1,6 @@
 /** Limits of the namespace on Raft: sessions, requests under way, states that are fetched. Beside limits.ts, which no cluster needs. */
 import { KiB } from "./limits.ts"
+import { raftUncommittedBytesMax } from "./raftLimits.ts"
 
 /**
  * Sessions (R14). All replicas must have the same: another value is another state machine, and needs a feature level of the cluster. A
@@ -17,6 +18,8 @@ export const stateFilesMax = 4096
 /** Requests that wait for one leader, and those of it that are stamped and not applied. */
 export const leadQueuedMax = 4096
 export const leadInFlightMax = 1024
+/** Bytes of the last: half of what Raft takes uncommitted, so that it refuses none that was stamped. */
+export const leadInFlightBytesMax = raftUncommittedBytesMax / 2
 /** How long a change, or a read, looks for a leader and a quorum before its client hears that there is none. */
 export const proposeMsMax = 30_000
 export const readMsMax = 10_000

@@ -13,7 +13,7 @@
  */
 import { Clock, Deferred, Effect, Exit, Fiber, Latch, type Scope, Semaphore } from "effect"
 import { commitBytesMax } from "../base/limits.ts"
-import { leadInFlightMax, leadQueuedMax, settleAheadMsMax } from "../base/replicaLimits.ts"
+import { leadInFlightBytesMax, leadInFlightMax, leadQueuedMax, settleAheadMsMax } from "../base/replicaLimits.ts"
 import { type HybridTime, hybridTime, millisOf, nextHybridTime } from "../base/time.ts"
 import type { Entry } from "../namespace/Entry.ts"
 import { sealEntry } from "../namespace/LoggedEntry.ts"
@@ -50,6 +50,7 @@ interface Room extends Leading {
   sequence: Sequence | undefined
   time: HybridTime
   inFlight: number
+  bytesInFlight: number
   /** One came to nothing: those behind it have the wrong sequence. */
   isOff: boolean
   /** Whoever has to wait closes it; it opens with the next that is over, or the last one. */
@@ -58,7 +59,7 @@ interface Room extends Leading {
 
 export const makeLead = Effect.fnUntraced(function*(leading: Leading) {
   const room: Room = {
-    ...leading, scope: yield* Effect.scope, clock: yield* Clock.Clock, stamping: Semaphore.makeUnsafe(1), underWay: new Map(), sequence: undefined, time: 0n, inFlight: 0, isOff: false,
+    ...leading, scope: yield* Effect.scope, clock: yield* Clock.Clock, stamping: Semaphore.makeUnsafe(1), underWay: new Map(), sequence: undefined, time: 0n, inFlight: 0, bytesInFlight: 0, isOff: false,
     idle: Latch.makeUnsafe(true)
   }
   const lead: Lead = { commit: (change) => commit(room, change), openSession: openSession(room), settle: (timeMs) => settle(room, timeMs) }
@@ -86,7 +87,7 @@ const commit = (room: Room, change: Unstamped): Effect.Effect<Reply> =>
     if (reason !== undefined) return Effect.succeed(reason)
     const verdict = judge(state.reader, change.request, sessions)
     if (verdict._tag === "Answered") return Effect.succeed<Reply>({ _tag: "Done", ...withKeys(verdict.done, change.change) })
-    if (verdict._tag === "Refused") return Effect.succeed(verdict)
+    if (verdict._tag === "Refused") return refused(room, change, verdict)
     if (takesSpace(change.change) && room.spaceLow()) return Effect.succeed(nearlyFull)
     const name = nameOf(change.request)
     const known = underWay.get(name)
@@ -95,6 +96,13 @@ const commit = (room: Room, change: Unstamped): Effect.Effect<Reply> =>
     const answer = Deferred.makeUnsafe<Reply>()
     underWay.set(name, answer)
     return Effect.andThen(Effect.forkIn(carry(room, change, name, answer), room.scope, { startImmediately: true }), Deferred.await(answer))
+  })
+
+/** One that leads no longer may not know a session of the next one's: it says so once a quorum has said that it leads. */
+const refused = (room: Room, change: Unstamped, verdict: Reply): Effect.Effect<Reply> =>
+  Effect.match(room.raft.read, {
+    onFailure: () => again(room, "NotLeader"),
+    onSuccess: () => (judge(room.machine.state.reader, change.request, room.sessions)._tag === "Refused" ? verdict : again(room, "Settling"))
   })
 
 const nearlyFull: Reply = { _tag: "Unavailable", reason: "DiskFull", detail: "the disk is nearly full, what is left is kept for deletions: delete, or add space, then send it again" }
@@ -110,7 +118,7 @@ const carry = (room: Room, change: Unstamped, name: string, answer: Deferred.Def
 /** The outer effect stamps and hands over, in turn; the inner one waits for what comes of it. */
 const stamped = (room: Room, change: Unstamped): Effect.Effect<Effect.Effect<Reply>> =>
   Effect.suspend(() => {
-    if ((room.isOff && room.inFlight > 0) || room.inFlight >= leadInFlightMax) {
+    if ((room.isOff && room.inFlight > 0) || room.inFlight >= leadInFlightMax || room.bytesInFlight >= leadInFlightBytesMax) {
       room.idle.closeUnsafe()
       return Effect.andThen(room.idle.await, stamped(room, change))
     }
@@ -121,7 +129,7 @@ const stamped = (room: Room, change: Unstamped): Effect.Effect<Effect.Effect<Rep
     if (sealed === undefined) return Effect.succeed(Effect.succeed(tooLarge(entry)))
     room.sequence = entry.sequence
     room.time = entry.time
-    return handed(room, { _tag: "Commit", term: room.machine.term(), sealed })
+    return handed(room, { _tag: "Commit", term: room.machine.term(), sealed }, sealed.length)
   })
 
 const tooLarge = ({ change }: Entry): Reply => ({ _tag: "Unavailable", reason: "CommitTooLarge", detail: `${change._tag} is too large for one commit of ${commitBytesMax} bytes; split it` })
@@ -139,10 +147,12 @@ const stamp = (room: Room, { request, ...change }: Unstamped): Entry => {
 }
 
 /** Raft has it once this returns; what it gives waits for it to be applied. */
-const handed = (room: Room, command: Command): Effect.Effect<Effect.Effect<Reply>> => {
+const handed = (room: Room, command: Command, sizeBytes: number): Effect.Effect<Effect.Effect<Reply>> => {
   room.inFlight += 1
+  room.bytesInFlight += sizeBytes
   const proposed = Effect.map(proposing(room, command), (reply) => {
     room.inFlight -= 1
+    room.bytesInFlight -= sizeBytes
     if (reply._tag !== "Done") room.isOff = true
     if (room.inFlight === 0 || !room.isOff) room.idle.openUnsafe()
     return reply

@@ -9,7 +9,7 @@ import { seededRandom } from "../../sim/Random.ts"
 import { Timeline } from "../../sim/Timeline.ts"
 import { fromUtf8 } from "../../src/base/bytes.ts"
 import type { Change } from "../../src/namespace/Model.ts"
-import type { NamespaceService } from "../../src/namespace/Namespace.ts"
+import type { Committed, NamespaceService } from "../../src/namespace/Namespace.ts"
 import type { RequestId } from "../../src/replica/Request.ts"
 import type { Replica } from "../../src/replica/ReplicaService.ts"
 import { checkLinearizable, explain, type Operation } from "../../spec/Linearizability.ts"
@@ -100,7 +100,33 @@ const client = (scene: Scene, name: string, isOver: () => boolean): void => {
   next()
 }
 
+/** Many at once at one node: some are refused after they were stamped, and those behind them come to nothing at first. */
+const burster = (scene: Scene, isOver: () => boolean): void => {
+  const { problems, values, world } = scene
+  const { random, timeline } = world
+  let count = 0
+  const burst = (): void => {
+    if (isOver()) return
+    const node = anyNode(world)
+    const { replica } = node
+    if (replica !== undefined && node.isOn) {
+      for (let left = 12; left > 0; left -= 1) {
+        const value = `burst${++count}`
+        values.set(value, false)
+        node.run(replica.namespace.propose(put(bucket, `burst-${count % 5}`, value), undefined, "burst"), (exit) => {
+          if (Exit.isSuccess(exit)) values.set(value, true)
+          else if (exit.cause.reasons[0]?._tag !== "Fail") problems.push(`a put ended by ${String(exit.cause)}`)
+        })
+      }
+    }
+    timeline.after(random.below(3 * secondUs), burst)
+  }
+  burst()
+}
+
 const digest = new Uint8Array(32).fill(3)
+
+const textOf = ({ answer, sequence, time }: Committed): string => JSON.stringify([sequence, String(time), answer])
 
 /** A client with numbers of his own, who asks again, anywhere, for what nobody answered; and sometimes for what was answered, long ago or just now. */
 const insister = (scene: Scene, name: string, isOver: () => boolean): void => {
@@ -109,6 +135,8 @@ const insister = (scene: Scene, name: string, isOver: () => boolean): void => {
   let session: number | undefined
   let number = 0
   const told = new Map<number, string>()
+  /** Of sessions that are over, too. */
+  const past: Array<readonly [RequestId, value: string, answer: string]> = []
   const again = (act: () => void): void => void timeline.after(random.below(300_000), act)
   const at = (act: (replica: Replica, node: Node) => void): void => {
     const node = anyNode(world)
@@ -125,8 +153,16 @@ const insister = (scene: Scene, name: string, isOver: () => boolean): void => {
       done()
     })
   })
+  const recall = (): void => {
+    const one = past.length === 0 ? undefined : random.pick(past)
+    if (one !== undefined && !isOver()) at((replica, node) => node.run(replica.request(one[0], put(bucket, `own-${name}`, one[1]), name), (exit) => {
+      const answer = Exit.isSuccess(exit) ? exit.value : undefined
+      if (answer !== undefined && !("_tag" in answer) && textOf(answer) !== one[2]) problems.push(`request ${one[1]} was answered ${one[2]}, and long after ${textOf(answer)}`)
+    }))
+  }
   const next = (): void => {
     if (isOver()) return
+    if (random.chance(0.3)) recall()
     if (session === undefined) return opened()
     const old = random.chance(0.2) && told.size > 0 ? random.pick([...told.keys()]) : undefined
     if (old !== undefined) return ask(old, session)
@@ -150,7 +186,8 @@ const insister = (scene: Scene, name: string, isOver: () => boolean): void => {
       // Too late for this client, not for the truth: the answer must be the same.
       const answer = Exit.isSuccess(exit) ? exit.value : undefined
       if (answer !== undefined && !("_tag" in answer)) {
-        const text = JSON.stringify([answer.sequence, String(answer.time), answer.answer])
+        const text = textOf(answer)
+        if (!told.has(of) && mine === session) past.push([id, value, text])
         const before = told.get(of)
         if (mine === session && before !== undefined && before !== text) problems.push(`request ${value} was answered ${before}, and then ${text}`)
         if (mine === session) told.set(of, text)
@@ -209,8 +246,8 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   const network = new SimulatedNetwork(timeline, random.fork(), drawNetworkPlan(random))
   const names = ["a", "b", "c", "d", "e"].slice(0, random.chance(0.3) ? 5 : 3)
   const world: World = {
-    timeline, network, random, nodes: new Map(), history: new Map(), stale: 0, isHarmful: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
-    sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([8, 10, 64]), idleMs: random.pick([5000, 3_600_000]), touchMs: random.pick([1, 1000]) },
+    timeline, network, random, nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: random.pick([1500, 10_000]), stale: 0, isMerciful: true, endsAsks: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
+    sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([names.length + 2, 64]), idleMs: random.pick([2000, 3_600_000]), touchMs: random.pick([1, 1000]) },
     logBytesMax: random.pick([4000, 20_000, 1_000_000])
   }
   for (const id of names) world.nodes.set(id, new Node(world, id, names))
@@ -239,12 +276,15 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   const isTrouble = (): boolean => timeline.nowUs - beganUs > troubleUs
   for (const name of ["x", "y", "z"]) client(scene, name, isTrouble)
   for (const name of ["p", "q"]) insister(scene, name, isTrouble)
+  burster(scene, isTrouble)
   trouble(world, beganUs + troubleUs)
   network.begin()
   runUntil(beganUs + troubleUs)
   network.heal()
+  world.endsAsks = false
   for (const node of world.nodes.values()) if (!node.isOn) node.start()
-  runUntil(timeline.nowUs + 20 * secondUs)
+  runUntil(timeline.nowUs + 4 * secondUs)
+  runUntil(timeline.nowUs + 16 * secondUs, () => [...world.nodes.values()].every(({ replica }) => replica !== undefined))
   calm(scene, runUntil)
   return end()
 }
@@ -271,11 +311,16 @@ const calm = ({ problems, values, ...scene }: Scene, runUntil: (untilUs: number,
   const undone = new Set(nodes.map(({ id }) => id))
   for (const node of nodes) {
     if (node.replica === undefined) { problems.push(`${node.id} does not run after 20 s of calm`); return }
-    node.run(node.replica.namespace.propose(put(bucket, "calm", `calm ${node.id}`)), (exit) => { if (Exit.isSuccess(exit)) undone.delete(node.id) })
+    const { namespace } = node.replica
+    const changes = Array.from({ length: 24 }, (_, at) => namespace.propose(put(bucket, `calm-${at % 4}`, `calm ${node.id}${at}`)))
+    node.run(Effect.all(changes, { concurrency: "unbounded", discard: true }), (exit) => {
+      if (Exit.isSuccess(exit)) undone.delete(node.id)
+      else problems.push(`${node.id} refuses changes in calm: ${String(exit.cause)}`)
+    })
   }
-  const until = (): number => world.timeline.nowUs + 15 * secondUs
+  const until = (): number => world.timeline.nowUs + 20 * secondUs
   runUntil(until(), () => undone.size === 0)
-  for (const id of undone) problems.push(`${id} takes no change in 15 s of calm: ${nodes.map(({ replica }) => JSON.stringify({ ...replica!.raft.status(), configuration: undefined })).join("; ")}`)
+  for (const id of undone) problems.push(`${id} takes no change in 20 s of calm: ${nodes.map(({ replica }) => JSON.stringify({ ...replica!.raft.status(), configuration: undefined })).join("; ")}`)
   if (undone.size > 0) return
   const done = (effect: (replica: Replica) => Effect.Effect<unknown, unknown>): void => {
     let left = nodes.length
@@ -291,6 +336,8 @@ const calm = ({ problems, values, ...scene }: Scene, runUntil: (untilUs: number,
     if (JSON.stringify(other.rows()) !== rows) problems.push(`${other.id} has other rows than ${first!.id}`)
     if (other.replica!.state.root() !== first!.replica!.state.root()) problems.push(`${other.id} has another root than ${first!.id}`)
   }
-  first!.run(judgeOnce({ problems, values, ...scene }, first!.replica!.namespace), () => undefined)
-  runUntil(until())
+  let isJudged = false
+  first!.run(judgeOnce({ problems, values, ...scene }, first!.replica!.namespace), () => { isJudged = true })
+  runUntil(until(), () => isJudged)
+  if (!isJudged) problems.push("what is there could not be listed")
 }

@@ -24,10 +24,10 @@ import { noSnapshot } from "../../src/raft/RaftLog.ts"
 import { decodeMessage, encodeMessage } from "../../src/raft/RaftFormat.ts"
 import { RaftFormatError } from "../../src/raft/RaftBytes.ts"
 import { PeerError, type Peers } from "../../src/replica/Peers.ts"
-import { decodeAsk } from "../../src/replica/ReplicaFormat.ts"
+import { commandFormat, decodeAsk } from "../../src/replica/ReplicaFormat.ts"
 import type { AppliedEntry } from "../../src/replica/ReplicaApply.ts"
 import type { SessionRules } from "../../src/replica/ReplicaRows.ts"
-import type { Ask } from "../../src/replica/Request.ts"
+import type { Ask, Reply } from "../../src/replica/Request.ts"
 import { type Replica, runReplica } from "../../src/replica/ReplicaService.ts"
 import { context, tenant, vault } from "../namespace/store.ts"
 import { twinSealer } from "../namespace/state/sealer.ts"
@@ -41,12 +41,18 @@ export interface World {
   readonly nodes: Map<string, Node>
   /** What every replica made of the entry at an index: none makes anything else of it. */
   readonly history: Map<number, string>
+  /** Of each term, the first commit that was stamped in it; and terms in which one was refused after it was stamped. */
+  readonly firsts: Map<number, number>
+  readonly refusedIn: Set<number>
   /** What came to nothing by its sequence: how often, all together. */
   stale: number
   readonly syncMs: number
-  /** Asks end now and then as sessions do. */
-  readonly isHarmful: boolean
+  /** Disks lose nothing that was synced, and nobody takes their files away. */
+  readonly isMerciful: boolean
+  /** Asks end now and then as sessions of the carrier do. */
+  endsAsks: boolean
   readonly sessions: SessionRules
+  readonly uncommittedBytesMax: number
   readonly logBytesMax: number
   /** Clocks are off by at most this. */
   readonly skewMs: number
@@ -104,6 +110,8 @@ export class Node {
   #log({ message }: { readonly message: unknown }): void {
     const text = String(Array.isArray(message) ? message.join(" ") : message)
     if (process.env["REPLICA_LOG"] !== undefined) console.log(Math.round(this.#world.timeline.nowUs / 1000), this.id, text)
+    // No disk is harmed in these worlds: what a checkpoint or the log lacks then was let go too early.
+    if (this.#world.isMerciful && /is fetched from the others/.test(text)) this.failure ??= text
     if (/ended by a defect/.test(text)) this.failure ??= `${text} ${String(Array.isArray(message) ? message.at(-1) : "")}`
   }
 
@@ -126,7 +134,7 @@ export class Node {
       const post = (to: string, kind: number, number: number, bytes: Uint8Array) => Effect.orDie(port.send(to, framed(kind, number, bytes)))
       const peers: Peers = {
         ask: (to, bytes) => Effect.suspend(() => {
-          if (this.#world.isHarmful && random.chance(0.02)) return Effect.fail(new PeerError({ peer: to, detail: "the network's twin has no session" }))
+          if (this.#world.endsAsks && random.chance(0.02)) return Effect.fail(new PeerError({ peer: to, detail: "the network's twin has no session" }))
           this.#world.asked?.(this.id, to, decodeAsk(bytes))
           const number = asked++
           const done = Deferred.makeUnsafe<Uint8Array>()
@@ -149,7 +157,10 @@ export class Node {
         group, id: this.id, journal, peers, tenant, vault, ...context, author: "node", sealer: twinSealer(), begin: { ...noSnapshot, configuration: configurationOf(this.#voters) }, sessions,
         state: { rootKey: new Uint8Array(32).fill(9), folder: "state", deltasMax: 3 },
         network: { receive: Queue.take(inbox), send: (message) => post(message.to, notes, 0, encodeMessage({ group, message })) },
-        raft: { options: raftOptions, observe: invariants },
+        raft: { options: { ...raftOptions, uncommittedBytesMax: this.#world.uncommittedBytesMax }, observe: (state, _, commands) => {
+          invariants(state)
+          if (commands.some(({ _tag }) => _tag === "RefuseProposal")) this.#world.refusedIn.add(state.term)
+        } },
         machine: { observe: (entry, applied) => this.#observe(entry, applied), logBytesMax, pieceBytes: 2048 }
       })
     }).pipe(Effect.provideService(Disk, disk.service), Effect.provideService(KeyValue, index.service), Effect.provideService(Entropy, seededEntropy(random.fork())))
@@ -168,8 +179,19 @@ export class Node {
     const text = `${entry.term}:${entry.body._tag}:${reply._tag}:${stamp.sequence}:${toHex(hash.subarray(0, 8))}`
     const other = history.get(entry.index)
     if (other === undefined && reply._tag === "Again") this.#world.stale += 1
+    this.#lookAtFirst(entry, reply)
     if (other !== undefined && other !== text) this.failure ??= `${this.id} makes ${text} of entry ${entry.index}, another made ${other}`
     if (other === undefined) history.set(entry.index, text)
+  }
+
+  /** Behind the barrier a leader knows the state: the first that it stamps counts. */
+  #lookAtFirst({ body, index, term }: Entry, reply: Reply): void {
+    if (body._tag !== "Command") return
+    const command = commandFormat.decode(body.bytes)
+    const { firsts, refusedIn } = this.#world
+    if (command._tag !== "Commit" || command.term !== term || firsts.has(term)) return
+    firsts.set(term, index)
+    if (reply._tag === "Again" && !refusedIn.has(term)) this.failure ??= `the first commit of term ${term}, at ${index}, has not the state's next sequence`
   }
 
   /** Every row of it. */

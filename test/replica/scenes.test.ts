@@ -27,7 +27,7 @@ class Scene {
   constructor(seed: number, logBytesMax = 1_000_000) {
     const random = seededRandom(seed)
     const timeline = new Timeline()
-    this.world = { timeline, random, network: new SimulatedNetwork(timeline, random.fork(), calmPlan), nodes: new Map(), history: new Map(), stale: 0, isHarmful: false, syncMs: 5, skewMs: 0, sessions: sessionRules, logBytesMax }
+    this.world = { timeline, random, network: new SimulatedNetwork(timeline, random.fork(), calmPlan), nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: 10_000, stale: 0, isMerciful: false, endsAsks: false, syncMs: 5, skewMs: 0, sessions: sessionRules, logBytesMax }
     for (const id of names) this.world.nodes.set(id, new Node(this.world, id, names))
     for (const node of this.world.nodes.values()) node.start()
     ;[this.a, this.b, this.c] = [...this.world.nodes.values()] as [Node, Node, Node]
@@ -174,6 +174,37 @@ it("replicas: AS OF a time that somebody read is what it was, whatever comes lat
   scene.at(other, ({ namespace }) => namespace.propose(put("things", "k", "w")))
   strictEqual(scene.at(other, ({ namespace }) => namespace.resolve(asOf)), sequence)
   expect(String(reasonOf(scene.exit(other, ({ namespace }) => namespace.resolve({ _tag: "Time", ms: nowMs + 3_600_000 }))))).toContain("future")
+})
+
+it("replicas: one that joins fetches a state, votes, and goes on when one that was there from the beginning leaves; the state says who votes", () => {
+  const scene = new Scene(7, 3000)
+  scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
+  for (let round = 0; round < 3; round += 1) scene.fill(scene.a, 20, round * 20)
+  const d = new Node(scene.world, "d", [])
+  scene.world.nodes.set("d", d)
+  d.start()
+  scene.until(() => d.replica !== undefined, "d runs")
+  const leading = (): Node => [...scene.world.nodes.values()].find(({ replica }) => replica?.raft.status().role === "Leader")!
+  const change = (voters: ReadonlyArray<string>, learners: ReadonlyArray<string>): void => {
+    scene.until(() => {
+      const node = leading()
+      return node !== undefined && Exit.isSuccess(scene.exit(node, ({ raft }) => raft.change(voters, learners)))
+    }, "membership changes")
+  }
+  change(names, ["d"])
+  scene.until(() => d.replica!.raft.status().applied >= leading().replica!.raft.status().commit - 2, "d has caught up")
+  change(["a", "b", "d"], [])
+  scene.until(() => leading()?.replica!.raft.status().configuration.outgoing.length === 0, "the joint configuration is left")
+  scene.c.powerOff()
+  scene.at(d, ({ namespace }) => namespace.propose(put("things", "k", "by d")))
+  d.powerOff()
+  d.start()
+  scene.until(() => d.replica !== undefined, "d runs again")
+  scene.fill(d, 20, 100)
+  for (const node of [scene.a, scene.b, d]) scene.at(node, ({ fence }) => fence())
+  scene.until(() => new Set([scene.a, scene.b, d].map(({ replica }) => replica!.raft.status().applied)).size === 1, "all have applied alike")
+  deepStrictEqual(d.rows(), scene.a.rows())
+  deepStrictEqual(scene.at(d, ({ snapshot }) => Effect.scoped(Effect.map(snapshot(0), (taken) => taken?.place.configuration.voters))), ["a", "b", "d"])
 })
 
 it("replicas: a snapshot stays readable while checkpoints go on, and says its place", () => {
