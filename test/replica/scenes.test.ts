@@ -61,7 +61,7 @@ class Scene {
     return exit.value
   }
 
-  fill(node: Node, count: number, from = 0): void {
+  putMany(node: Node, count: number, from = 0): void {
     this.at(node, ({ namespace }) => Effect.forEach(Array.from({ length: count }), (_, at) => namespace.propose(put("things", `k${from + at}`, `${"v".repeat(100)}${from + at}`)), { concurrency: 8, discard: true }))
   }
 
@@ -96,9 +96,9 @@ it("replicas: a change at any node shows at every other behind a fence, and its 
 it("replicas: one that was away fetches a state in pieces, goes on with it after a power cut in the middle, and comes to the same rows", () => {
   const scene = new Scene(2, 3000)
   scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
-  scene.fill(scene.a, 5)
+  scene.putMany(scene.a, 5)
   scene.c.powerOff()
-  for (let round = 1; round < 6; round += 1) scene.fill(scene.a, 30, round * 30)
+  for (let round = 1; round < 6; round += 1) scene.putMany(scene.a, 30, round * 30)
   scene.at(scene.a, ({ namespace }) => namespace.checkpoint(true))
   const pieces: Array<string> = []
   scene.world.asked = (from, to, ask) => { if (from === "c" && ask._tag === "Piece") pieces.push(`${to} ${ask.kind} ${ask.generation} ${ask.offset}`) }
@@ -117,7 +117,7 @@ it("replicas: one that was away fetches a state in pieces, goes on with it after
   scene.c.powerOff()
   scene.c.start()
   scene.until(() => scene.c.replica !== undefined, "it starts")
-  scene.fill(scene.b, 5, 500)
+  scene.putMany(scene.b, 5, 500)
   scene.equal()
   strictEqual(pieces.length, count)
 })
@@ -125,7 +125,7 @@ it("replicas: one that was away fetches a state in pieces, goes on with it after
 it("replicas: one whose checkpoints are gone, and whose log begins behind them, fetches a state before it says anything", () => {
   const scene = new Scene(3, 3000)
   scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
-  for (let round = 0; round < 3; round += 1) scene.fill(scene.a, 25, round * 25)
+  for (let round = 0; round < 3; round += 1) scene.putMany(scene.a, 25, round * 25)
   scene.equal()
   scene.c.powerOff()
   for (const path of scene.c.disk.sizes().keys()) if (path.startsWith("state/0/")) scene.c.disk.corrupt(path, 100)
@@ -135,7 +135,7 @@ it("replicas: one whose checkpoints are gone, and whose log begins behind them, 
   scene.c.start()
   scene.until(() => scene.c.replica !== undefined, "it runs again")
   ok(asks.includes("Offer") && asks.includes("Piece"))
-  scene.fill(scene.b, 5, 500)
+  scene.putMany(scene.b, 5, 500)
   scene.equal()
 })
 
@@ -179,7 +179,7 @@ it("replicas: AS OF a time that somebody read is what it was, whatever comes lat
 it("replicas: one that joins fetches a state, votes, and goes on when one that was there from the beginning leaves; the state says who votes", () => {
   const scene = new Scene(7, 3000)
   scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
-  for (let round = 0; round < 3; round += 1) scene.fill(scene.a, 20, round * 20)
+  for (let round = 0; round < 3; round += 1) scene.putMany(scene.a, 20, round * 20)
   const d = new Node(scene.world, "d", [])
   scene.world.nodes.set("d", d)
   d.start()
@@ -200,7 +200,7 @@ it("replicas: one that joins fetches a state, votes, and goes on when one that w
   d.powerOff()
   d.start()
   scene.until(() => d.replica !== undefined, "d runs again")
-  scene.fill(d, 20, 100)
+  scene.putMany(d, 20, 100)
   for (const node of [scene.a, scene.b, d]) scene.at(node, ({ fence }) => fence())
   scene.until(() => new Set([scene.a, scene.b, d].map(({ replica }) => replica!.raft.status().applied)).size === 1, "all have applied alike")
   deepStrictEqual(d.rows(), scene.a.rows())
@@ -210,7 +210,7 @@ it("replicas: one that joins fetches a state, votes, and goes on when one that w
 it("replicas: a snapshot stays readable while checkpoints go on, and says its place", () => {
   const scene = new Scene(6, 3000)
   scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
-  scene.fill(scene.a, 30)
+  scene.putMany(scene.a, 30)
   scene.at(scene.a, ({ namespace }) => namespace.checkpoint(true))
   const read = scene.at(scene.a, ({ namespace, raft, snapshot }) => Effect.scoped(Effect.gen(function*() {
     const taken = yield* snapshot(1)
