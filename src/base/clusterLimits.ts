@@ -105,6 +105,8 @@ export const availabilitySampleMs = carrierPingMs / 2
 export const availabilityVariationMsMin = 200
 /** Comings and goings that are remembered of a node; nodes that are watched. */
 export const availabilityTurnsMax = 64
+/** How often it is looked at who has gone. */
+export const availabilityLookMs = 250
 export const availabilityNodesMax = membersMax
 /** TLS between nodes: connections, those whose handshake is under way, and how long that and silence may take. */
 export const nodeConnectionsMax = 512

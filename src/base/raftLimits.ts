@@ -37,6 +37,8 @@ export const raftReadsWaitingMax = 4096
 export const raftInboxMax = 4096
 export const raftTellsMax = 256
 export const raftTellMs = 5_000
+/** How long one replica waits for what it asks another. */
+export const peerAskMs = 10_000
 /** A state that is fetched: one piece, as it is cut and as it may be; pieces and files of one; the plan that lists them. */
 export const statePieceBytes = 1 * MiB
 export const statePieceBytesMax = 16 * MiB

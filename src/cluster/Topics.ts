@@ -6,5 +6,7 @@ export const topics = {
   statePlan: 2,
   statePieces: 3,
   /** Membership: an ask that a member hands on to whoever decides. */
-  membershipAsk: 4
+  membershipAsk: 4,
+  /** PeersCarrier: an ask of one replica to another, and its reply. */
+  replica: 5
 } as const

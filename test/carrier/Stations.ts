@@ -11,7 +11,7 @@ import { seededRandom, type Random } from "../../sim/Random.ts"
 import { Timeline } from "../../sim/Timeline.ts"
 import { invariants } from "../../src/carrier/CarrierInvariants.ts"
 import { type CarrierInterface, runCarrier } from "../../src/carrier/CarrierService.ts"
-import type { Members } from "../../src/carrier/CarrierState.ts"
+import type { Instant, Members } from "../../src/carrier/CarrierState.ts"
 import type { Identity, NodeId } from "../../src/membership/Identity.ts"
 import { sceneOf, type Scene } from "../membership/fixtures.ts"
 
@@ -23,6 +23,8 @@ export class Station {
   scope: Scope.Closeable | undefined
   /** Whom it has heard, and when. */
   readonly heard: Array<readonly [from: NodeId, nowMs: number]> = []
+  /** Told too. */
+  hears: (from: NodeId, at: Instant) => void = () => undefined
   readonly log: Array<string> = []
   readonly machine: Machine
   readonly #country: Country
@@ -52,7 +54,11 @@ export class Station {
     const started = Effect.gen({ self: this }, function*() {
       const carrier = yield* runCarrier({
         cluster: scene.cluster, self: this.identity, members: this.#country.known(), network: network.port(this.id, this.life), pairs: scene.pairs, entropy: seededEntropy(random.fork()),
-        heard: (from, { nowMs }) => void this.heard.push([from, nowMs]), observe: invariants
+        heard: (from, at) => {
+          this.heard.push([from, at.nowMs])
+          this.hears(from, at)
+        },
+        observe: invariants
       })
       yield* more(this, carrier)
       this.carrier = carrier
