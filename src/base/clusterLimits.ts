@@ -132,3 +132,12 @@ export const strangerAskBytesMax = 64 * KiB
 export const nodeQueuedMax = 1024
 /** Log lines about refused connections in this time, at most one; all are counted. */
 export const nodeRefusalLogMs = 1_000
+
+/** Blocks: how long another node may take to put a copy on its disk, or to send one; blocks on their way to or from a node at a time; regions of one ask. */
+export const blockCopyMs = 60_000
+export const blockCopiesUnderWayMax = 4
+export const blockRegionsAskedMax = 1024
+/** How long a block that was taken for another node is spared while no commit names it: longer than a change may be under way. */
+export const blockUnnamedMs = 5 * 60_000
+/** How often a node looks whether it lacks a block that a commit names. */
+export const blockReconcileMs = 30_000

@@ -8,5 +8,9 @@ export const topics = {
   /** Membership: an ask that a member hands on to whoever decides. */
   membershipAsk: 4,
   /** PeersCarrier: an ask of one replica to another, and its reply. */
-  replica: 5
+  replica: 5,
+  /** BlockCopies: a block that another node has written; all of one that this node has; regions of it. */
+  blockTake: 6,
+  blockGive: 7,
+  blockRegions: 8
 } as const

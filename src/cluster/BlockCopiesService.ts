@@ -1,0 +1,231 @@
+/**
+ * BlockCopies: blocks that several nodes have. Between put, compaction and fetch, which see one `Blocks` as on a single node, and the disks of all members.
+ *
+ * 1. A block may be named once it is on this node's disk and on `copiesMin` others', synced and read back (R2). What comes to fewer is removed, and its upload fails.
+ * 2. Every other member gets it too, in its own time; whoever lacks a block that a commit names fetches it (`reconcile`).
+ * 3. A copy is written anew from its chunks: the same bytes, as its frame hash says, or none.
+ * 4. What this node cannot read is read from another: verified here by its sealed hash, wherever it comes from.
+ * 5. Bounded: blocks on their way at a time, regions of an ask, and time.
+ */
+import { Deferred, Effect, Exit, type Scope, Semaphore } from "effect"
+import { equalBytes, fromHex } from "../base/bytes.ts"
+import { blockCopiesUnderWayMax, blockCopyMs, blockRegionsAskedMax, blockUnnamedMs } from "../base/clusterLimits.ts"
+import { hashBytes } from "../base/hash.ts"
+import type { BlockId } from "../base/ids.ts"
+import { type BlockChunk, BlockMissing } from "../block/Block.ts"
+import type { BlockError, BlocksService, BlockWriter, RegionRead } from "../block/BlockService.ts"
+import { AnswerRefused, type CarrierError } from "../carrier/CarrierError.ts"
+import type { CarrierInterface, Handler } from "../carrier/CarrierService.ts"
+import type { NodeId } from "../membership/Identity.ts"
+import { DiskError } from "../ports/Disk.ts"
+import { type BlockMessage, decodeBlock, decodeBlockAsk, decodeRegionsAsk, encodeBlock, encodeBlockAsk, encodeRegionsAsk } from "./BlockMessage.ts"
+import { topics } from "./Topics.ts"
+
+export interface CopyOptions {
+  /** This node's own disk. */
+  readonly local: BlocksService
+  readonly carrier: CarrierInterface
+  /** The other members, as they are now. */
+  readonly others: () => ReadonlyArray<NodeId>
+  /** On how many of them a block must be before it is named: the loss budget m. */
+  readonly copiesMin: () => number
+  /** Until the scope closes nothing that no commit names is removed here (Intents.open). */
+  readonly spare: Effect.Effect<void, never, Scope.Scope>
+}
+
+export interface BlockCopies {
+  readonly blocks: BlocksService
+  /** Fetches those of these blocks that this node does not have; how many came. */
+  readonly reconcile: (named: Iterable<BlockId>) => Effect.Effect<number, DiskError>
+}
+
+interface Room extends CopyOptions {
+  readonly scope: Scope.Scope
+  /** One of blockCopiesUnderWayMax. */
+  readonly turn: Semaphore.Semaphore
+  /** Blocks that are being taken: one at a time each, or whoever fails would remove what another has acknowledged. */
+  readonly taking: Map<BlockId, { readonly turn: Semaphore.Semaphore; waiting: number }>
+}
+
+/** Serves the other members until the scope closes. */
+export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions): Effect.fn.Return<BlockCopies, never, Scope.Scope> {
+  const room: Room = { ...options, scope: yield* Effect.scope, turn: Semaphore.makeUnsafe(blockCopiesUnderWayMax), taking: new Map() }
+  const { carrier, local } = options
+  yield* carrier.serve(topics.blockTake, taken(room))
+  yield* carrier.serve(topics.blockGive, given(room))
+  yield* carrier.serve(topics.blockRegions, regionsGiven(room))
+  const begin: BlocksService["begin"] = (block, isFinished) =>
+    Effect.map(local.begin(block, isFinished), (writer): BlockWriter => ({ append: writer.append, finish: Effect.tap(writer.finish, spread(room, block)) }))
+  const blocks: BlocksService = {
+    begin,
+    write: (block, chunks) => Effect.scoped(Effect.flatMap(begin(block), (writer) => Effect.andThen(writer.append(chunks), writer.finish))),
+    read: (places, how) => Effect.flatMap(local.read(places, how), (results) => completed(room, places, results)),
+    directory: (block) => orFetched(room, block, local.directory(block)),
+    inspect: (block, judge) => orFetched(room, block, local.inspect(block, judge)),
+    verify: (block) => orFetched(room, block, local.verify(block)),
+    list: local.list,
+    remove: local.remove
+  }
+  return { blocks, reconcile: (named) => reconcile(room, named) }
+})
+
+/** As a message, read from this node's disk. */
+const messageOf = Effect.fnUntraced(function*({ local }: Room, block: BlockId) {
+  const { hash, regions } = yield* local.directory(block)
+  const read = yield* local.read(regions.map(({ lengthBytes, offset, sealedHash }) => ({ block, lengthBytes, offset, sealedHash })))
+  const chunks: Array<BlockChunk> = []
+  for (const [index, { chunk, sealedHash, sizeBytes }] of regions.entries()) {
+    const sealed = read[index]!
+    if (!(sealed instanceof Uint8Array)) return yield* Effect.fail(sealed)
+    chunks.push({ id: chunk, sealedHash, sizeBytes, sealed })
+  }
+  return encodeBlock({ block, hash, chunks })
+})
+
+/** To all others; succeeds once enough have it, and goes on with the rest behind it. */
+const spread = Effect.fnUntraced(function*(room: Room, block: BlockId) {
+  const others = room.others()
+  const wanted = room.copiesMin()
+  if (others.length === 0 && wanted === 0) return
+  const message = yield* messageOf(room, block)
+  const failures: Array<string> = []
+  let copies = 0
+  const judged = Deferred.makeUnsafe<boolean>()
+  const judge = Effect.sync(() => {
+    if (copies >= wanted) Deferred.doneUnsafe(judged, Exit.succeed(true))
+    else if (others.length - failures.length < wanted) Deferred.doneUnsafe(judged, Exit.succeed(false))
+  })
+  const copyTo = (to: NodeId): Effect.Effect<void> => room.turn.withPermit(room.carrier.ask(to, topics.blockTake, message, { level: 2, deadlineMs: blockCopyMs })).pipe(
+    Effect.matchEffect({
+      onSuccess: () => Effect.sync(() => { copies += 1 }),
+      onFailure: (error) => Effect.andThen(Effect.logDebug(`block ${block} is not at ${to}: ${error.message}`), Effect.sync(() => void failures.push(error.message)))
+    }),
+    Effect.andThen(judge)
+  )
+  yield* judge
+  // With the room and not with the upload: a copy that is late is a copy.
+  yield* Effect.forEach(others, (to) => Effect.forkIn(copyTo(to), room.scope), { discard: true })
+  const enough = yield* Deferred.await(judged)
+  if (enough) return
+  yield* room.local.remove(block)
+  return yield* new DiskError({
+    operation: "write", path: `block ${block}`, code: "Io",
+    detail: `${copies} of ${wanted} other members have a copy of it: ${failures.join("; ") || "there are too few members"}; look at the cluster's status, and send it again`
+  })
+})
+
+const refusing = <A>(effect: Effect.Effect<A, BlockError>): Effect.Effect<A, AnswerRefused> => Effect.mapError(effect, ({ message }) => new AnswerRefused({ detail: message }))
+
+/** Writes what another node has written, and answers once it is on the disk. */
+const taken = (room: Room): Handler => ({ bytes }) =>
+  Effect.gen(function*() {
+    const message = decodeBlock(bytes)
+    if (typeof message === "string") return yield* new AnswerRefused({ detail: message })
+    // Its commit is still to come: nobody here knows of it until then.
+    yield* spared(room)
+    yield* refusing(put(room, message))
+    return new Uint8Array(0)
+  })
+
+const spared = ({ scope, spare }: Room): Effect.Effect<void> =>
+  Effect.asVoid(Effect.forkIn(Effect.scoped(Effect.andThen(spare, Effect.sleep(blockUnnamedMs))), scope, { startImmediately: true }))
+
+const put = (room: Room, message: BlockMessage): Effect.Effect<void, BlockError> =>
+  Effect.suspend(() => {
+    const { block } = message
+    const taking = room.taking.get(block) ?? { turn: Semaphore.makeUnsafe(1), waiting: 0 }
+    room.taking.set(block, taking)
+    taking.waiting += 1
+    return Effect.ensuring(taking.turn.withPermit(putAlone(room, message)), Effect.sync(() => {
+      taking.waiting -= 1
+      if (taking.waiting === 0) room.taking.delete(block)
+    }))
+  })
+
+/** Once more is no second time: a block never changes. */
+const putAlone = Effect.fnUntraced(function*({ local }: Room, { block, chunks, hash }: BlockMessage) {
+  const there = yield* Effect.result(local.directory(block))
+  if (there._tag === "Success" && there.success.hash === hash) return
+  if (there._tag === "Success" || there.failure._tag === "BlockDamaged") yield* local.remove(block)
+  const wrong = chunks.find(({ sealed, sealedHash }) => !equalBytes(hashBytes(sealed), fromHex(sealedHash)))
+  if (wrong !== undefined) return yield* new DiskError({ operation: "write", path: `block ${block}`, code: "Invalid", detail: `chunk ${wrong.id} has not its hash` })
+  const { arrival } = yield* local.write(block, chunks)
+  if (arrival.hash === hash) return
+  yield* local.remove(block)
+  return yield* new DiskError({ operation: "write", path: `block ${block}`, code: "Invalid", detail: `written from its chunks it is ${arrival.hash}, not ${hash}: of another store or version?` })
+})
+
+const given = (room: Room): Handler => ({ bytes }) =>
+  Effect.suspend(() => {
+    const block = decodeBlockAsk(bytes)
+    return block === undefined ? Effect.fail(new AnswerRefused({ detail: "no ask for a block" })) : refusing(messageOf(room, block))
+  })
+
+/** One answer for each region, in the order of the ask: its bytes, or none where they cannot be had here. */
+const regionsGiven = ({ local }: Room): Handler => ({ bytes }, more) =>
+  Effect.gen(function*() {
+    const places = decodeRegionsAsk(bytes)
+    if (typeof places === "string") return yield* new AnswerRefused({ detail: places })
+    for (const place of places) {
+      const [read] = yield* local.read([place])
+      yield* more(read instanceof Uint8Array ? read : new Uint8Array(0))
+    }
+    return new Uint8Array(0)
+  })
+
+/** What could not be read here, from the others, one after another. */
+const completed = Effect.fnUntraced(function*(room: Room, places: ReadonlyArray<RegionRead>, results: ReadonlyArray<Uint8Array | BlockError>) {
+  const left = new Set(results.flatMap((result, index) => (result instanceof Uint8Array ? [] : [index])))
+  if (left.size === 0) return results
+  const all = [...results]
+  for (const to of room.others()) {
+    if (left.size === 0) break
+    const wanted = [...left].slice(0, blockRegionsAskedMax)
+    yield* Effect.catch(regionsFrom(room, to, wanted.map((index) => places[index]!), (at, bytes) => {
+      all[wanted[at]!] = bytes
+      left.delete(wanted[at]!)
+    }), (error) => Effect.logDebug(`regions of blocks cannot be had of ${to}: ${error.message}`))
+  }
+  const missing = new Set(results.flatMap((result) => (result instanceof BlockMissing ? [result.block] : [])))
+  for (const block of missing) yield* Effect.forkIn(Effect.exit(bring(room, block)), room.scope)
+  return all
+})
+
+const regionsFrom = (room: Room, to: NodeId, places: ReadonlyArray<RegionRead>, got: (at: number, bytes: Uint8Array) => void): Effect.Effect<void, CarrierError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const answers = yield* room.carrier.open(to, topics.blockRegions, encodeRegionsAsk(places), { level: 1, deadlineMs: blockCopyMs })
+    for (const [at, { lengthBytes, sealedHash }] of places.entries()) {
+      const bytes = yield* answers.next
+      if (bytes === undefined) return
+      // Its own bytes: those of the message go with the next pull.
+      if (bytes.length === lengthBytes && equalBytes(hashBytes(bytes), fromHex(sealedHash))) got(at, Uint8Array.from(bytes))
+    }
+  }))
+
+/** From the first that has it. */
+const bring = Effect.fnUntraced(function*(room: Room, block: BlockId): Effect.fn.Return<boolean> {
+  for (const from of room.others()) {
+    const came = yield* Effect.exit(room.turn.withPermit(Effect.gen(function*() {
+      const message = decodeBlock(yield* room.carrier.ask(from, topics.blockGive, encodeBlockAsk(block), { level: 3, deadlineMs: blockCopyMs }))
+      if (typeof message === "string" || message.block !== block) return yield* new AnswerRefused({ detail: typeof message === "string" ? message : "another block" })
+      yield* put(room, message)
+    })))
+    if (Exit.isSuccess(came)) return true
+    yield* Effect.logDebug(`block ${block} cannot be had of ${from}: ${String(came.cause)}`)
+  }
+  return false
+})
+
+const orFetched = <A>(room: Room, block: BlockId, effect: Effect.Effect<A, BlockError>): Effect.Effect<A, BlockError> =>
+  Effect.catchTag(effect, "BlockMissing", (error) => Effect.flatMap(bring(room, block), (came) => (came ? effect : Effect.fail(error))))
+
+const reconcile = Effect.fnUntraced(function*(room: Room, named: Iterable<BlockId>) {
+  const here = new Set(yield* room.local.list)
+  let came = 0
+  for (const block of named) {
+    if (here.has(block)) continue
+    if (yield* bring(room, block)) came += 1
+    else yield* Effect.logWarning(`block ${block}, which a commit names, is not here, and no other member gives it`)
+  }
+  return came
+})
