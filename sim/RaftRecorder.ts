@@ -136,7 +136,7 @@ export class RaftRecorder {
     const after = same(before, now) ? before : now
     if (after === before && commands.length === 0 && event._tag === "Ticked") return
     const said = commands.flatMap((command) => (command._tag === "Send" ? saidOf(command.message) : []))
-    const bare = this.#bareOf(event, commands, before, after, said) ?? (said.length > 0 || after !== before ? { action: "Beat" as const } : undefined)
+    const bare = this.#bareOf(state, event, commands, before, after, said) ?? (said.length > 0 || after !== before ? { action: "Beat" as const } : undefined)
     if (bare === undefined) return
     this.#afters.set(id, after)
     const written = commands.flatMap((command) => (command._tag === "Persist" ? [writtenOf(command)] : []))
@@ -147,13 +147,13 @@ export class RaftRecorder {
     this.#say({ ...bare, at: id, said, written, answered, after } as RaftStep)
   }
 
-  #bareOf(event: RaftEvent, commands: ReadonlyArray<RaftCommand>, before: After, after: After, said: ReadonlyArray<Said>): Bare | undefined {
+  #bareOf(state: RaftState, event: RaftEvent, commands: ReadonlyArray<RaftCommand>, before: After, after: After, said: ReadonlyArray<Said>): Bare | undefined {
     const does = (tag: RaftCommand["_tag"]): boolean => commands.some(({ _tag }) => _tag === tag)
     switch (event._tag) {
       case "Ticked":
         if (before.role === "Leader") return after.role === "Leader" ? undefined : { action: "StepDown" }
         return after.leader !== before.leader || after.term !== before.term || said.length > 0 ? { action: "StandOrAsk" } : undefined
-      case "Received": return heardBy(event.message, before, after, said)
+      case "Received": return heardBy(state, event.message, before, after, said)
       case "Propose": return does("Accepted") ? { action: "Propose" } : undefined
       case "ChangeMembership": {
         const target = { voters: [...new Set(event.voters)].sort(), outgoing: [], learners: [...new Set(event.learners)].filter((other) => !event.voters.includes(other)).sort() }
@@ -179,7 +179,7 @@ export class RaftRecorder {
 const roundIn = (message: Message): number => ("round" in message.body ? message.body.round : 0)
 
 /** Undefined: it changes nothing. */
-const heardBy = (message: Message, before: After, after: After, said: ReadonlyArray<Said>): Bare | undefined => {
+const heardBy = (state: RaftState, message: Message, before: After, after: After, said: ReadonlyArray<Said>): Bare | undefined => {
   const { body, term } = message
   const isRaised = after.term > before.term
   const raised = isRaised ? { action: "Raised", term: after.term } as const : undefined
@@ -203,11 +203,13 @@ const heardBy = (message: Message, before: After, after: After, said: ReadonlyAr
       if (before.role !== "Leader" || term !== before.term) return raised
       if (!isChanged) return undefined
       const round = roundIn(message)
+      const mode = state.peers.get(message.from)?.mode
+      const isMinded = mode === "Probe" || mode === "Replicate"
       const answer = body._tag === "Heard" ? undefined : saidOf(message).find(({ m }) => m === body._tag)
       if (body._tag === "Appended") return { action: "AppendedBy", heard: answer!, round }
       const copiesIn = ({ match }: After): number => match.find(([other]) => other === message.from)?.[1] ?? 0
-      // One to whom a state is offered is not believed to have lost more.
-      if (answer?.m === "Refused" && copiesIn(after) === Math.min(copiesIn(before), answer.hint)) return { action: "RefusedBy", heard: answer, round }
+      // One to whom a state is offered may say what it has lost once that is there.
+      if (answer?.m === "Refused" && (copiesIn(after) < copiesIn(before) || isMinded)) return { action: "RefusedBy", heard: answer, round }
       return round === 0 ? undefined : { action: "HeardOf", heard: saidOf(message).find(({ m }) => m === "Heard")!, round }
     }
     case "TimeoutNow": return isRaised && after.role === "Candidate" ? { action: "TimeoutNow", heard: heard! } : raised

@@ -30,7 +30,9 @@ const owe = (turn: RaftTurn, to: string, match: number): void => {
 
 /** It tells what it can no longer read. */
 const refuse = (turn: RaftTurn, { from, prevTerm }: Of<"Append">, upTo: number): void => {
-  turn.may.add(keyOf({ m: "Refused", from: turn.replica.id, to: from, term: turn.next.term, hint: turn.now.lastUpTo(upTo, prevTerm) }))
+  const refusal = keyOf({ m: "Refused", from: turn.replica.id, to: from, term: turn.next.term, hint: turn.now.lastUpTo(upTo, prevTerm) })
+  turn.may.add(refusal)
+  must("CorruptIsNotAbsent", turn.step.said.some((said) => said.m === "Refused" && keyOf(said) === refusal), () => `${turn.replica.id} cannot read ${turn.now.gap}, and does not tell ${from}`)
 }
 
 export const appendAsked = (turn: RaftTurn, heard: Of<"Append">): void => {

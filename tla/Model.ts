@@ -66,7 +66,9 @@ const wordsOf = (cfg: string, ...wanted: ReadonlyArray<string>): ReadonlyArray<s
   sectionsOf(cfg).filter(({ keyword }) => wanted.includes(keyword))
     .flatMap(({ text }) => text.split(/[\s,]+/)).filter((word) => word !== "")
 
-export const invariantsOf = (cfg: string): ReadonlyArray<string> => wordsOf(cfg, "INVARIANT", "INVARIANTS")
+/** That something always goes on is one where the cfg asks for it; in all others bounded models end. */
+export const invariantsOf = (cfg: string): ReadonlyArray<string> => [...wordsOf(cfg, "INVARIANT", "INVARIANTS"), ...(mayNotEnd(cfg) ? ["Deadlock"] : [])]
+export const mayNotEnd = (cfg: string): boolean => wordsOf(cfg, "CHECK_DEADLOCK").includes("TRUE")
 export const propertiesOf = (cfg: string): ReadonlyArray<string> => wordsOf(cfg, "PROPERTY", "PROPERTIES")
 
 /**

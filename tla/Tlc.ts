@@ -7,6 +7,7 @@ import { createHash } from "node:crypto"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { mayNotEnd } from "./Model.ts"
 import { type Outcome, outcomeOf } from "./Outcome.ts"
 
 const root = dirname(import.meta.dirname)
@@ -141,7 +142,7 @@ export interface Run {
 
 let runs = 0
 
-/** Deadlock is no error: bounded models end. The fingerprint function is fixed, so that the same states are the same run. */
+/** Deadlock is no error but where the cfg says so: bounded models end. The fingerprint function is fixed, so that the same states are the same run. */
 export const tlc = (engine: Engine, { cfg, files, folder, isCounted = true, module, property, secondsMax, short = false, workers }: Run): Promise<Outcome> => {
   const scratch = mkdtempSync(join(tmpdir(), "ouroboros-tla-"))
   for (const file of readdirSync(folder)) if (/\.(tla|cfg)$/.test(file)) cpSync(join(folder, file), join(scratch, file))
@@ -150,7 +151,8 @@ export const tlc = (engine: Engine, { cfg, files, folder, isCounted = true, modu
   const name = `ouroboros-tla-${process.pid}-${runs}`
   const javaOptions = short ? ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1024m"] : ["-XX:+UseParallelGC", `-Xmx${heapMiBMax}m`]
   const coverage = short || !isCounted ? [] : ["-coverage", "100000"]
-  const args = ["-tool", "-deadlock", "-fp", "0", ...coverage, "-lncheck", "final", "-workers", `${workers}`, "-metadir", "meta", "-config", cfg, `${module}.tla`]
+  const isEnd = mayNotEnd(readFileSync(join(scratch, cfg), "utf8")) ? [] : ["-deadlock"]
+  const args = ["-tool", ...isEnd, "-fp", "0", ...coverage, "-lncheck", "final", "-workers", `${workers}`, "-metadir", "meta", "-config", cfg, `${module}.tla`]
   const [command, all] = engine.command(scratch, name, javaOptions, args)
   const started = performance.now()
   return new Promise((resolve) => {

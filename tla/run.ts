@@ -105,6 +105,7 @@ const alarm = async (engine: Engine, tally: Tally): Promise<void> => {
   })
   rings("the unbroken protocol passes", `${outcome.verdict} ${outcome.distinct} ${outcome.depth}`, /^passed 7 7$/)
   rings("an action that is never taken is a failure", neverTaken([outcome]).join(), /^action Never is never taken$/)
+  rings("an action that no world says it takes is a failure", neverWitnessed([outcome], ["Silent"]).join(), /^action Silent is never taken$/)
 }
 
 const runModel = async (engine: Engine, model: Model, tally: Tally): Promise<void> => {

@@ -63,19 +63,34 @@ InitOverwritten ==
 SpecOverwritten == InitOverwritten /\ [][Next]_vars
 
 -----------------------------------------------------------------------------
-(* Liveness. Elections come to an end by chance: here the last term is one in which the chance has come, and whoever stands then *)
-(* can be elected; crashes stop before it. What a replica does by itself goes on as long as it can; nothing is cut off.           *)
+(* Liveness. Every step leads on (TypeEnds), so whoever goes on as long as it can comes to an end; and a world may end only where   *)
+(* there is Progress: else TLC finds that nothing goes on (Deadlock). That is weak fairness of what a replica does by itself,       *)
+(* without asking of every state which of these steps it allows. Crashes are no such steps: they may stop at any time.              *)
+(* Elections come to an end by chance: here the last term is one in which the chance has come. Whoever stands then can be elected,   *)
+(* and stands alone, and what was said in earlier terms has come, or is lost. Nothing else is cut off.                              *)
 
 Chance(r) ==
   mem[r].term + 1 < TermMax \/
     /\ \A q \in Replicas : mem[q].term < TermMax
     /\ Quorum(Conf(mem[r].log), {q \in Replicas : IsNewEnough(mem[q], RequestVote(r, mem[r], TermMax, FALSE, FALSE))})
 LiveStand == \E r \in Replicas : Chance(r) /\ StandOrAsk(r)
-Good == LiveStand \/ VoteAskedNext \/ VotedNext \/ AppendAskedNext \/ AppendedNext \/ PersistedNext
+InTime(x) == x.term = TermMax \/ \A q \in Replicas : mem[q].term < TermMax
+Good ==
+  \/ LiveStand \/ PersistedNext
+  \/ \E r \in Replicas :
+       \/ \E x \in msgs.RequestVote : InTime(x) /\ VoteAsked(r, x)
+       \/ \E x \in msgs.Vote : InTime(x) /\ Voted(r, x)
+       \/ \E x \in msgs.Append : InTime(x) /\ AppendAsked(r, x)
+       \/ \E x \in msgs.Appended : InTime(x) /\ AppendedBy(r, x)
 LiveCrash == (\A r \in Replicas : mem[r].term < TermMax) /\ CrashNext
-SpecLive == Init /\ [][Good \/ LiveCrash]_vars /\ WF_vars(Good)
-\* Somebody leads, and everyone comes to know that its entry is committed.
-Progress == <>[](\E r \in Replicas : mem[r].role = "Leader" /\ \A q \in Replicas : mem[q].term = mem[r].term /\ mem[q].commit = mem[r].commit /\ TermAt(mem[q].log, mem[q].commit) = mem[r].term)
+FaultsStop == budget.crash > 0 /\ budget' = [budget EXCEPT !.crash = 0] /\ UNCHANGED <<mem, disk, saved, pend, msgs, chosen, led, asked, answered, disturbed>>
+\* Somebody leads, and everyone knows that its entry is committed.
+Progress ==
+  \E r \in Replicas : mem[r].role = "Leader" /\ \A q \in Replicas :
+    mem[q].term = mem[r].term /\ mem[q].commit = mem[r].commit /\ TermAt(mem[q].log, mem[q].commit) = mem[r].term
+Rests == Progress /\ UNCHANGED vars
+SpecLive == Init /\ [][((Good \/ LiveCrash \/ FaultsStop) /\ vars' # vars) \/ Rests]_vars
+TypeEnds == <>[][FALSE]_vars
 
 -----------------------------------------------------------------------------
 (* TLC's count of actions does not come to its end here: each says once that it is taken. *)

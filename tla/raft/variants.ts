@@ -196,6 +196,11 @@ export const variants: ReadonlyArray<Variant> = [
       find: "  AppendOwn([s EXCEPT !.role = \"Leader\", !.leader = r, !.votes = {}, !.match = Zeros, !.round = 0, !.rounds = Zeros], NoConf)",
       replace: "  [s EXCEPT !.role = \"Leader\", !.leader = r, !.votes = {}, !.match = Zeros, !.round = 0, !.rounds = Zeros]"
     }],
-    expect: "Progress", model: "MCRaftLive"
+    expect: "Deadlock", model: "MCRaftLive"
+  },
+  {
+    name: "a leader tells nobody what is committed", rule: "what is committed is said with entries and heartbeats",
+    edits: [{ find: "    commit |-> Min2(s.commit, i + Len(Behind(s.log, i))), round", replace: "    commit |-> 0, round" }],
+    expect: "Deadlock", model: "MCRaftLive"
   }
 ]
