@@ -13,7 +13,7 @@ import { Effect, type Fiber } from "effect"
 import { type AllowancesService, shareOf } from "./allowance.ts"
 import { assert } from "./base/assert.ts"
 import { isShared } from "./base/bytes.ts"
-import type { ChunkId } from "./base/ids.ts"
+import { type BlockId, type ChunkId, idOf } from "./base/ids.ts"
 import {
   blockSizeBytesMin, blockSizeBytesTarget, commitHealsMax, computeHereBytesMax, inlineBytesMax, manifestInlineEntriesMax,
   manifestPageEntriesMax, smallBodyBytesMax, unitBytes, uploadBytesMax
@@ -49,11 +49,13 @@ export interface IngestSizes {
   readonly pageEntriesMax: number
   readonly inlineEntriesMax: number
   readonly chunker: ChunkerOptions
+  /** Where chunks go that fill no block: where others are to have them too, they make a small one, which compaction merges. */
+  readonly restGoesTo: "Journal" | "Block"
 }
 
 export const ingestSizes = (chunker: ChunkerOptions): IngestSizes => ({
   unitBytes, inlineBytesMax, blockBytesTarget: blockSizeBytesTarget, blockBytesMin: blockSizeBytesMin, pageEntriesMax: manifestPageEntriesMax,
-  inlineEntriesMax: manifestInlineEntriesMax, chunker
+  inlineEntriesMax: manifestInlineEntriesMax, chunker, restGoesTo: "Journal"
 })
 
 /** What the stages work with. */
@@ -293,11 +295,20 @@ export const committed = (rooms: IngestRooms, upload: Upload): void => letGo(roo
 
 /** Pins the journal until the scope closes, then appends: a commit must name the chunks before that. */
 export const append = Effect.fnUntraced(function*(rooms: IngestRooms, upload: Upload, chunks: ReadonlyArray<SealedChunk>) {
+  if (rooms.sizes.restGoesTo === "Block") return yield* appendBlock(rooms, upload, chunks)
   yield* rooms.pins.pin
   const records = chunks.map(({ bytes }) => ({ kind: "Chunk" as const, payload: bytes }))
   const ticket = yield* Effect.mapError(rooms.wal.append(records), journalFailed)
   upload.walEpoch = Math.min(upload.walEpoch ?? ticket.epoch, ticket.epoch)
   return ticket.positions.map(({ segment, offset, length }): CopyPlace => ({ _tag: "Journal", segment, offset, lengthBytes: length }))
+})
+
+const appendBlock = Effect.fnUntraced(function*({ blocks, entropy }: IngestRooms, upload: Upload, chunks: ReadonlyArray<SealedChunk>) {
+  const block = idOf<BlockId>(entropy.bytes(16))
+  const parts = chunks.map(({ bytes, hash, id, sizeBytes }) => ({ id, sizeBytes, sealedHash: hash, sealed: bytes }))
+  const { arrival, places } = yield* Effect.mapError(blocks.write(block, parts), blockFailed)
+  upload.blocks.push(arrival)
+  return places
 })
 
 export const blockFailed = (error: BlockError): Unavailable =>

@@ -141,3 +141,7 @@ export const blockRegionsAskedMax = 1024
 export const blockUnnamedMs = 5 * 60_000
 /** How often a node looks whether it lacks a block that a commit names. */
 export const blockReconcileMs = 30_000
+
+/** Members: how often the journal lets go of what only a single node would need; how long an answer waits between two looks whether its commit has come here. */
+export const memberReleaseMs = 10_000
+export const memberSeesPauseMs = 5

@@ -16,7 +16,8 @@ import { Get, type GetOptions } from "../get.ts"
 import type { IngestSizes } from "../ingest.ts"
 import { Intents } from "../intents.ts"
 import * as NamespaceLayer from "../namespace/NamespaceService.ts"
-import { StateError } from "../namespace/State.ts"
+import type { Namespace } from "../namespace/Namespace.ts"
+import { type State, StateError } from "../namespace/State.ts"
 import * as StateLayer from "../namespace/StateService.ts"
 import { Pins } from "../pins.ts"
 import { Entropy } from "../ports/Entropy.ts"
@@ -65,29 +66,54 @@ const withinMemory = (memory: MemoryGauge, bytes: number): number => Math.min(by
 /** Who proposes what no client asked for. */
 const nodeAuthor = "node"
 
-/**
- * ChunkCache, Wal, State, Namespace, Blocks, Fetch, Pressure, Get, Pins, Settle, Retention, Gc, Expiry and Put, built in this order: the journal is
- * recovered and replayed, and blocks that nobody names are gone, before anyone can put.
- */
-export const storeLayer = (options: StoreOptions) => {
-  const { store, keys, settings = {} } = options
-  const vault = vaultOf(keys)
+/** What the rooms of a node stand on, from its settings. */
+const groundOf = (options: StoreOptions) => {
+  const { settings = {}, store } = options
   const caches: CacheSizes = settings.limits ?? {}
   const restart = Effect.map(Entropy, (entropy) => idOf<RestartId>(entropy.bytes(16)))
   const wal = Layer.unwrap(Effect.map(restart, (restartId) =>
     WalLayer.layer({ folder: "journal", storeId: store, restartId, reserveFileBytes: settings.reserveFileBytes ?? 0, ...options.wal })))
-  const state = Layer.unwrap(Effect.map(Effect.all([Wal, Memory]), ([{ holdsAll, reaches }, memory]) => StateLayer.layer({
-    sealer: vault, rootKey: vaultKey(keys, "state root"), folder: "checkpoints", journalHoldsAll: holdsAll, journalReaches: reaches, rebuild: options.rebuildIndex ?? false,
-    nodeCacheBytes: caches.nodeCacheBytes ?? withinMemory(memory, nodeCacheBytesMax), ...options.checkpoints
-  })))
-  const namespace = Layer.unwrap(Effect.map(ChunkCache, (chunks) => NamespaceLayer.layer({
-    tenant: keys.tenantId ?? defaultTenant, vault: keys.vaultId, sealer: vault, author: nodeAuthor,
-    vertexHash: (_, bytes) => vault.vertexHash(bytes),
+  const chunks = Layer.unwrap(Effect.map(Memory, (memory) => ChunkCache.layer(caches.chunkCacheBytes ?? withinMemory(memory, chunkCacheBytesDefault))))
+  const allowances = Layer.unwrap(Effect.map(Memory, (memory) =>
+    Allowances.layer({ bodyBytes: bodiesWithin(memory), ...settings.limits, ...options.allowances })))
+  return wal.pipe(Layer.provideMerge(chunks), Layer.provideMerge(allowances))
+}
+
+export const nodeCacheBytesOf = ({ settings }: StoreOptions, memory: MemoryGauge): number =>
+  settings?.limits?.nodeCacheBytes ?? withinMemory(memory, nodeCacheBytesMax)
+
+/** What a namespace is told, whatever orders its commits. */
+export const namespaceOptions = (options: StoreOptions, chunks: ChunkCache["Service"]): NamespaceLayer.NamespaceOptions => {
+  const { keys } = options
+  const vault = vaultOf(keys)
+  return {
+    tenant: keys.tenantId ?? defaultTenant, vault: keys.vaultId, sealer: vault, author: nodeAuthor, vertexHash: (_, bytes) => vault.vertexHash(bytes),
     applied: (entry, answer) => {
       chunks.applied(entry.change)
       options.namespace?.applied?.(entry, answer)
     }
+  }
+}
+
+/** Commits of a store with one member: in order in its journal, applied to its state (R3). */
+const commitsAlone = (options: StoreOptions) => {
+  const { keys } = options
+  const state = Layer.unwrap(Effect.map(Effect.all([Wal, Memory]), ([{ holdsAll, reaches }, memory]) => StateLayer.layer({
+    sealer: vaultOf(keys), rootKey: vaultKey(keys, "state root"), folder: "checkpoints", journalHoldsAll: holdsAll, journalReaches: reaches, rebuild: options.rebuildIndex ?? false,
+    nodeCacheBytes: nodeCacheBytesOf(options, memory), ...options.checkpoints
   })))
+  const namespace = Layer.unwrap(Effect.map(ChunkCache, (chunks) => NamespaceLayer.layer(namespaceOptions(options, chunks))))
+  return namespace.pipe(Layer.provideMerge(WalCommitLog.layer), Layer.provideMerge(state))
+}
+
+/** Blocks of a store with one member. */
+export const blocksAlone = ({ keys, store }: StoreOptions) => Blocks.layer({ store, vault: keys.vaultId })
+
+/** The rooms over whoever orders commits, and over blocks wherever they lie. */
+export const roomsOver = <Services, CommitError, CommitNeeds, BlockError, BlockNeeds>(
+  options: StoreOptions, commits: Layer.Layer<Namespace | State | Services, CommitError, CommitNeeds>, blocks: Layer.Layer<Blocks, BlockError, BlockNeeds>
+) => {
+  const { keys, settings = {} } = options
   const settle = Settle.layer({
     ...(settings.settleBytes === undefined ? {} : { blockBytesTarget: settings.settleBytes }),
     ...(settings.settleAgeMs === undefined ? {} : { ageMsMax: settings.settleAgeMs }),
@@ -114,20 +140,20 @@ export const storeLayer = (options: StoreOptions) => {
     Layer.provideMerge(Get.layer(options.get)),
     Layer.provideMerge(Pressure.layer()),
     Layer.provideMerge(Fetch.layer(keys)),
-    Layer.provideMerge(Blocks.layer({ store, vault: keys.vaultId })),
+    Layer.provideMerge(blocks),
     Layer.provideMerge(Pins.layer),
     Layer.provideMerge(Intents.layer),
-    Layer.provideMerge(namespace),
-    Layer.provideMerge(WalCommitLog.layer),
-    Layer.provideMerge(state),
-    Layer.provideMerge(wal),
-    Layer.provideMerge(Layer.unwrap(Effect.map(Memory, (memory) =>
-      ChunkCache.layer(caches.chunkCacheBytes ?? withinMemory(memory, chunkCacheBytesDefault))))),
-    Layer.provideMerge(Layer.unwrap(Effect.map(Memory, (memory) =>
-      Allowances.layer({ bodyBytes: bodiesWithin(memory), ...settings.limits, ...options.allowances })))),
+    Layer.provideMerge(commits),
+    Layer.provideMerge(groundOf(options)),
     Layer.catchCause((cause) => Layer.effectContext(Effect.failCause(Cause.fromReasons(cause.reasons.map(indexDamageAsFailure)))))
   )
 }
+
+/**
+ * ChunkCache, Wal, State, Namespace, Blocks, Fetch, Pressure, Get, Pins, Settle, Retention, Gc, Expiry and Put, built in this order: the journal is
+ * recovered and replayed, and blocks that nobody names are gone, before anyone can put.
+ */
+export const storeLayer = (options: StoreOptions) => roomsOver(options, commitsAlone(options), blocksAlone(options))
 
 /** An index that is garbage is marked by whoever reads it, and fails a start by its name, also where a room reads it while it begins. */
 const indexDamageAsFailure = <E>(reason: Cause.Reason<E>): Cause.Reason<E | StateError> =>

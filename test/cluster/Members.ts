@@ -1,0 +1,102 @@
+/** Members: whole stores of a cluster, as its nodes would run them, each on a machine of a simulated world: memberLayer on twins of disk, index, clock and network. */
+import { type Context, Effect, Layer } from "effect"
+import * as Compute from "../../sim/Compute.ts"
+import { MemoryDisk } from "../../sim/Disk.ts"
+import { seededEntropy } from "../../sim/Entropy.ts"
+import { calmPlan, type NetworkPlan } from "../../sim/faults/NetworkPlan.ts"
+import { MemoryKeyValue } from "../../sim/KeyValue.ts"
+import type { GroupId } from "../../src/base/ids.ts"
+import type { CarrierInterface } from "../../src/carrier/CarrierService.ts"
+import { Member, memberLayer } from "../../src/node/MemberLayer.ts"
+import type { StoreOptions } from "../../src/node/StoreLayer.ts"
+import { Disk } from "../../src/ports/Disk.ts"
+import { Entropy } from "../../src/ports/Entropy.ts"
+import { KeyValue } from "../../src/ports/KeyValue.ts"
+import { configurationOf } from "../../src/raft/Configuration.ts"
+import { noSnapshot } from "../../src/raft/RaftLog.ts"
+import { Country, type Running, type Station, valueOf } from "../carrier/Stations.ts"
+import { keys, storeId, tiny } from "../pipeline/store.ts"
+
+const group = "70".repeat(16) as GroupId
+
+const options: StoreOptions = {
+  store: storeId, keys, ...tiny, wal: { sizes: { segmentBytes: 256 * 1024, batchBytesMax: 128 * 1024 }, idleMs: 1000 },
+  settle: { blockBytesTarget: 16_384, pollMs: 2000 }
+}
+
+const layerOf = (of: Parameters<typeof memberLayer>[1]) => memberLayer(options, of)
+export type Rooms = Layer.Success<ReturnType<typeof layerOf>>
+
+export class Host {
+  readonly station: Station
+  disk = new MemoryDisk()
+  index = new MemoryKeyValue()
+  rooms: Context.Context<Rooms> | undefined
+  failure: string | undefined
+
+  constructor(station: Station) {
+    this.station = station
+  }
+
+  run<A, E>(effect: Effect.Effect<A, E, Rooms>): Running<A, E> {
+    return this.station.run(Effect.provide(effect, this.rooms!))
+  }
+}
+
+export class Members {
+  readonly country: Country
+  readonly hosts: ReadonlyArray<Host>
+  lossesMax = 1
+
+  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan) {
+    this.country = new Country(count, seed, plan)
+    this.hosts = this.country.stations.map((station) => new Host(station))
+    for (const host of this.hosts) this.start(host)
+    this.ready()
+  }
+
+  /** All of them, or those given. */
+  ready(hosts: ReadonlyArray<Host> = this.hosts): void {
+    this.country.passUntil(() => hosts.every(({ failure, rooms }) => rooms !== undefined || failure !== undefined))
+    const failed = hosts.find(({ failure }) => failure !== undefined)
+    if (failed !== undefined) throw new Error(failed.failure)
+  }
+
+  start(host: Host): void {
+    Object.assign(host, { rooms: undefined, failure: undefined })
+    const { random, stations } = this.country
+    const ids = stations.map(({ id }) => id)
+    host.station.start((station: Station, carrier: CarrierInterface) => Effect.gen({ self: this }, function*() {
+      const ports = Layer.mergeAll(
+        Layer.succeed(Disk, host.disk.service), Layer.succeed(KeyValue, host.index.service), Layer.succeed(Entropy, seededEntropy(random.fork())), Compute.layer()
+      )
+      const layer = layerOf({
+        carrier, group, replica: station.id, nodeOf: (replica) => ids.find((id) => id === replica), begin: { ...noSnapshot, configuration: configurationOf(ids) }, lossesMax: this.lossesMax
+      })
+      const scope = yield* Effect.scope
+      // With the station and not before it: who serves has to be reached while rooms begin.
+      yield* Effect.forkIn(Effect.matchCause(Layer.buildWithScope(Layer.provide(layer, ports), scope), {
+        onFailure: (cause) => { host.failure = String(cause) },
+        onSuccess: (rooms) => { host.rooms = rooms }
+      }), scope)
+    }))
+  }
+
+  cut(host: Host): void {
+    host.station.powerOff()
+    host.disk = host.disk.crash(this.country.random)
+    host.index = host.index.crash(this.country.random)
+    host.rooms = undefined
+  }
+
+  do<A, E>(host: Host, effect: Effect.Effect<A, E, Rooms>): A {
+    const running = host.run(effect)
+    this.country.passUntil(() => running.exit !== undefined)
+    return valueOf(running)
+  }
+
+  /** Reads there see all that was answered before. */
+  fenced<A, E>(host: Host, effect: Effect.Effect<A, E, Rooms>): A {
+    return this.do(host, Effect.flatMap(Member, ({ fence }) => Effect.andThen(fence(), effect)))
+  }
+}

@@ -1,0 +1,58 @@
+/** Stores with several members, whole: put at one, get at another, whatever happens to the third. */
+import { Effect } from "effect"
+import { describe, expect, it } from "vitest"
+import { drawNetworkPlan } from "../../sim/faults/NetworkPlan.ts"
+import { seededRandom } from "../../sim/Random.ts"
+import { toHex } from "../../src/base/bytes.ts"
+import { hashOf } from "../../src/base/hash.ts"
+import { State } from "../../src/namespace/State.ts"
+import { get, makeBucket, put } from "../pipeline/operations.ts"
+import type { Running } from "../carrier/Stations.ts"
+import { Members } from "./Members.ts"
+
+const bodies = [10, 500, 5000, 40_000, 120_000].map((size, index) => seededRandom(index + 1).bytes(size))
+
+describe("members of a store", () => {
+  it("members: what is put at one is there at every other, of any size", { timeout: 60_000 }, () => {
+    const members = new Members(3)
+    members.do(members.hosts[0]!, makeBucket)
+    for (const [index, body] of bodies.entries()) members.do(members.hosts[index % 3]!, put(`k${index}`, body))
+    for (const host of members.hosts) {
+      for (const [index, body] of bodies.entries()) expect(hashOf(members.fenced(host, get(`k${index}`)))).toBe(hashOf(body))
+    }
+  })
+
+  it("members: one of three may go at any moment, and another; what was acknowledged is there in the end, at each of them alike", { timeout: 240_000 }, () => {
+    const count = Number(process.env["MEMBER_SEEDS"] ?? 3)
+    const from = Number(process.env["MEMBER_FROM"] ?? 1)
+    for (let seed = from; seed < from + count; seed += 1) {
+      const random = seededRandom(seed)
+      const members = new Members(3, seed, drawNetworkPlan(random.fork()))
+      members.do(members.hosts[0]!, makeBucket)
+      members.country.network.begin()
+      const puts = new Map<string, { readonly hash: string; readonly running: Running<unknown, unknown> }>()
+      for (let round = 0; round < 25; round += 1) {
+        const host = random.pick(members.hosts)
+        const key = `k${round}`
+        const body = random.bytes(random.pick([20, 400, 3000, 30_000]) + random.below(500))
+        if (host.rooms !== undefined) puts.set(key, { hash: hashOf(body), running: host.run(put(key, body)) })
+        members.country.pass(random.below(2500))
+        const isWhole = members.hosts.every(({ rooms }) => rooms !== undefined)
+        if (isWhole && random.chance(0.25)) members.cut(random.pick(members.hosts))
+        else if (!isWhole && random.chance(0.5)) for (const down of members.hosts) if (down.rooms === undefined && !down.station.life.isOn) members.start(down)
+      }
+      members.country.network.heal()
+      for (const down of members.hosts) if (!down.station.life.isOn) members.start(down)
+      members.ready()
+      members.country.pass(60_000)
+      const acknowledged = [...puts].filter(([, { running }]) => running.exit?._tag === "Success")
+      expect(acknowledged.length).toBeGreaterThan(3)
+      for (const host of members.hosts) {
+        for (const [key, { hash }] of acknowledged) expect(`${key} ${hashOf(members.fenced(host, get(key)))}`).toBe(`${key} ${hash}`)
+      }
+      // No commit is under way: housework has nothing left that it would do within this second.
+      const rows = members.hosts.map((host) => members.fenced(host, Effect.map(State, ({ reader }) => hashOf(Buffer.from([...reader.scan("", "\u0100")].map(([key, value]) => `${Buffer.from(key, "latin1").toString("hex")} ${toHex(value)}`).join("\n"))))))
+      expect(new Set(rows).size).toBe(1)
+    }
+  })
+})
