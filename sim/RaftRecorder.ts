@@ -209,7 +209,7 @@ const heardBy = (state: RaftState, message: Message, before: After, after: After
       if (body._tag === "Appended") return { action: "AppendedBy", heard: answer!, round }
       const copiesIn = ({ match }: After): number => match.find(([other]) => other === message.from)?.[1] ?? 0
       // One to whom a state is offered may say what it has lost once that is there.
-      if (answer?.m === "Refused" && (copiesIn(after) < copiesIn(before) || isMinded)) return { action: "RefusedBy", heard: answer, round }
+      if (answer?.m === "Refused" && (copiesIn(after) < copiesIn(before) || isMinded || after.last > before.last)) return { action: "RefusedBy", heard: answer, round }
       return round === 0 ? undefined : { action: "HeardOf", heard: saidOf(message).find(({ m }) => m === "Heard")!, round }
     }
     case "TimeoutNow": return isRaised && after.role === "Candidate" ? { action: "TimeoutNow", heard: heard! } : raised
