@@ -29,7 +29,14 @@ export const replicaMutants: ReadonlyArray<Mutant> = [
   lead("counts-on-after-refusal", "after one came to nothing the next are stamped behind it for ever", `    room.sequence = undefined\n`, `    room.sequence = room.sequence === undefined ? undefined : Math.max(room.sequence, at.sequence)\n`),
   apply("sequence-unchecked", "an entry is applied whatever its sequence", `  if (sequenceOf(sealed) !== stamp.sequence + 1) return unchanged(stale)\n`, `  if (sequenceOf(sealed) === 0) return unchanged(stale)\n`),
   apply("stale-moves-sequence", "an entry that came to nothing has its sequence all the same", `  const unchanged = (reply: Reply): AppliedEntry => ({ rows: [], stamp, reply, commit: undefined })`, `  const unchanged = (reply: Reply): AppliedEntry => ({ rows: [], stamp: { ...stamp, sequence: stamp.sequence + 1 }, reply, commit: undefined })`),
-  apply("repeated-runs", "a request that was done is done again", `  if (verdict._tag === "Answered") return unchanged({ _tag: "Done", ...verdict.done })\n  if (verdict._tag === "Refused") return unchanged(verdict)\n  const { answer`, `  if (verdict._tag === "Refused") return unchanged(verdict)\n  if (verdict._tag === "Answered") return { rows: apply(state, entry, context).rows, stamp: { ...stamp, sequence, time }, reply: { _tag: "Done", ...verdict.done }, commit: undefined }\n  const { answer`),
+  {
+    id: "repeated-runs", room: "replica", what: "a request that was done is done again, by whoever leads",
+    edits: [
+      { file: "replica/ReplicaApply.ts", find: `  if (verdict._tag === "Answered") return unchanged({ _tag: "Done", ...verdict.done })\n`, replace: `` },
+      { file: "replica/ReplicaApply.ts", find: `record(state, request, verdict.row, done,`, replace: `record(state, request, verdict._tag === "Free" ? verdict.row : { usedMs: 0, high: request.number }, done,` },
+      { file: "replica/LeadService.ts", find: `    if (verdict._tag === "Answered") return Effect.succeed<Reply>({ _tag: "Done", ...withKeys(verdict.done, change.change) })\n`, replace: `` }
+    ]
+  },
   apply("place-not-moved", "a state's place stays where the last commit was: an entry that is no commit is applied again after a restart", `  const stamp: Stamp = { ...before, wal: placeOf(entry.index) }`, `  const stamp: Stamp = entry.body._tag === "Command" ? { ...before, wal: placeOf(entry.index) } : before`),
   apply("term-row-forgotten", "a state does not say of which term its last entry is", `  const terms: ReadonlyArray<RowChange> = termOf(state) === entry.term ? [] :`, `  const terms: ReadonlyArray<RowChange> = termOf(state) !== 0 ? [] :`),
   sessions("answers-forgotten", "the answer of a request is not kept", `  const changes: Array<RowChange> = [[keptKey(session, number), keptRow.encode({ digest, done })], [sessionKey(`, `  const changes: Array<RowChange> = [[sessionKey(`),

@@ -129,7 +129,7 @@ const stamped = (room: Room, change: Unstamped): Effect.Effect<Effect.Effect<Rep
     if (sealed === undefined) return Effect.succeed(Effect.succeed(tooLarge(entry)))
     room.sequence = entry.sequence
     room.time = entry.time
-    return handed(room, { _tag: "Commit", term: room.machine.term(), sealed }, sealed.length)
+    return handed(room, { _tag: "Commit", term: room.raft.status().term, sealed }, sealed.length)
   })
 
 const tooLarge = ({ change }: Entry): Reply => ({ _tag: "Unavailable", reason: "CommitTooLarge", detail: `${change._tag} is too large for one commit of ${commitBytesMax} bytes; split it` })

@@ -42,7 +42,12 @@ interface Scene {
   retried: number
 }
 
-const anyNode = ({ nodes, random }: World): Node => random.pick([...nodes.values()])
+/** Now and then one that believes to lead: rightly or not. */
+const anyNode = ({ nodes, random }: World): Node => {
+  const all = [...nodes.values()]
+  const leading = random.chance(0.4) ? all.filter(({ isOn, replica }) => isOn && replica?.raft.status().role === "Leader") : []
+  return random.pick(leading.length > 0 ? leading : all)
+}
 
 const read = (replica: Replica, key: string): Effect.Effect<string, unknown> =>
   Effect.gen(function*() {
@@ -205,17 +210,39 @@ const insister = (scene: Scene, name: string, isOver: () => boolean): void => {
 
 const trouble = (world: World, untilUs: number): void => {
   const { random, timeline } = world
+  const away = new Set<Node>()
+  const back = (node: Node): void => { if (!node.isOn && !away.has(node)) node.start() }
   if (random.chance(0.4)) timeline.after(random.below(untilUs), () => {
     const all = [...world.nodes.values()].filter(({ isOn }) => isOn)
     for (const node of all) node.powerOff()
-    timeline.after(random.below(secondUs), () => { for (const node of all) if (!node.isOn) node.start() })
+    timeline.after(random.below(secondUs), () => { for (const node of all) back(node) })
   })
+  // Away for so long that the log of the others goes on without it.
+  if (random.chance(0.6)) timeline.after(random.below(2 * secondUs), () => {
+    const node = random.pick([...world.nodes.values()])
+    if (node.isOn) node.powerOff()
+    away.add(node)
+    timeline.after(5 * secondUs + random.below(6 * secondUs), () => {
+      away.delete(node)
+      back(node)
+    })
+  })
+  const falls = random.pick([0, 0.05, 0.3])
+  // Checkpoints and states that come: where a crash leaves most to be found.
+  world.strikes = (node, path) => {
+    if (timeline.nowUs >= untilUs || !path.startsWith("state/") || !random.chance(path.includes("current") ? 2 * falls : falls)) return
+    timeline.after(random.below(world.syncMs * 2000), () => {
+      if (!node.isOn || timeline.nowUs >= untilUs) return
+      node.powerOff()
+      timeline.after(random.below(secondUs), () => back(node))
+    })
+  }
   for (const node of world.nodes.values()) {
     const fall = (): void => {
       if (timeline.nowUs >= untilUs) return
       if (node.isOn) node.powerOff()
       timeline.after(random.below(random.chance(0.3) ? 10 * secondUs : 2 * secondUs), () => {
-        if (!node.isOn) node.start()
+        back(node)
         timeline.after(random.below(8 * secondUs), fall)
       })
     }
@@ -246,9 +273,9 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   const network = new SimulatedNetwork(timeline, random.fork(), drawNetworkPlan(random))
   const names = ["a", "b", "c", "d", "e"].slice(0, random.chance(0.3) ? 5 : 3)
   const world: World = {
-    timeline, network, random, nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: random.pick([1500, 10_000]), stale: 0, isMerciful: true, endsAsks: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
+    timeline, network, random, nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: random.pick([1500, 10_000]), stale: 0, isMerciful: true, strikes: () => undefined, endsAsks: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
     sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([names.length + 2, 64]), idleMs: random.pick([2000, 3_600_000]), touchMs: random.pick([1, 1000]) },
-    logBytesMax: random.pick([4000, 20_000, 1_000_000])
+    logBytesMax: random.pick([1500, 6000, 100_000])
   }
   for (const id of names) world.nodes.set(id, new Node(world, id, names))
   for (const node of world.nodes.values()) node.start()

@@ -49,6 +49,8 @@ export interface World {
   readonly syncMs: number
   /** Disks lose nothing that was synced, and nobody takes their files away. */
   readonly isMerciful: boolean
+  /** The power of a node may go while it syncs this file. */
+  strikes: (node: Node, path: string) => void
   /** Asks end now and then as sessions of the carrier do. */
   endsAsks: boolean
   readonly sessions: SessionRules
@@ -123,7 +125,11 @@ export class Node {
     const { processor } = this.#machine
     const { life } = processor
     const { disk, index } = this
-    disk.delayMs = (operation) => operation === "sync" ? 1 + random.below(syncMs) : 0
+    disk.delayMs = (operation, path) => {
+      if (operation !== "sync") return 0
+      this.#world.strikes(this, path)
+      return 1 + random.below(syncMs)
+    }
     const started = Effect.gen({ self: this }, function*() {
       const { raft: journal } = yield* startRaft(disk, this.#lives, { forwardSegments: 2, segmentBytes: 65_536 })
       const port = network.port(this.id, life)
@@ -172,8 +178,11 @@ export class Node {
   }
 
   /** The same rows, stamp and reply at the same index, everywhere. */
-  #observe(entry: Entry, { reply, rows, stamp }: AppliedEntry): void {
+  #observe(entry: Entry, { commit, reply, rows, stamp }: AppliedEntry): void {
     const { history } = this.#world
+    const last = Number(history.get(entry.index - 1)?.split(":")[3] ?? 0)
+    const next = commit === undefined ? last : last + 1
+    if (stamp.sequence !== next || (commit !== undefined && commit.entry.sequence !== next)) this.failure ??= `${this.id}: entry ${entry.index} leads from commit ${last} to ${stamp.sequence}`
     const hash = hashBytes(Buffer.from(JSON.stringify([entry.term, entry.body._tag, stamp.sequence, String(stamp.time), stamp.wal, reply, rows.map(([key, value]) => [Buffer.from(key, "latin1").toString("hex"), value === undefined ? null : toHex(value)])],
       (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))))
     const text = `${entry.term}:${entry.body._tag}:${reply._tag}:${stamp.sequence}:${toHex(hash.subarray(0, 8))}`

@@ -27,7 +27,7 @@ class Scene {
   constructor(seed: number, logBytesMax = 1_000_000) {
     const random = seededRandom(seed)
     const timeline = new Timeline()
-    this.world = { timeline, random, network: new SimulatedNetwork(timeline, random.fork(), calmPlan), nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: 10_000, stale: 0, isMerciful: false, endsAsks: false, syncMs: 5, skewMs: 0, sessions: sessionRules, logBytesMax }
+    this.world = { timeline, random, network: new SimulatedNetwork(timeline, random.fork(), calmPlan), nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: 10_000, stale: 0, isMerciful: false, strikes: () => undefined, endsAsks: false, syncMs: 5, skewMs: 0, sessions: sessionRules, logBytesMax }
     for (const id of names) this.world.nodes.set(id, new Node(this.world, id, names))
     for (const node of this.world.nodes.values()) node.start()
     ;[this.a, this.b, this.c] = [...this.world.nodes.values()] as [Node, Node, Node]
