@@ -218,7 +218,7 @@ const trouble = (world: World, untilUs: number): void => {
     timeline.after(random.below(secondUs), () => { for (const node of all) back(node) })
   })
   // Away for so long that the log of the others goes on without it.
-  if (random.chance(0.6)) timeline.after(random.below(2 * secondUs), () => {
+  if (random.chance(0.8)) timeline.after(random.below(2 * secondUs), () => {
     const node = random.pick([...world.nodes.values()])
     if (node.isOn) node.powerOff()
     away.add(node)
@@ -275,7 +275,7 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   const world: World = {
     timeline, network, random, nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: random.pick([1500, 10_000]), stale: 0, isMerciful: true, strikes: () => undefined, endsAsks: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
     sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([names.length + 2, 64]), idleMs: random.pick([2000, 3_600_000]), touchMs: random.pick([1, 1000]) },
-    logBytesMax: random.pick([1500, 6000, 100_000])
+    logBytesMax: random.pick([1000, 2000, 50_000])
   }
   for (const id of names) world.nodes.set(id, new Node(world, id, names))
   for (const node of world.nodes.values()) node.start()
