@@ -27,7 +27,7 @@ import type { AgainReason, Command, Reply, RequestId, Unstamped } from "./Reques
 import { judge } from "./Sessions.ts"
 
 export interface Leading extends ReplicaContext {
-  readonly machine: ReplicaMachine
+  readonly machine: Pick<ReplicaMachine, "state" | "term">
   readonly raft: RaftInterface<Reply>
   /** The disk is nearly full: only what gives space back is taken (R11). */
   readonly spaceLow: () => boolean
