@@ -23,13 +23,16 @@ import type { Timeline } from "./Timeline.ts"
 /** More than the least that a version's row takes: its pages are still to be staged. */
 const chunksOpenMin = 4
 
+/** Where the code says that it is: at a request's span; at a probe or a phase of its housework; with several chunks in the journal that no commit names. */
+export type Place = "Request" | "Housework" | "Journal"
+
 /** What befalls its kernels and its fibers. */
 export interface Harm {
   readonly computeFault: (kernel: string) => string | undefined
   /** How long a fiber that could go on is kept waiting, mostly 0. */
   readonly lateUs: () => number
-  /** How long whoever is at a place that has a name waits there; `isOpen`: with chunks in the journal that no commit names. */
-  readonly lingerUs: (isOpen: boolean) => number
+  /** How long whoever is at a place that has a name waits there. */
+  readonly lingerUs: (place: Place) => number
   /** How a fiber goes that is seen for the first time; undefined: as all do. */
   readonly paceOf: (() => Pace | undefined) | undefined
 }
@@ -75,7 +78,7 @@ export class NodeMachine {
     this.#crc64 = crc64
     this.#events = events
     const { harm } = events
-    this.machine = new Machine(timeline, { ...traits.machine, lateUs: () => harm.lateUs(), named: this.place, ...(harm.paceOf === undefined ? {} : { paceOf: harm.paceOf }) }, random.fork(), events.log, traits.settings.logLevel)
+    this.machine = new Machine(timeline, { ...traits.machine, lateUs: () => harm.lateUs(), named: () => this.#linger("Request"), ...(harm.paceOf === undefined ? {} : { paceOf: harm.paceOf }) }, random.fork(), events.log, traits.settings.logLevel)
     this.machine.powerOff()
   }
 
@@ -123,14 +126,14 @@ export class NodeMachine {
     })
   }
 
-  /** The code has said where it is: a span, a probe, a phase of its housework. */
-  readonly place = (): void => this.#linger(false)
+  /** A probe, or a phase of its housework. */
+  readonly place = (): void => this.#linger("Housework")
 
   /** Whoever runs has put so many chunks into the journal: where they are several, their pages come after them. */
-  readonly appended = (chunks: number): void => this.#linger(chunks >= chunksOpenMin)
+  readonly appended = (chunks: number): void => this.#linger(chunks >= chunksOpenMin ? "Journal" : "Request")
 
-  #linger(isOpen: boolean): void {
-    const us = this.#events.harm.lingerUs(isOpen)
+  #linger(place: Place): void {
+    const us = this.#events.harm.lingerUs(place)
     if (us > 0) this.machine.processor.halt(us)
   }
 

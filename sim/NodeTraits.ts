@@ -120,6 +120,9 @@ const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] =>
   }
 }
 
+/** How long history can be read. */
+export const retentionMsOf = ({ settings }: NodeTraits): number => settings.retentionDays * dayMs
+
 export const drawTraits = (random: Random, profile: ProfileName): NodeTraits => ({
   settings: drawSettings(random, profile),
   store: drawStore(random, profile),

@@ -18,7 +18,7 @@ import { MemoryKeyValue } from "./KeyValue.ts"
 import { Lulls } from "./Lulls.ts"
 import { Machine } from "./Machine.ts"
 import { NodeMachine } from "./NodeMachine.ts"
-import { drawTraits } from "./NodeTraits.ts"
+import { drawTraits, retentionMsOf } from "./NodeTraits.ts"
 import { operationsOf, type Profile, type ProfileName, profiles } from "./Profile.ts"
 import { type Random, seededRandom } from "./Random.ts"
 import { underStandIns } from "./StandIns.ts"
@@ -200,7 +200,7 @@ class World {
       })
       const context: WorkloadContext = {
         random, client, profile: this.#profile.name, operations: share, nowMs: () => this.#clients.clock.currentTimeMillisUnsafe(), lives: () => this.#node.lives,
-        merciless: this.#faults.merciless, note: (line) => this.#note(line), probe: (name) => this.#probe(name)
+        retentionMs: retentionMsOf(this.#node.traits), merciless: this.#faults.merciless, note: (line) => this.#note(line), probe: (name) => this.#probe(name)
       }
       return { workload, context }
     })

@@ -3,7 +3,7 @@
  * each with a probability that the seed draws, often zero. It sits between a World and the twins, and counts what it does.
  */
 import { clockDriftMsMax } from "../../src/base/limits.ts"
-import type { NodeMachine } from "../NodeMachine.ts"
+import type { NodeMachine, Place } from "../NodeMachine.ts"
 import type { Random } from "../Random.ts"
 import type { Pace } from "../Scheduler.ts"
 import type { Timeline } from "../Timeline.ts"
@@ -42,7 +42,7 @@ export class WorldFaults {
   #untilStraggler: number
   /** How often a fiber waits where the code has named a place. */
   readonly #lingers: number
-  /** While one does nobody else: all that may come between its two steps goes on around it. */
+  /** Requests alone do, one at a time: all that may come between its two steps goes on around it, housework above all. */
   readonly #lingersAlone: boolean
   #lingersUntilUs = 0
   /** Until then somebody lingers whose chunks no sync may have covered; and until then nobody else's are in danger for it: what is done again after that may succeed. */
@@ -73,7 +73,7 @@ export class WorldFaults {
     const halting = random.chance(haltingSeeds) ? random.pick([0.05, 0.2, 0.4]) : 0
     this.paceOf = halting === 0 ? undefined : () => this.#paceOf(halting)
     this.#lingers = random.chance(this.#plan.hasWeakPart ? 0.6 : 0.3) ? random.pick([0.05, 0.3, 0.3]) : 0
-    this.#lingersAlone = random.chance(0.6)
+    this.#lingersAlone = random.chance(0.5)
   }
 
   get explainFailures(): boolean {
@@ -173,10 +173,11 @@ export class WorldFaults {
     }
   }
 
-  /** How long whoever is at a place with a name waits there: between a look-up and its commit, a block and its naming. `isOpen`: he counts on what may yet be lost. */
-  lingerUs(isOpen: boolean): number {
+  /** How long whoever is at a place with a name waits there: between a look-up and its commit, a block and its naming. */
+  lingerUs(place: Place): number {
     const { nowUs } = this.#timeline
-    if (!this.#isOn || this.#lingers === 0 || (this.#lingersAlone && !isOpen && nowUs < this.#lingersUntilUs)) return 0
+    const isOpen = place === "Journal"
+    if (!this.#isOn || this.#lingers === 0 || (this.#lingersAlone && (place === "Housework" || (!isOpen && nowUs < this.#lingersUntilUs)))) return 0
     if (!this.#random.chance(isOpen ? openLingers : this.#lingers) || !this.#strikes.allows("Lingers")) return 0
     this.saw("Lingers")
     const us = 1 + this.#random.below(this.#random.pick([5000, 200_000, 3_000_000]))

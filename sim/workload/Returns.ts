@@ -19,8 +19,11 @@ const bucket = bucketName("returns")
 const roundsMax = 8
 /** Of the housework that an operator asks for beside it. */
 const collectionsMax = 5
-/** Copies of one source at once. */
+/** Copies of one source at once: mostly one, for the first that is committed keeps what the others count on. */
 const copiesMax = 6
+const loneCopies = 0.7
+/** Where history is kept no longer than this, what is deleted goes while somebody is still about to copy it. */
+const fleetingMs = 100
 
 /** A part that is sent again and again. */
 interface Turn {
@@ -77,9 +80,10 @@ class Returns implements Workload {
 
   #work(context: WorkloadContext, random: Random) {
     return Effect.gen({ self: this }, function*() {
+      const churns = context.retentionMs <= fleetingMs ? 2 : 6
       while (this.#left > 0) {
         const draw = random.below(10)
-        const outcome = yield* draw < 5 ? this.#churn(context, random) : draw < 7 ? this.#copied(context, random) : draw < 9 ? this.#twice(context, random) : this.#undone(context, random)
+        const outcome = yield* draw < churns ? this.#churn(context, random) : draw < 7 ? this.#copied(context, random) : draw < 9 ? this.#twice(context, random) : this.#undone(context, random)
         yield* afterwards(outcome, 20 + random.below(400))
         yield* Effect.sleep(random.below(random.pick([10, 1000, 5000])))
       }
@@ -182,7 +186,7 @@ class Returns implements Workload {
     return Effect.gen({ self: this }, function*() {
       const from = this.#pathOf(random)
       const query = versionIn(yield* this.#put(context, from, this.#body(random)))
-      const copies = Array.from({ length: 1 + random.below(copiesMax) }, () => this.#pathOf(random)).map((to) =>
+      const copies = Array.from({ length: random.chance(loneCopies) ? 1 : 1 + random.below(copiesMax) }, () => this.#pathOf(random)).map((to) =>
         Effect.andThen(Effect.sleep(random.below(4)), Effect.suspend(() => this.#ask(context, { method: "PUT", path: to, headers: { "x-amz-copy-source": from } }))))
       const gone = Effect.andThen(Effect.sleep(1 + random.below(random.pick([3, 10, 100]))), Effect.suspend(() => this.#ask(context, { method: "DELETE", path: from, query })))
       let under = copies.length
