@@ -52,6 +52,9 @@ const turns: Readonly<Record<ProfileName, {
   full: { checkpointRows: [100, 400, 400, 1500], deltasMax: [3, 9], gcMs: [8000, 40_000], busyGcMs: [4000], sweepMs: [60_000, 240_000] }
 }
 
+/** A few commits take as long. */
+const fleetingMs = 100
+
 /**
  * How soon what is deleted goes: in some worlds nothing is kept, so that chunks are condemned and freed all the time, beside
  * uploads of the same bytes; in others purge and collection lie far apart, and much is condemned for long.
@@ -120,8 +123,8 @@ const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] =>
   }
 }
 
-/** How long history can be read. */
-export const retentionMsOf = ({ settings }: NodeTraits): number => settings.retentionDays * dayMs
+/** History is kept for so short that what is deleted goes while somebody is still about to use it. */
+export const isFleeting = ({ settings }: NodeTraits): boolean => settings.retentionDays * dayMs <= fleetingMs
 
 export const drawTraits = (random: Random, profile: ProfileName): NodeTraits => ({
   settings: drawSettings(random, profile),

@@ -18,7 +18,7 @@ import { MemoryKeyValue } from "./KeyValue.ts"
 import { Lulls } from "./Lulls.ts"
 import { Machine } from "./Machine.ts"
 import { NodeMachine } from "./NodeMachine.ts"
-import { drawTraits, retentionMsOf } from "./NodeTraits.ts"
+import { drawTraits, isFleeting } from "./NodeTraits.ts"
 import { operationsOf, type Profile, type ProfileName, profiles } from "./Profile.ts"
 import { type Random, seededRandom } from "./Random.ts"
 import { underStandIns } from "./StandIns.ts"
@@ -101,7 +101,7 @@ class World {
     this.#random = random
     const traits = drawTraits(random.fork(), profile.name)
     this.#checkers = options.checkers.map((make) => make())
-    this.#faults = new WorldFaults(random.fork(), this.#timeline, this.#strikes, options.merciless ?? false)
+    this.#faults = new WorldFaults(random.fork(), this.#timeline, this.#strikes, { merciless: options.merciless ?? false, isFleeting: isFleeting(traits) })
     this.#faults.struck = (what) => this.#supervisor.struck(what)
     this.#clients = new Machine(this.#timeline, { clock: { offsetMs: 0, drift: 0 }, disorder: 0, taskUs: 0, epochMs: traits.machine.epochMs },
       random.fork(), () => undefined, "None")
@@ -200,7 +200,7 @@ class World {
       })
       const context: WorkloadContext = {
         random, client, profile: this.#profile.name, operations: share, nowMs: () => this.#clients.clock.currentTimeMillisUnsafe(), lives: () => this.#node.lives,
-        retentionMs: retentionMsOf(this.#node.traits), merciless: this.#faults.merciless, note: (line) => this.#note(line), probe: (name) => this.#probe(name)
+        isFleeting: isFleeting(this.#node.traits), merciless: this.#faults.merciless, note: (line) => this.#note(line), probe: (name) => this.#probe(name)
       }
       return { workload, context }
     })

@@ -56,7 +56,8 @@ export class WorldFaults {
   /** Starts may fail for what a fault left behind, for a while after it. */
   #isTainted = false
 
-  constructor(random: Random, timeline: Timeline, strikes: Strikes, merciless: boolean) {
+  /** `isFleeting`: the node keeps nothing for long; there it matters most what comes between two steps. */
+  constructor(random: Random, timeline: Timeline, strikes: Strikes, { isFleeting, merciless }: { readonly merciless: boolean; readonly isFleeting: boolean }) {
     this.merciless = merciless
     this.#random = random
     this.#timeline = timeline
@@ -72,8 +73,8 @@ export class WorldFaults {
     this.#untilStraggler = this.#stragglersApart
     const halting = random.chance(haltingSeeds) ? random.pick([0.05, 0.2, 0.4]) : 0
     this.paceOf = halting === 0 ? undefined : () => this.#paceOf(halting)
-    this.#lingers = random.chance(this.#plan.hasWeakPart ? 0.6 : 0.3) ? random.pick([0.05, 0.3, 0.3]) : 0
-    this.#lingersAlone = random.chance(0.5)
+    this.#lingers = random.chance(isFleeting ? 0.8 : this.#plan.hasWeakPart ? 0.6 : 0.3) ? random.pick([0.05, 0.3, 0.3]) : 0
+    this.#lingersAlone = random.chance(isFleeting ? 0.7 : 0.5)
   }
 
   get explainFailures(): boolean {

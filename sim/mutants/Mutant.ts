@@ -21,7 +21,7 @@ export interface Mutant {
   readonly edits: ReadonlyArray<Edit>
   /** Only where faults harm what was synced does it show: its worlds are merciless ones. */
   readonly merciless?: boolean
-  /** Nothing catches it yet, and why as far as is known: a hole in generator or oracle. */
+  /** Few worlds catch it, or none does yet (then it is a hole in generator or oracle): CI draws others. */
   readonly open?: string
   /** Measured by --units: types, lint and the tests of its room let it pass; only the swarm knows. */
   readonly passesUnits?: true

@@ -22,8 +22,6 @@ const collectionsMax = 5
 /** Copies of one source at once: mostly one, for the first that is committed keeps what the others count on. */
 const copiesMax = 6
 const loneCopies = 0.7
-/** Where history is kept no longer than this, what is deleted goes while somebody is still about to copy it. */
-const fleetingMs = 100
 
 /** A part that is sent again and again. */
 interface Turn {
@@ -80,7 +78,8 @@ class Returns implements Workload {
 
   #work(context: WorkloadContext, random: Random) {
     return Effect.gen({ self: this }, function*() {
-      const churns = context.retentionMs <= fleetingMs ? 2 : 6
+      // Elsewhere the source of a copy stays.
+      const churns = context.isFleeting ? 2 : 6
       while (this.#left > 0) {
         const draw = random.below(10)
         const outcome = yield* draw < churns ? this.#churn(context, random) : draw < 7 ? this.#copied(context, random) : draw < 9 ? this.#twice(context, random) : this.#undone(context, random)

@@ -17,8 +17,8 @@ export interface WorkloadContext {
   readonly nowMs: () => number
   /** How often the node has been started so far. */
   readonly lives: () => number
-  /** How long the node keeps history. */
-  readonly retentionMs: number
+  /** The node keeps history for milliseconds. */
+  readonly isFleeting: boolean
   /** Faults that lose what was synced are planted: then "named, never wrong", else nothing acknowledged may be lost. */
   readonly merciless: boolean
   /** One trace line; everything that is decided goes here, never compressed bytes or fiber ids. */

@@ -55,7 +55,7 @@ export const runWorkload = async (make: MakeWorkload, seed: number, lie?: Lie, w
   const plain = await storeClient()
   const client = wrap(lie === undefined ? plain : lying(plain, lie, random.fork(), () => isOn))
   const context: WorkloadContext = {
-    random: random.fork(), client, profile: "short", operations: 120, nowMs: () => 0, lives: () => 1, retentionMs: 1000, merciless: false, note: () => {}, probe: () => {}
+    random: random.fork(), client, profile: "short", operations: 120, nowMs: () => 0, lives: () => 1, isFleeting: false, merciless: false, note: () => {}, probe: () => {}
   }
   const workload = make()
   const effect = Effect.gen(function*() {
