@@ -62,7 +62,7 @@ const fleetingMs = 100
 const drawGrave = (random: Random, profile: ProfileName) => {
   const isBusy = random.chance(0.35)
   return {
-    retentionMs: isBusy ? random.pick([1, 100, 1000, 5000]) : random.pick([10 * secondMs, 60 * secondMs, 600 * secondMs, 30 * dayMs]),
+    retentionMs: isBusy ? random.pick([1, 100, 100, 1000]) : random.pick([10 * secondMs, 60 * secondMs, 600 * secondMs, 30 * dayMs]),
     intervalMs: random.pick(isBusy ? turns[profile].busyGcMs : turns[profile].gcMs),
     graceMs: isBusy ? random.pick([0, 0, 500]) : random.pick([0, 3000])
   }

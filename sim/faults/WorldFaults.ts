@@ -13,8 +13,8 @@ import type { Strikes } from "./Strikes.ts"
 /** Seeds in which some fibers halt. */
 const haltingSeeds = 0.35
 
-/** Of those who have put chunks into the journal that no commit names yet, where fibers linger. */
-const openLingers = 0.6
+/** Where fibers linger: of those who have put chunks into the journal that no commit names yet, and of requests where they alone do. */
+const oftenLingers = 0.5
 /** Between two syncs that fail because somebody counts on them. */
 const temptedUs = 1_000_000
 
@@ -179,9 +179,10 @@ export class WorldFaults {
     const { nowUs } = this.#timeline
     const isOpen = place === "Journal"
     if (!this.#isOn || this.#lingers === 0 || (this.#lingersAlone && (place === "Housework" || (!isOpen && nowUs < this.#lingersUntilUs)))) return 0
-    if (!this.#random.chance(isOpen ? openLingers : this.#lingers) || !this.#strikes.allows("Lingers")) return 0
+    const chance = isOpen || this.#lingersAlone ? oftenLingers : this.#lingers
+    if (!this.#random.chance(chance) || !this.#strikes.allows("Lingers")) return 0
     this.saw("Lingers")
-    const us = 1 + this.#random.below(this.#random.pick([5000, 200_000, 3_000_000]))
+    const us = 1 + this.#random.below(this.#random.pick(this.#lingersAlone ? [200_000, 3_000_000] : [5000, 200_000, 3_000_000]))
     this.#lingersUntilUs = nowUs + us
     if (isOpen) this.#openUntilUs = nowUs + us
     return us
