@@ -45,6 +45,10 @@ sim-raft *ARGS:
 sim-replica *ARGS:
     npm run sim:replica -- {{ARGS}}
 
+# Worlds of carriers: just sim-carrier --seeds 100 --from 1
+sim-carrier *ARGS:
+    npm run sim:carrier -- {{ARGS}}
+
 # Simulated worlds: just sim --seed 7, just sim --minutes 10 --workers 2
 sim *ARGS:
     npm run sim -- {{ARGS}}

@@ -11,7 +11,7 @@ export interface Edit {
   readonly replace: string
 }
 
-export type MutantRoom = "journal" | "sealing" | "recovery" | "blocks" | "references" | "index" | "answers" | "raft" | "replica"
+export type MutantRoom = "journal" | "sealing" | "recovery" | "blocks" | "references" | "index" | "answers" | "raft" | "carrier" | "membership" | "cluster" | "replica"
 
 export interface Mutant {
   readonly id: string

@@ -1,5 +1,6 @@
 /** Every mutant there is. */
 import { answerMutants } from "./answers.ts"
+import { carrierMutants } from "./carrier.ts"
 import { indexMutants } from "./index.ts"
 import { journalMutants } from "./journal.ts"
 import type { Mutant } from "./Mutant.ts"
@@ -38,7 +39,7 @@ const passing = new Set([
   "free-beyond-intent", "unknown-is-refused", "pin-behind-append"
 ])
 
-const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants, ...raftMutants, ...replicaMutants]
+const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants, ...raftMutants, ...replicaMutants, ...carrierMutants]
 
 export const mutants: ReadonlyArray<Mutant> = all.map((one) => ({
   ...one, ...(uncaught.has(one.id) ? { open: "rare" } : {}), ...(passing.has(one.id) ? { passesUnits: true as const } : {})

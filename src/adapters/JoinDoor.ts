@@ -43,18 +43,21 @@ interface Shown {
   readonly key: string
 }
 
+/** Runs what answers a stranger; returns how to give it up. */
+export type StrangersRun = (effect: Effect.Effect<Uint8Array | undefined>, done: (answer: Uint8Array | undefined) => void) => () => void
+
 /** The member's side. */
 export class Strangers {
   readonly #server: tls.Server
   readonly #options: StrangersOptions
   readonly #limits: StrangersLimits
-  readonly #run: (effect: Effect.Effect<Uint8Array | undefined>, done: (answer: Uint8Array | undefined) => void) => () => void
+  readonly #run: StrangersRun
   readonly #refuse: (remote: string, why: string) => void
   readonly #inside = new Set<Socket>()
   #allowed: number
   #allowedMs = performance.now()
 
-  constructor(options: StrangersOptions, shown: Shown, run: Strangers["runner"], refuse: (remote: string, why: string) => void) {
+  constructor(options: StrangersOptions, shown: Shown, run: StrangersRun, refuse: (remote: string, why: string) => void) {
     this.#options = options
     this.#limits = { strangersMax, strangerMsMax, perSecond: strangersPerSecond, burstMax: strangersBurstMax, ...options.limits }
     this.#allowed = this.#limits.burstMax
@@ -67,8 +70,6 @@ export class Strangers {
       socket.destroy()
     })
   }
-
-  declare readonly runner: (effect: Effect.Effect<Uint8Array | undefined>, done: (answer: Uint8Array | undefined) => void) => () => void
 
   get count(): number {
     return this.#inside.size
@@ -222,8 +223,7 @@ const askSecurely = (raw: Socket, { authority, bytes, host, trust }: Asked, ende
   })
 }
 
-/** Runs what a stranger asks; the second is how to give it up. */
-export const strangersRunner = (fork: (effect: Effect.Effect<Uint8Array | undefined>) => { readonly addObserver: (seen: (exit: Exit.Exit<Uint8Array | undefined>) => void) => void; readonly interruptUnsafe: () => void }): Strangers["runner"] =>
+export const strangersRunner = (fork: (effect: Effect.Effect<Uint8Array | undefined>) => { readonly addObserver: (seen: (exit: Exit.Exit<Uint8Array | undefined>) => void) => void; readonly interruptUnsafe: () => void }): StrangersRun =>
   (effect, done) => {
     const fiber = fork(effect)
     fiber.addObserver((exit) => done(Exit.isSuccess(exit) ? exit.value : undefined))

@@ -12,7 +12,7 @@ import { nodeConnectionsMax, nodeDatagramBytesMax, nodeHandshakeMsMax, nodeHands
 import type { Counter } from "../base/Meters.ts"
 import { Metrics } from "../ports/Metrics.ts"
 import { type Datagram, Network, NetworkError, type NetworkService } from "../ports/Network.ts"
-import { joinPreamble, Strangers, type StrangersOptions, strangersRunner } from "./JoinDoor.ts"
+import { joinPreamble, Strangers, type StrangersOptions, type StrangersRun, strangersRunner } from "./JoinDoor.ts"
 import { type LinkLimits, linkLimits, TlsLink } from "./TlsLink.ts"
 
 /** What a node shows, and whom it believes. PEM texts. */
@@ -97,7 +97,7 @@ class Connections {
   refused = 0
   deliver: (datagram: Datagram) => void = () => undefined
 
-  constructor(options: TlsOptions, log: (line: string) => void, refusals: Counter, run: Strangers["runner"]) {
+  constructor(options: TlsOptions, log: (line: string) => void, refusals: Counter, run: StrangersRun) {
     this.#options = options
     this.#limits = { ...linkLimits, connectionsMax: nodeConnectionsMax, handshakesMax: nodeHandshakesMax, handshakeMsMax: nodeHandshakeMsMax, ...options.limits }
     this.#log = log

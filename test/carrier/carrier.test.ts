@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest"
 import { seededRandom } from "../../sim/Random.ts"
 import { carrierFrameBytesMax, carrierIdleMsMax, carrierMessageBytesMax, carrierNotesMax, carrierStreamsMax, carrierStreamWindowBytes, carrierUnsentBytesMax, carrierWidenMs } from "../../src/base/clusterLimits.ts"
 import { offsetsOf } from "../../src/carrier/Carrier.ts"
-import { frameBytesMax, headerBytes, plainTagging, readHeader } from "../../src/carrier/CarrierFormat.ts"
+import { encodeFrame, frameBytesMax, headerBytes, plainTagging, readHeader } from "../../src/carrier/CarrierFormat.ts"
 import { sceneOf } from "../membership/fixtures.ts"
 import { mutateBytes } from "../fuzz/Mutation.ts"
 import { areAnswers, Fleet, Hand } from "./Fleet.ts"
@@ -260,6 +260,23 @@ describe("carrier: ends", () => {
     fleet.do(1, { _tag: "Answer", to: fleet.idOf(0), request: after!, bytes: bytesOf(2), isLast: true })
     hand.settle()
     expect(fleet.of(0, "Answered").map(({ ask, bytes }) => [ask, bytes.length])).toEqual([[2, 2]])
+  })
+
+  it("carrier: a word that the session is over, which anybody could say, ends nothing by itself", () => {
+    const { fleet, hand } = pair()
+    hand.answers = false
+    fleet.ask(0, 1, 1, bytesOf(5), { deadlineMs: 60_000 })
+    hand.settle()
+    const { session } = fleet.members[0]!.state.peers.get(fleet.idOf(1))!
+    const forged = encodeFrame({
+      kind: "Reset", priority: 0, isFirst: false, isLast: false, isTold: false, topic: 0, session: session!.id, sender: fleet.idOf(1), epoch: 1, sequence: 0, timeMs: 0, stream: 0, oldest: 0, offset: 0, messageBytes: 0, deadlineMs: 0
+    }, new Uint8Array(0), plainTagging)
+    fleet.seen.length = 0
+    fleet.do(0, { _tag: "Received", from: fleet.idOf(1), bytes: forged })
+    expect([...fleet.of(0, "Disconnected"), ...fleet.of(0, "Failed")]).toEqual([])
+    expect(fleet.members[0]!.state.peers.get(fleet.idOf(1))!.session?.id).toBe(session!.id)
+    // It asks whether there is another session; whoever has lost the one that there is has one to begin.
+    expect(fleet.of(0, "Transmit").map(({ bytes }) => headerOf(bytes).kind)).toEqual(["Hello"])
   })
 
   it("carrier: a peer that falls silent is given up, and is there again when it speaks", () => {
