@@ -19,7 +19,7 @@ const book = planted("membership", "JoinBook")
 const record = planted("membership", "Membership")
 const service = planted("membership", "MembershipService")
 const availability = planted("membership", "Availability")
-const fetch = planted("cluster", "StateFetch")
+const fetching = planted("cluster", "StateFetch")
 const server = planted("cluster", "StateServer")
 const raft = planted("cluster", "RaftCarrier")
 
@@ -78,10 +78,10 @@ export const carrierMutants: ReadonlyArray<Mutant> = [
   availability("silence-without-end", "a peer that was heard irregularly may be silent for ever", `  nowMs - watched.heardMs >= options.silentMsMax || (`, `  (`),
   availability("absence-is-a-gap", "how long a peer was away counts among its gaps", `    watched.gapsMs.length = 0\n    watched.sampledMs = nowMs\n`, `    watched.gapsMs.push(silentMs)\n    watched.sampledMs = nowMs\n`),
 
-  fetch("piece-unchecked", "a piece is written whatever its hash", `      if (!isPiece(piece, bytes)) return`, `      if (bytes.length > 1e9) return`),
-  fetch("not-read-back", "a state is used although the disk may not have kept it", `    yield* readBack(fetch)\n`, ``),
-  fetch("begins-anew", "after a lost session a fetch begins anew", `next = yield* fetchSome(fetch, next, end)`, `next = yield* fetchSome(fetch, at, end)`),
-  fetch("pieces-of-another", "pieces of another state are taken for those of the first", `  if (id !== plan.id) return`, `  if (id === "") return`),
+  fetching("piece-unchecked", "a piece is written whatever its hash", `      if (!isPiece(piece, bytes)) return`, `      if (bytes.length > 1e9) return`),
+  fetching("not-read-back", "a state is used although the disk may not have kept it", `    yield* readBack(fetch)\n`, ``),
+  fetching("begins-anew", "after a lost session a fetch begins anew", `next = yield* fetchSome(fetch, next, end)`, `next = yield* fetchSome(fetch, at, end)`),
+  fetching("pieces-of-another", "pieces of another state are taken for those of the first", `  if (id !== plan.id) return`, `  if (id === "") return`),
   server("served-unchecked", "a piece that has rotted since its plan was made is sent", `    if (!isPiece(piece, bytes)) return`, `    if (bytes.length > 1e9) return`),
   server("open-for-ever", "a state that nobody asks for stays open", `readers === 0 && nowMs - usedMs >= stateIdleMsMax)`, `readers === 0 && nowMs < 0)`),
   raft("anybodys-replica", "a node may speak for another node's replica", `room.nodeOf(said.group, said.message.from) !== from || `, ``),
