@@ -8,7 +8,7 @@ import { Clock, Context, Effect, Layer } from "effect"
 import { clockDriftMsMax, expirePerCommitMax, expiryPollMs } from "./base/limits.ts"
 import { probe } from "./base/probes.ts"
 import { millisOf } from "./base/time.ts"
-import { Namespace, type NamespaceService } from "./namespace/Namespace.ts"
+import { leads, Namespace, type NamespaceService } from "./namespace/Namespace.ts"
 import { watched } from "./ports/Health.ts"
 import { Retention, type RetentionService } from "./retention.ts"
 
@@ -39,7 +39,7 @@ export class Expiry extends Context.Service<Expiry, ExpiryService>()("ouroborosd
       const retention = yield* Retention
       const progress: Progress = { lastError: undefined }
       const expireNow = expire(namespace, retention, progress)
-      yield* Effect.forkScoped(watched("expiry", Effect.forever(Effect.andThen(Effect.sleep(options.pollMs ?? expiryPollMs), expireNow))))
+      yield* Effect.forkScoped(watched("expiry", Effect.forever(Effect.andThen(Effect.sleep(options.pollMs ?? expiryPollMs), Effect.suspend(() => leads(namespace) ? expireNow : Effect.void)))))
       return {
         expireNow,
         status: Effect.map(Clock.currentTimeMillis, (nowMs) => ({

@@ -18,7 +18,7 @@ import { Blocks } from "./block/BlockService.ts"
 import { type Compacting, compact, type CompactRooms, noCompacting } from "./compact.ts"
 import { abortStale, dropEndedParts, free, freeableUntil, type Freeing, index, noFreeing } from "./free.ts"
 import { Intents } from "./intents.ts"
-import { Namespace, Unavailable } from "./namespace/Namespace.ts"
+import { leads, Namespace, Unavailable } from "./namespace/Namespace.ts"
 import { blocksHeld, condemnedUntil, garbageTotals, isIndexed } from "./namespace/QueryGarbage.ts"
 import { State } from "./namespace/State.ts"
 import { Disk } from "./ports/Disk.ts"
@@ -168,15 +168,19 @@ const loop = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, turn:
   }
 })
 
-/** What time may destroy waits while the clocks disagree; blocks are only moved. */
+/** What time may destroy waits while the clocks disagree; blocks are only moved. Who does not lead looks after his own files. */
 const round = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) {
+  if (leads(rooms.namespace)) yield* collect(rooms, progress)
+  if (progress.sweeping.waitedMs >= rooms.sweepMs) yield* sweepFiles(rooms, progress)
+})
+
+const collect = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) {
   yield* enter(rooms, progress, "Indexing")
   if (!(yield* index(rooms, progress.freeing, gcChunksPerRoundMax))) return
   if (!(yield* rooms.retention.clockJumped)) {
     yield* letGo(rooms, progress, rooms.graceMs, false)
   }
   yield* compact(rooms, progress.compacting, false, observeIn(rooms, progress))
-  if (progress.sweeping.waitedMs >= rooms.sweepMs) yield* sweepFiles(rooms, progress)
 })
 
 /** Not after a torn tail: what was not accepted may name one of them (R4). */

@@ -8,7 +8,7 @@
 import { Clock, Context, Effect, Layer } from "effect"
 import { clockDriftMsMax, retentionMsDefault, retentionPollMs, retentionPollMsMin } from "./base/limits.ts"
 import { probe } from "./base/probes.ts"
-import { Namespace, type NamespaceService } from "./namespace/Namespace.ts"
+import { leads, Namespace, type NamespaceService } from "./namespace/Namespace.ts"
 import { watched } from "./ports/Health.ts"
 
 export interface RetentionStatus {
@@ -39,7 +39,7 @@ export class Retention extends Context.Service<Retention, RetentionService>()("o
       const progress: Progress = { started: yield* clocks, suspended: undefined, lastError: undefined }
       const raiseNow = raise(namespace, progress, retentionMs)
       const pollMs = options.pollMs ?? Math.min(retentionPollMs, Math.max(retentionPollMsMin, retentionMs / 24))
-      yield* Effect.forkScoped(watched("retention", Effect.forever(Effect.andThen(raiseNow, Effect.sleep(pollMs)))))
+      yield* Effect.forkScoped(watched("retention", Effect.forever(Effect.andThen(Effect.suspend(() => leads(namespace) ? raiseNow : Effect.void), Effect.sleep(pollMs)))))
       return {
         raiseNow,
         clockJumped: Effect.map(suspends(progress), (why) => why !== undefined),

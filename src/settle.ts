@@ -13,7 +13,7 @@ import { hashBytes } from "./base/hash.ts"
 import { probe } from "./base/probes.ts"
 import { Intents, type IntentsService } from "./intents.ts"
 import type { ChunkRow, CopyPlace } from "./namespace/Model.ts"
-import { Namespace, type NamespaceService, type Refused, Unavailable } from "./namespace/Namespace.ts"
+import { leads, Namespace, type NamespaceService, type Refused, Unavailable } from "./namespace/Namespace.ts"
 import { State, type StateService } from "./namespace/State.ts"
 import { Pins, type PinsService } from "./pins.ts"
 import { Entropy, type EntropyService } from "./ports/Entropy.ts"
@@ -145,7 +145,7 @@ const houseWork = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress) 
   yield* settleDue(rooms, progress)
   // Also where nothing was sealed: commits alone move the journal on.
   if (keepFromOf(rooms).segment > progress.released) yield* letGo(rooms, progress)
-  yield* dropParts(rooms, progress)
+  if (leads(rooms.namespace)) yield* dropParts(rooms, progress)
   if (rooms.state.overlay().rows >= rooms.checkpointRows) {
     yield* enter(rooms, progress, "Checkpointing")
     yield* rooms.namespace.checkpoint(true)

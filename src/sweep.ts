@@ -23,6 +23,8 @@ export const noSweeping = (): Sweeping => ({ suspects: new Map(), waitedMs: 0 })
 
 /** Looks once; what somebody may still be writing waits for the next time. */
 export const sweep = Effect.fnUntraced(function*({ blocks, intents, namespace }: CompactRooms, { suspects }: Sweeping) {
+  // What others have committed by now names no less than it will.
+  if (namespace.quorum !== undefined) yield* namespace.quorum.fence
   const list = yield* blocks.list
   const seenAt = namespace.head().sequence
   const unnamed = new Set(list.filter((block) => namespace.block(block) === undefined))
@@ -32,7 +34,8 @@ export const sweep = Effect.fnUntraced(function*({ blocks, intents, namespace }:
   for (const [block, at] of suspects) {
     const oldest = intents.oldest()
     if (oldest !== undefined && oldest <= at) continue
-    yield* collectAll(namespace, { _tag: "DropBlock", block })
+    // Where a quorum has the log no lost commit comes back.
+    if (namespace.quorum === undefined) yield* collectAll(namespace, { _tag: "DropBlock", block })
     suspects.delete(block)
     if (namespace.block(block) !== undefined) continue
     yield* blocks.remove(block)

@@ -64,7 +64,20 @@ export interface Current {
 
 type Read<A> = Effect.Effect<A, Refused | AsOfRefused>
 
+/** Of a store with several members: how this one stands to the others. */
+export interface Quorum {
+  /** Once it succeeds reads here see all that was answered, anywhere, before it began (R12). */
+  readonly fence: Effect.Effect<void, Unavailable>
+  /** What one member does for all is this one's to do. Two may believe so for a while: commits of housework are judged in apply. */
+  readonly leads: () => boolean
+}
+
+/** Whether housework that the whole store needs once is this node's. */
+export const leads = ({ quorum }: Pick<NamespaceService, "quorum">): boolean => quorum?.leads() ?? true
+
 export interface NamespaceService {
+  /** Absent: the store has no other member, and reads see everything. */
+  readonly quorum?: Quorum
   /**
    * Logs, syncs and applies one change; a refusal is an error and changes nothing (but has its sequence).
    * `walEpoch` is the journal's epoch at which the change's chunks were appended: LostChunks where it has moved since.

@@ -19,12 +19,12 @@ import { keys, storeId, tiny } from "../pipeline/store.ts"
 
 const group = "70".repeat(16) as GroupId
 
-const options: StoreOptions = {
+const plain: StoreOptions = {
   store: storeId, keys, ...tiny, wal: { sizes: { segmentBytes: 256 * 1024, batchBytesMax: 128 * 1024 }, idleMs: 1000 },
   settle: { blockBytesTarget: 16_384, pollMs: 2000 }
 }
 
-const layerOf = (of: Parameters<typeof memberLayer>[1]) => memberLayer(options, of)
+const layerOf = (options: StoreOptions, of: Parameters<typeof memberLayer>[1]) => memberLayer(options, of)
 export type Rooms = Layer.Success<ReturnType<typeof layerOf>>
 
 export class Host {
@@ -33,6 +33,8 @@ export class Host {
   index = new MemoryKeyValue()
   rooms: Context.Context<Rooms> | undefined
   failure: string | undefined
+  /** What its collection was at. */
+  readonly phases = new Set<string>()
 
   constructor(station: Station) {
     this.station = station
@@ -46,9 +48,11 @@ export class Host {
 export class Members {
   readonly country: Country
   readonly hosts: ReadonlyArray<Host>
+  readonly options: StoreOptions
   lossesMax = 1
 
-  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan) {
+  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}) {
+    this.options = { ...plain, ...options }
     this.country = new Country(count, seed, plan)
     this.hosts = this.country.stations.map((station) => new Host(station))
     for (const host of this.hosts) this.start(host)
@@ -70,7 +74,7 @@ export class Members {
       const ports = Layer.mergeAll(
         Layer.succeed(Disk, host.disk.service), Layer.succeed(KeyValue, host.index.service), Layer.succeed(Entropy, seededEntropy(random.fork())), Compute.layer()
       )
-      const layer = layerOf({
+      const layer = layerOf({ ...this.options, gc: { ...this.options.gc, observe: (phase) => void host.phases.add(phase) } }, {
         carrier, group, replica: station.id, nodeOf: (replica) => ids.find((id) => id === replica), begin: { ...noSnapshot, configuration: configurationOf(ids) }, lossesMax: this.lossesMax
       })
       const scope = yield* Effect.scope

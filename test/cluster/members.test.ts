@@ -1,15 +1,18 @@
 /** Stores with several members, whole: put at one, get at another, whatever happens to the third. */
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
-import { drawNetworkPlan } from "../../sim/faults/NetworkPlan.ts"
+import { calmPlan, drawNetworkPlan } from "../../sim/faults/NetworkPlan.ts"
 import { seededRandom } from "../../sim/Random.ts"
 import { toHex } from "../../src/base/bytes.ts"
 import { hashOf } from "../../src/base/hash.ts"
+import { Namespace } from "../../src/namespace/Namespace.ts"
 import { State } from "../../src/namespace/State.ts"
 import { get, makeBucket, put } from "../pipeline/operations.ts"
+import { tiny } from "../pipeline/store.ts"
 import type { Running } from "../carrier/Stations.ts"
-import { Members } from "./Members.ts"
+import { type Host, Members } from "./Members.ts"
 
+const remove = (key: string) => Effect.flatMap(Namespace, (namespace) => namespace.propose({ _tag: "DeleteObjects", bucket: "b", targets: [{ key }] }))
 const bodies = [10, 500, 5000, 40_000, 120_000].map((size, index) => seededRandom(index + 1).bytes(size))
 
 describe("members of a store", () => {
@@ -20,6 +23,24 @@ describe("members of a store", () => {
     for (const host of members.hosts) {
       for (const [index, body] of bodies.entries()) expect(hashOf(members.fenced(host, get(`k${index}`)))).toBe(hashOf(body))
     }
+  })
+
+  it("members: what is deleted goes from every disk, and what housework proposes the leader proposes", { timeout: 60_000 }, () => {
+    const members = new Members(3, 5, calmPlan, {
+      settings: { ...tiny.settings!, retentionDays: 1 / 86_400_000 }, gc: { intervalMs: 1000, graceMs: 0, reserveBytes: 0, compactBytesPerSecond: 0, sweepMs: 3000 }
+    })
+    const [first, second] = members.hosts as [Host, Host]
+    members.do(first, makeBucket)
+    for (let index = 0; index < 8; index += 1) members.do(index % 2 === 0 ? first : second, put(`k${index}`, seededRandom(index).bytes(20_000)))
+    const files = () => members.hosts.map(({ disk }) => [...disk.contents().keys()].filter((path) => path.startsWith("blocks/")).length)
+    members.country.passUntil(() => new Set(files()).size === 1)
+    expect(files()[0]).toBeGreaterThan(7)
+    for (let index = 0; index < 7; index += 1) members.do(second, remove(`k${index}`))
+    // Blocks that were taken are spared for some minutes.
+    members.country.pass(8 * 60_000)
+    for (const count of files()) expect(count).toBeLessThan(4)
+    for (const host of members.hosts) expect(hashOf(members.fenced(host, get("k7")))).toBe(hashOf(seededRandom(7).bytes(20_000)))
+    expect(members.hosts.filter(({ phases }) => phases.has("Freeing"))).toHaveLength(1)
   })
 
   it("members: one of three may go at any moment, and another; what was acknowledged is there in the end, at each of them alike", { timeout: 240_000 }, () => {

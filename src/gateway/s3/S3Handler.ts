@@ -162,7 +162,7 @@ const handle = (desk: Desk): S3Handler => (http) => {
     try {
       const nowMs = clock.currentTimeMillisUnsafe()
       order = orderOf(desk, exchange, http, nowMs)
-      const reply = order instanceof S3Error ? undefined : order.route.runNow?.(rooms, order.call, nowMs)
+      const reply = order instanceof S3Error || rooms.namespace.quorum !== undefined ? undefined : order.route.runNow?.(rooms, order.call, nowMs)
       if (reply !== undefined) return Effect.succeed(finish(desk, exchange, reply))
     } catch (defect) {
       return answered(desk, exchange, http, Effect.die(defect))
@@ -172,7 +172,9 @@ const handle = (desk: Desk): S3Handler => (http) => {
   }
   return answered(desk, exchange, http, admit(requests, Effect.suspend(() => {
     const given = order ?? orderOf(desk, exchange, http, clock.currentTimeMillisUnsafe())
-    return given instanceof S3Error ? Effect.fail(given) : ofNow(given.call.asOf, given.route.run(rooms, given.call))
+    if (given instanceof S3Error) return Effect.fail(given)
+    const run = ofNow(given.call.asOf, given.route.run(rooms, given.call))
+    return rooms.namespace.quorum === undefined ? run : Effect.andThen(rooms.namespace.quorum.fence, run)
   })))
 }
 
