@@ -1,6 +1,8 @@
 /**
  * Mutants of what nodes say to each other: the carrier's machine and runner, membership, and both together (src/cluster). Worlds of carriers that a seed drives judge the
  * carrier's (test/carrier/swarm.ts), and the stories of their room what worlds let pass.
+ *
+ * No mutant: a fetch that takes no notice of another plan after its server's restart: pieces are asked for by their plan's id, and it only asks in vain a few times more.
  */
 import { type Mutant, mutant } from "./Mutant.ts"
 
@@ -81,7 +83,6 @@ export const carrierMutants: ReadonlyArray<Mutant> = [
   fetching("piece-unchecked", "a piece is written whatever its hash", `      if (!isPiece(piece, bytes)) return`, `      if (bytes.length > 1e9) return`),
   fetching("not-read-back", "a state is used although the disk may not have kept it", `    yield* readBack(fetch)\n`, ``),
   fetching("begins-anew", "after a lost session a fetch begins anew", `next = yield* fetchSome(fetch, next, end)`, `next = yield* fetchSome(fetch, at, end)`),
-  fetching("pieces-of-another", "pieces of another state are taken for those of the first", `  if (id !== plan.id) return`, `  if (id === "") return`),
   server("served-unchecked", "a piece that has rotted since its plan was made is sent", `    if (!isPiece(piece, bytes)) return`, `    if (bytes.length > 1e9) return`),
   server("open-for-ever", "a state that nobody asks for stays open", `readers === 0 && nowMs - usedMs >= stateIdleMsMax)`, `readers === 0 && nowMs < 0)`),
   raft("anybodys-replica", "a node may speak for another node's replica", `room.nodeOf(said.group, said.message.from) !== from || `, ``),
