@@ -49,6 +49,10 @@ sim-replica *ARGS:
 sim-carrier *ARGS:
     npm run sim:carrier -- {{ARGS}}
 
+# Whole stores of several members, one a seed
+sim-members *ARGS:
+    npm run sim:members -- {{ARGS}}
+
 # Simulated worlds: just sim --seed 7, just sim --minutes 10 --workers 2
 sim *ARGS:
     npm run sim -- {{ARGS}}

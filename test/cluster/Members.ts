@@ -33,6 +33,8 @@ export class Host {
   index = new MemoryKeyValue()
   rooms: Context.Context<Rooms> | undefined
   failure: string | undefined
+  /** Told when its power goes: nothing that it was asked is answered. */
+  readonly gone = new Set<() => void>()
   /** What its collection was at. */
   readonly phases = new Set<string>()
 
@@ -91,6 +93,8 @@ export class Members {
     host.disk = host.disk.crash(this.country.random)
     host.index = host.index.crash(this.country.random)
     host.rooms = undefined
+    for (const gone of host.gone) gone()
+    host.gone.clear()
   }
 
   do<A, E>(host: Host, effect: Effect.Effect<A, E, Rooms>): A {

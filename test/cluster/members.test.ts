@@ -11,6 +11,7 @@ import { get, makeBucket, put } from "../pipeline/operations.ts"
 import { tiny } from "../pipeline/store.ts"
 import type { Running } from "../carrier/Stations.ts"
 import { type Host, Members } from "./Members.ts"
+import { runMembers } from "./MemberWorld.ts"
 
 const remove = (key: string) => Effect.flatMap(Namespace, (namespace) => namespace.propose({ _tag: "DeleteObjects", bucket: "b", targets: [{ key }] }))
 const bodies = [10, 500, 5000, 40_000, 120_000].map((size, index) => seededRandom(index + 1).bytes(size))
@@ -75,5 +76,16 @@ describe("members of a store", () => {
       const rows = members.hosts.map((host) => members.fenced(host, Effect.map(State, ({ reader }) => hashOf(Buffer.from([...reader.scan("", "\u0100")].map(([key, value]) => `${Buffer.from(key, "latin1").toString("hex")} ${toHex(value)}`).join("\n"))))))
       expect(new Set(rows).size).toBe(1)
     }
+  })
+
+  it("members: keys are linearizable wherever they are asked for, blocks are where commits say and nowhere else", { timeout: 240_000 }, () => {
+    const count = Number(process.env["MEMBER_SEEDS"] ?? 3)
+    let acknowledged = 0
+    for (let seed = 1; seed <= count; seed += 1) {
+      const seen = runMembers(seed)
+      expect(seen.problems).toEqual([])
+      acknowledged += seen.acknowledged
+    }
+    expect(acknowledged).toBeGreaterThan(100 * count)
   })
 })
