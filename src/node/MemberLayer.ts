@@ -107,7 +107,7 @@ const memberBlocks = (options: StoreOptions, { carrier, lossesMax, nodeOf, repli
       local: yield* Blocks, carrier, others, copiesMin: () => Math.min(lossesMax, others().length), spare: (yield* Intents).open
     })
     yield* Effect.forkScoped(watched("blocks that this member lacks", Effect.forever(Effect.andThen(
-      Effect.catch(copies.reconcile(named(replica)), (error) => Effect.logWarning(`blocks that this member lacks are not looked for: ${error.message}`)), Effect.sleep(blockReconcileMs)
+      Effect.catch(Effect.suspend(() => copies.reconcile(named(replica))), (error) => Effect.logWarning(`blocks that this member lacks are not looked for: ${error.message}`)), Effect.sleep(blockReconcileMs)
     ))))
     const blocks: BlocksService = copies.blocks
     return blocks

@@ -79,9 +79,10 @@ describe("members of a store", () => {
   })
 
   it("members: keys are linearizable wherever they are asked for, blocks are where commits say and nowhere else", { timeout: 240_000 }, () => {
-    const count = Number(process.env["MEMBER_SEEDS"] ?? 3)
+    const count = Number(process.env["MEMBER_SEEDS"] ?? 2)
     let acknowledged = 0
-    for (let seed = 1; seed <= count; seed += 1) {
+    // 109: a member looked once for blocks that it lacks, and never again.
+    for (const seed of [109, ...Array.from({ length: count }, (_, index) => index + 1)]) {
       const seen = runMembers(seed)
       expect(seen.problems).toEqual([])
       acknowledged += seen.acknowledged
