@@ -44,10 +44,11 @@ export type LogDecision =
 
 const damaged = (segment: number, offset: number, why: string): LogDecision => ({ _tag: "Damaged", segment, offset, why })
 
-export const planLog = (surveyed: ReadonlyArray<SurveyedSegment>, storeId: StoreId): LogDecision => {
+export const planLog = (found: ReadonlyArray<SurveyedSegment>, storeId: StoreId): LogDecision => {
+  const surveyed = found.map(asItsOwn)
   const byNumber = new Map(surveyed.map((survey) => [survey.segment, survey]))
   const newest = surveyed.findLast((survey) => survey.header !== undefined)
-  for (const survey of surveyed) {
+  for (const survey of found) {
     const wrong = headerProblem(survey, storeId, newest?.segment ?? 0)
     if (wrong !== undefined) return damaged(survey.segment, 0, wrong)
   }
@@ -85,17 +86,21 @@ export const planLog = (surveyed: ReadonlyArray<SurveyedSegment>, storeId: Store
 }
 
 /**
+ * Another segment's header is none of this one's: where a creation was cut short before its header was on the disk, the disk may show what lay there
+ * before, as whole as it was: the header of a segment that was removed.
+ */
+const asItsOwn = (survey: SurveyedSegment): SurveyedSegment =>
+  survey.header === undefined || survey.header.segment === survey.segment ? survey : { ...survey, header: undefined }
+
+/**
  * Behind the newest whole header, one that is not whole is a creation cut short, unless batches follow: these came only
  * after its sync. Before it, only a header that the log needs matters.
  */
-const headerProblem = (survey: SurveyedSegment, storeId: StoreId, newest: number): string | undefined => {
-  const { segment, sizeBytes, header } = survey
-  if (header === undefined) {
-    const lost = segment > newest && sizeBytes > segmentHeaderBytes
-    return lost ? `its header is not readable, and ${sizeBytes} bytes are there` : undefined
-  }
-  if (header.storeId !== storeId) return `it belongs to store ${header.storeId}, this is ${storeId}`
-  return header.segment === segment ? undefined : `its header says segment ${header.segment}`
+const headerProblem = ({ header, segment, sizeBytes }: SurveyedSegment, storeId: StoreId, newest: number): string | undefined => {
+  if (header !== undefined && header.storeId !== storeId) return `it belongs to store ${header.storeId}, this is ${storeId}`
+  const isLost = header?.segment !== segment && segment > newest && sizeBytes > segmentHeaderBytes
+  if (!isLost) return undefined
+  return header === undefined ? `its header is not readable, and ${sizeBytes} bytes are there` : `its header says segment ${header.segment}, and ${sizeBytes} bytes are there`
 }
 
 /**

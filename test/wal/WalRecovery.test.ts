@@ -48,6 +48,18 @@ test("wal recovery: a header that rots is damage where batches depend on it, and
   expect(planOf([surveyed(1, 1, noLink), rotten(2), surveyed(3, 3, linkTo(1, 1))])).toMatchObject({ log: [1, 3], leftovers: [2] })
 })
 
+test("wal recovery: where a creation was cut short the disk may show a header of long ago (short 7820205): it is another segment's, and damage where batches depend on it", () => {
+  const ofLongAgo = (segment: number, sizeBytes: number): SurveyedSegment => ({ segment, sizeBytes, header: headerOf(1, 1, noLink) })
+  const [two, three] = [surveyed(2, 2, linkTo(1, 1)), surveyed(3, 3, linkTo(2, 5))]
+  expect(planOf([two, three, ofLongAgo(4, 4096)])).toEqual({ log: [2, 3], leftovers: [4], next: 5, epoch: 3 })
+  expect(planOf([ofLongAgo(1, 4096)])).toMatchObject({ log: [1] })
+  expect(planOf([ofLongAgo(2, 4096)])).toMatchObject({ log: [], leftovers: [2], next: 3 })
+  // It was left over, and the next life made another.
+  expect(planOf([two, ofLongAgo(3, 4096), surveyed(4, 3, linkTo(2, 5))])).toMatchObject({ log: [2, 4], leftovers: [3] })
+  expect(planOf([two, ofLongAgo(3, 8192)])).toMatchObject({ _tag: "Damaged", segment: 3, why: "its header says segment 1, and 8192 bytes are there" })
+  expect(planOf([ofLongAgo(2, 8192), three])).toMatchObject({ _tag: "Damaged", segment: 2 })
+})
+
 test("wal recovery: released segments are no damage, a hole is", () => {
   expect(planOf([surveyed(5, 1, linkTo(4, 9)), surveyed(6, 1, linkTo(5, 10))])).toMatchObject({ log: [5, 6], leftovers: [] })
   expect(planOf([surveyed(3, 1, linkTo(2, 7)), surveyed(5, 1, linkTo(4, 9))])).toMatchObject({ _tag: "Damaged", segment: 4 })
