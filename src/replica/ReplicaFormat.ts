@@ -131,7 +131,8 @@ export const requestIdOf = ({ request }: Entry): RequestId => {
 const encodeUnstamped = ({ request, ...change }: Unstamped): Uint8Array | undefined => encodeEntry({ ...change, sequence: 1, time: 0n, request: requestOf(request) })
 
 const unstamped = (bytes: Uint8Array): Unstamped => {
-  const { sequence: _, time: __, ...entry } = decodeEntry(bytes)
+  const { sequence, time, ...entry } = decodeEntry(bytes)
+  if (sequence !== 1 || time !== 0n) throw new FormatError(`a change that is asked for has sequence ${sequence} and time ${time}: it is stamped by who leads`)
   return { ...entry, request: requestIdOf({ ...entry, sequence: 1, time: 0n }) }
 }
 

@@ -92,6 +92,14 @@ const holds = (bytes: Uint8Array): void => {
   if (!(found instanceof StateError)) expect(toHex(encodePointer(found))).toBe(toHex(bytes))
 }
 
+test("replica format: a change that is asked for is not stamped, or has two ways to be written", () => {
+  const propose = goldenOf("asks-1").map(fromHex).find((bytes) => decodeAsk(bytes)._tag === "Propose")!
+  // Its time, behind lengths and format.
+  const stamped = Uint8Array.from(propose)
+  stamped[11] = 1
+  expect(() => decodeAsk(stamped)).toThrow(/it is stamped by who leads/)
+})
+
 test("replica format: whatever bytes come, decoders read what was written, or say FormatError", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), holds), { numRuns: 2000 })
   const golden = ["commands-1", "asks-1", "replies-1", "current-1"].flatMap(goldenOf).map(fromHex)
