@@ -7,8 +7,8 @@ import { Effect } from "effect"
 import type { DiskFile, DiskService } from "../../src/ports/Disk.ts"
 
 const sourceFolder = new URL("../../src/", import.meta.url).pathname
-/** Ports and adapters pass syncs on; the rest of a node's start-up is not part of the store. */
-const elsewhere = ["ports/", "adapters/", "node/"]
+/** Ports and adapters pass syncs on; the rest of a node's start-up is not part of the store; no store of one member runs a replica (its README says what its own tests lack). */
+const elsewhere = ["ports/", "adapters/", "node/", "replica/"]
 
 /** The line of src that called, "wal/WalWriterService.ts:55". */
 const callerSite = (): string => {
