@@ -9,7 +9,7 @@
 import { begin, judge } from "./RaftAct.ts"
 import { Broken, decides, isConf, keyOf, Log, membersOf, must, noConf, Replica, sameConf, sameSlot, votersOf } from "./RaftReplica.ts"
 import { RaftTurn } from "./RaftTurn.ts"
-import type { Conf, Place, RaftStep, RaftTrace, Said, Slot } from "./RaftTrace.ts"
+import type { After, Conf, Place, RaftStep, RaftTrace, Said, Slot } from "./RaftTrace.ts"
 
 export type RaftVerdict =
   | { readonly _tag: "Accepted"; readonly steps: number }
@@ -54,7 +54,7 @@ export class RaftMonitor {
     if (step.action === "Begin" || step.action === "Crash") return this.#start(step)
     const replica = this.#replicas.get(step.at)
     must("Steps", replica !== undefined, () => `${step.at} has not begun`)
-    if (step.action === "Saved") return this.#save(replica, step.place)
+    if (step.action === "Saved") return this.#save(replica, step.place, step.after)
     this.#follow(replica, step)
   }
 
@@ -87,8 +87,9 @@ export class RaftMonitor {
     this.#members()
   }
 
-  #save(replica: Replica, place: Place): void {
+  #save(replica: Replica, place: Place, after: After): void {
     this.#isState(place, replica.id)
+    must("Steps", JSON.stringify(after) === JSON.stringify(replica.after), () => `${replica.id} saves a state, and has another memory behind it`)
     must("SnapshotIsWhole", place.i > replica.saved.i && place.i <= replica.after.handed, () => `${replica.id} has a state up to ${place.i}, and ${replica.after.handed} are applied`)
     replica.saved = place
   }

@@ -95,7 +95,10 @@ MaySay(x) ==
     [] x.m = "ReadAnswered" -> x.from = R /\ [read |-> x.read, index |-> x.index] \in Range(E.answered)
     [] OTHER -> FALSE
 
-Says == (\A k \in DOMAIN E.said : MaySay(E.said[k])) /\ said' = said \cup Range(E.said)
+\* What changes no term waits for no disk: it was said long ago, and is not what a write lets out.
+IsHeld(x) == E.action = "Persisted" /\ x.m \in {"RequestVote", "Vote"} => ~x.pre
+
+Says == (\A k \in DOMAIN E.said : MaySay(E.said[k]) /\ IsHeld(E.said[k])) /\ said' = said \cup Range(E.said)
 
 -----------------------------------------------------------------------------
 
