@@ -1,22 +1,5 @@
-/**
- * `npm run sim:replica -- --seeds N --from N`: clusters of replicas with the real namespace, one a seed, until one breaks. Prints how many,
- * what happened in them, and the seed that broke. Exit 11 for a world that broke, as `npm run sim` has it.
- */
-import { parseArgs } from "node:util"
+/** `npm run sim:replica -- --seeds N --from N`: clusters of replicas with the real namespace, one a seed. */
+import { drive } from "./drive.ts"
 import { runWorld } from "./ReplicaWorld.ts"
 
-const { values } = parseArgs({ options: { seeds: { type: "string", default: "100" }, from: { type: "string", default: "1" } } })
-const from = Number(values.from)
-const count = Number(values.seeds)
-const beganMs = performance.now()
-const sums = { applied: 0, operations: 0, retried: 0, installs: 0, stale: 0, terms: 0 }
-for (let seed = from; seed < from + count; seed += 1) {
-  const seen = runWorld(seed)
-  for (const name of Object.keys(sums) as Array<keyof typeof sums>) sums[name] += seen[name]
-  if (seen.problems.length === 0) continue
-  console.log(seen.problems.slice(0, 5).join("\n"))
-  console.log(`again: npm run sim:replica -- --from ${seed} --seeds 1`)
-  console.log(`broke: --seed ${seed}`)
-  process.exit(11)
-}
-console.log(`ok: ${count} clusters from ${from}: ${JSON.stringify(sums)}, ${Math.round((performance.now() - beganMs) / 1000)} s`)
+drive("sim:replica", "clusters", 100, ["applied", "operations", "retried", "installs", "stale", "terms"], runWorld)
