@@ -13,7 +13,7 @@ import { hybridTime, millisOf, nextHybridTime, type HybridTime } from "../../src
 import { Get, ReadError } from "../../src/get.ts"
 import { apply } from "../../src/namespace/Apply.ts"
 import type { AsOf, ChunkArrival, Content, ManifestEntry, ObjectVersion, PartInfo } from "../../src/namespace/Model.ts"
-import { AsOfRefused, type Committed, Namespace, type NamespaceService, Refused } from "../../src/namespace/Namespace.ts"
+import { AsOfRefused, type Committed, Namespace, type NamespaceService, type Quorum, Refused } from "../../src/namespace/Namespace.ts"
 import { bucketInfo, bucketsAt, childrenOf, commitTime, oldestReadable, sequenceAt } from "../../src/namespace/Query.ts"
 import { diffOf } from "../../src/namespace/QueryDiff.ts"
 import { lineageEvents } from "../../src/namespace/QueryLineage.ts"
@@ -281,8 +281,12 @@ export const countingEntropy = (): typeof Entropy.Service => {
   }
 }
 
-export const memoryStore = (sizes: Partial<AllowanceSizes> = {}): Layer.Layer<Namespace | Put | Get | Entropy | Allowances> => {
-  const namespace = makeNamespace(new Rows())
+/** `quorumOf`: as a store with other members would have one. */
+export const memoryStore = (
+  sizes: Partial<AllowanceSizes> = {}, quorumOf?: (namespace: NamespaceService) => Quorum
+): Layer.Layer<Namespace | Put | Get | Entropy | Allowances> => {
+  const alone = makeNamespace(new Rows())
+  const namespace = quorumOf === undefined ? alone : { ...alone, quorum: quorumOf(alone) }
   return Layer.mergeAll(
     Layer.succeed(Namespace, namespace),
     Layer.succeed(Put, makePut(namespace)),

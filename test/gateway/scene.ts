@@ -2,6 +2,7 @@
 import { Clock, Effect } from "effect"
 import type { AllowanceSizes } from "../../src/allowance.ts"
 import { makeS3Handler, type S3Handler, type S3Options } from "../../src/gateway/s3/S3Handler.ts"
+import type { NamespaceService, Quorum } from "../../src/namespace/Namespace.ts"
 import type { Body } from "../../src/ports/Body.ts"
 import type { HttpRequest } from "../../src/ports/HttpListener.ts"
 import { memoryStore } from "./MemoryStore.ts"
@@ -42,7 +43,9 @@ const clockOf = (scene: { readonly nowMs: number }): Clock.Clock => ({
   sleep: () => Effect.void
 })
 
-export const makeScene = async (options: Partial<S3Options> = {}, sizes: Partial<AllowanceSizes> = {}): Promise<Scene> => {
+export const makeScene = async (
+  options: Partial<S3Options> = {}, sizes: Partial<AllowanceSizes> = {}, quorumOf?: (namespace: NamespaceService) => Quorum
+): Promise<Scene> => {
   const time = { nowMs: startMs }
   const clock = clockOf(time)
   const handler = await Effect.runPromise(makeS3Handler({
@@ -50,7 +53,7 @@ export const makeScene = async (options: Partial<S3Options> = {}, sizes: Partial
     md5EtagBytesMax: 1024,
     credentials: (key) => key === accessKey ? { secretKey, principal: "root" } : undefined,
     ...options
-  }).pipe(Effect.provide(memoryStore(sizes)), Effect.provideService(Clock.Clock, clock)))
+  }).pipe(Effect.provide(memoryStore(sizes, quorumOf)), Effect.provideService(Clock.Clock, clock)))
   const send = async (request: HttpRequest): Promise<Answer> => {
     const [response, bytes] = await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
       const answer = yield* Effect.provideService(handler(request), Clock.Clock, clock)
