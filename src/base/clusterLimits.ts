@@ -11,8 +11,9 @@ export const certificateEarlierMs = 10 * 60_000
 export const certificateBytesMax = 16 * KiB
 /** Revoked certificates that one list names; those that have expired by themselves leave it. */
 export const revocationsMax = 4096
-/** Join tokens: how long one is good at most; outstanding at once; spent ones that are remembered until they would have expired. */
+/** Join tokens: how long one is good at most, and where nobody says; outstanding at once; spent ones that are remembered until they would have expired. */
 export const joinTokenMsMax = 7 * 24 * 3_600_000
+export const joinTokenMsUsual = 24 * 3_600_000
 export const joinTokensMax = 64
 /** Who has asked to join and waits for an operator. */
 export const joinsPendingMax = 64

@@ -15,6 +15,7 @@ import type { Body } from "../../ports/Body.ts"
 import type { GcReport } from "../../gc.ts"
 import type { HttpRequest, HttpResponse } from "../../ports/HttpListener.ts"
 import type { Exchange, RequestBook } from "../RequestBook.ts"
+import { clusterChange, type ClusterControl, clusterRead, clusterStatusPath } from "./ClusterRoutes.ts"
 import { historyJson, parseAsOf } from "./HistoryJson.ts"
 import { branchTold, diffTold, type LineageControl, lineageTold, rollbackTold, type Told } from "./LineageRoutes.ts"
 import { type RunVerify, verifyBody } from "./VerifyStream.ts"
@@ -47,6 +48,8 @@ export interface NodeControl extends LineageControl {
   readonly collect: (now: boolean) => Effect.Effect<GcReport, Unavailable>
   /** Reads and checks everything. */
   readonly verify: RunVerify
+  /** Of a node that belongs to a cluster. */
+  readonly cluster?: ClusterControl | undefined
 }
 
 const json = (status: number, value: unknown, headers: HttpResponse["headers"] = []): HttpResponse => ({
@@ -209,8 +212,17 @@ const route = (request: HttpRequest, path: string, query: URLSearchParams, contr
     case "POST /v1/checkpoint":
       return done(control.checkpoint)
     default:
-      return undefined
+      return clusterRoute(request, path, control)
   }
+}
+
+const clusterRoute = (request: HttpRequest, path: string, { cluster }: NodeControl): Effect.Effect<HttpResponse> | undefined => {
+  if (request.method === "GET") {
+    const read = clusterRead(path, cluster)
+    return read === undefined ? undefined : Effect.map(read, jsonOf)
+  }
+  const change = request.method === "POST" ? clusterChange(path, cluster) : undefined
+  return change === undefined ? undefined : posted(request, change)
 }
 
 const noMatch = (request: HttpRequest, path: string): HttpResponse => json(404, { error: `nothing at ${request.method} ${path}` })
@@ -234,7 +246,9 @@ const answer = (request: HttpRequest, control: NodeControl, exchange: Exchange):
   if (isMetrics && control.metricsPublic) return Effect.succeed(metricsOf(control))
   if (!authorized(request, control)) return Effect.succeed(unauthorized())
   if (isMetrics) return Effect.succeed(metricsOf(control))
-  if (control.phase() !== "Ready") return Effect.succeed(json(503, { error: "the node is not ready" }, [["retry-after", "1"]]))
+  // A node that waits for the others of its cluster says so.
+  const isAnytime = request.method === "GET" && path === clusterStatusPath
+  if (control.phase() !== "Ready" && !isAnytime) return Effect.succeed(json(503, { error: "the node is not ready" }, [["retry-after", "1"]]))
   const found = route(request, path, new URLSearchParams(mark < 0 ? "" : request.target.slice(mark + 1)), control)
   if (found === undefined) return Effect.succeed(noMatch(request, path))
   exchange.named(`${request.method} ${path}`)
