@@ -34,6 +34,9 @@ export const joinRetryMs = 1_000
 export const membershipAskMs = 15_000
 /** One message of membership. */
 export const membershipBytesMax = 4 * MiB
+/** The record of members as one piece of bytes, and one change of it: both lists of revocations are the most of it, and a command of the log takes it. */
+export const membershipRecordBytesMax = 16 * MiB
+export const membershipChangeBytesMax = 1536 * KiB
 
 /** Carrier: payload of one frame, and of all frames of one message: checked from the header, before anything is allocated. */
 export const carrierFrameBytesMax = 64 * KiB

@@ -6,6 +6,7 @@
  * 2. Asking twice changes nothing: a node that did not hear its answer asks again.
  * 3. Who was denied stays so, under that token.
  */
+import { equalBytes } from "../base/bytes.ts"
 import { joinsPendingMax, joinTokenMsMax, joinTokensMax } from "../base/clusterLimits.ts"
 import type { NodeId } from "./Identity.ts"
 import type { JoinToken } from "./JoinToken.ts"
@@ -38,9 +39,14 @@ export const forgetExpired = ({ invited }: JoinBook, nowMs: number): JoinBook =>
 export const invite = (book: JoinBook, token: JoinToken, isApproved: boolean, nowMs: number): JoinBook | MembershipError => {
   const current = forgetExpired(book, nowMs)
   if (token.expiresMs > nowMs + joinTokenMsMax || token.expiresMs <= nowMs) return refuse("Expired", `a join token is good for ${joinTokenMsMax / 3_600_000} hours at most`)
-  if (current.invited.has(token.id)) return refuse("Spent", "there is such a token already")
+  const known = current.invited.get(token.id)
+  // The same invitation, by who did not hear that it had come true.
+  if (known !== undefined && known.isApproved === isApproved && equalTokens(known.token, token)) return book
+  if (known !== undefined) return refuse("Spent", "there is such a token already")
   return current.invited.size >= joinTokensMax ? refuse("Full", `${joinTokensMax} join tokens are outstanding: let some expire`) : put(current, { token, isApproved, by: undefined })
 }
+
+const equalTokens = (a: JoinToken, b: JoinToken): boolean => a.cluster === b.cluster && a.authority === b.authority && a.expiresMs === b.expiresMs && equalBytes(a.secret, b.secret)
 
 /** For readAsk. */
 export const tokenIn = ({ invited }: JoinBook, id: string, nowMs: number): JoinToken | MembershipError => {
@@ -66,8 +72,12 @@ export const askedToJoin = (book: JoinBook, node: NodeId, ask: JoinAsk, nowMs: n
 export const pendingIn = ({ invited }: JoinBook): ReadonlyArray<NonNullable<Invited["by"]>> =>
   [...invited.values()].flatMap(({ by }) => (by?.standing === "Pending" ? [by] : []))
 
-/** An operator's word. Of a node that does not wait: refused. */
+/** An operator's word, under every token that the node has shown. Said again it changes nothing; of a node that does not wait: refused. */
 export const decide = (book: JoinBook, node: NodeId, standing: "Approved" | "Denied"): JoinBook | MembershipError => {
-  const entry = [...book.invited.values()].find(({ by }) => by?.node === node && by.standing === "Pending")
-  return entry?.by === undefined ? refuse("Unknown", `node ${node} does not wait to join: see \`ouroboros cluster pending\``) : put(book, { ...entry, by: { ...entry.by, standing } })
+  const shown = [...book.invited.values()].flatMap(({ by, ...entry }) => (by?.node === node ? [{ ...entry, by }] : []))
+  const waiting = shown.filter(({ by }) => by.standing === "Pending")
+  if (waiting.length === 0 && shown.some(({ by }) => by.standing === standing)) return book
+  return waiting.length === 0
+    ? refuse("Unknown", `node ${node} does not wait to join: see \`ouroboros cluster pending\``)
+    : waiting.reduce((decided, entry) => put(decided, { ...entry, by: { ...entry.by, standing } }), book)
 }

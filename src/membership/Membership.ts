@@ -4,8 +4,10 @@
  *
  * 1. Every change of who belongs is an epoch of its own.
  * 2. A node comes in under a token that an operator has approved, or had approved ahead, and under one only.
- * 3. The last member stays. A certificate of one that went is taken back, and what it waits for under its token is denied.
+ * 3. The last member stays, and the last that is not leaving. A certificate of one that went is taken back, and what it waits for under its token is denied.
+ * 4. A change that is made twice in a row changes nothing the second time: whoever did not hear its answer makes it again. But for Gone, which is then refused.
  */
+import { equalBytes } from "../base/bytes.ts"
 import { assert, unreachable } from "../base/assert.ts"
 import { membersMax } from "../base/clusterLimits.ts"
 import type { KeyPairsService } from "../ports/KeyPairs.ts"
@@ -27,6 +29,8 @@ export interface MemberRow {
   readonly sealedAuthority: Uint8Array
   /** Under which it came in; undefined: it made the cluster. */
   readonly token: string | undefined
+  /** It shall go: who leads takes its replica out of the configuration, and then it is Gone. `isForced`: without what it holds being handed over. */
+  readonly leaving: { readonly isForced: boolean } | undefined
 }
 
 export interface MembershipRecord {
@@ -42,12 +46,16 @@ export interface MembershipRecord {
 }
 
 export type MembershipChange =
+  /** The first of all (foundCluster). */
+  | { readonly _tag: "Founded"; readonly record: MembershipRecord }
   | { readonly _tag: "Invited"; readonly token: JoinToken; readonly isApproved: boolean; readonly atMs: number }
   | { readonly _tag: "JoinAsked"; readonly node: NodeId; readonly ask: JoinAsk; readonly atMs: number }
   | { readonly _tag: "Decided"; readonly node: NodeId; readonly standing: "Approved" | "Denied" }
   | { readonly _tag: "Admitted"; readonly node: NodeId; readonly token: string; readonly certificate: Uint8Array; readonly sealedAuthority: Uint8Array }
   | { readonly _tag: "Renewed"; readonly node: NodeId; readonly certificate: Uint8Array }
-  /** By its own word or an operator's. `revocations`: the list that follows on the record's. */
+  /** By its own word or an operator's: a member still, and not for long. */
+  | { readonly _tag: "Leaving"; readonly node: NodeId; readonly isForced: boolean }
+  /** `revocations`: the list that follows on the record's. */
   | { readonly _tag: "Gone"; readonly node: NodeId; readonly revocations: RevocationList; readonly signedRevocations: Uint8Array }
 
 const refuse = refusalOf("message")
@@ -71,14 +79,16 @@ export const foundCluster = ({ addresses, authoritySeed, cluster, identity, name
   const sealedAuthority = sealAuthorityFor(pairs, cluster, authoritySeed, identity.shown)
   assert(!(sealedAuthority instanceof MembershipError), "a node's own agreement key is one")
   const row: MemberRow = {
-    member: memberOf(identity.shown, { name, addresses, sinceEpoch: 1 }), certificate: issueCertificate(authority, identity.shown, issuing(1)), earlier: undefined, sealedAuthority, token: undefined
+    member: memberOf(identity.shown, { name, addresses, sinceEpoch: 1 }), certificate: issueCertificate(authority, identity.shown, issuing(1)), earlier: undefined, sealedAuthority, token: undefined, leaving: undefined
   }
   const revocations = noRevocations(cluster)
   return { cluster, epoch: 1, authority: authority.certificate, members: new Map([[identity.id, row]]), book: emptyJoinBook, revocations, signedRevocations: signRevocations(authority, revocations) }
 }
 
-/** The record after it, or why it is refused; then nothing has changed. */
-export const applyMembership = (record: MembershipRecord, change: MembershipChange): MembershipRecord | MembershipError => {
+/** The record after it, or why it is refused; then nothing has changed. Undefined: nothing was founded yet. */
+export const applyMembership = (record: MembershipRecord | undefined, change: MembershipChange): MembershipRecord | MembershipError => {
+  if (change._tag === "Founded") return founded(record, change.record)
+  if (record === undefined) return refuse("NotYet", "the cluster has not begun: `ouroboros cluster init`")
   switch (change._tag) {
     case "Invited":
       return withBook(record, invite(record.book, change.token, change.isApproved, change.atMs))
@@ -90,10 +100,10 @@ export const applyMembership = (record: MembershipRecord, change: MembershipChan
       return withBook(record, decide(record.book, change.node, change.standing))
     case "Admitted":
       return admitted(record, change)
-    case "Renewed": {
-      const row = record.members.get(change.node)
-      return row === undefined ? noMember(change.node) : { ...record, members: new Map(record.members).set(change.node, { ...row, certificate: change.certificate, earlier: row.certificate }) }
-    }
+    case "Renewed":
+      return renewed(record, change)
+    case "Leaving":
+      return leaving(record, change)
     case "Gone":
       return gone(record, change)
     default:
@@ -103,6 +113,12 @@ export const applyMembership = (record: MembershipRecord, change: MembershipChan
 
 const withBook = (record: MembershipRecord, book: JoinBook | MembershipError): MembershipRecord | MembershipError => (book instanceof MembershipError ? book : { ...record, book })
 
+/** Whose authority it is says which founding it was, whatever has changed since. */
+const founded = (record: MembershipRecord | undefined, first: MembershipRecord): MembershipRecord | MembershipError => {
+  if (record === undefined) return first
+  return record.cluster === first.cluster && equalBytes(record.authority, first.authority) ? record : refuse("Foreign", `the cluster has begun already, as ${record.cluster}`)
+}
+
 const noMember = (node: NodeId): MembershipError => refuse("Unknown", `node ${node} is no member: see \`ouroboros cluster status\``)
 
 const admitted = (record: MembershipRecord, { certificate, node, sealedAuthority, token }: Extract<MembershipChange, { readonly _tag: "Admitted" }>): MembershipRecord | MembershipError => {
@@ -110,11 +126,30 @@ const admitted = (record: MembershipRecord, { certificate, node, sealedAuthority
   if (by?.node !== node || by.standing !== "Approved") return refuse("Unknown", `node ${node} was not approved under the join token ${token}`)
   // Two that answered the same ask: the first has come true.
   if (record.members.get(node)?.token === token) return record
+  if (record.members.get(node)?.leaving !== undefined) return refuse("NotYet", `node ${node} is leaving: it comes in again once it has gone`)
   if (record.members.size >= membersMax && !record.members.has(node)) return refuse("Full", `${membersMax} members: remove one that is gone (\`ouroboros cluster remove\`)`)
   const epoch = record.epoch + 1
   const { addresses, identity, name } = by.ask
-  const row: MemberRow = { member: { identity, name, addresses, sinceEpoch: epoch }, certificate, earlier: record.members.get(node)?.certificate, sealedAuthority, token }
+  const row: MemberRow = { member: { identity, name, addresses, sinceEpoch: epoch }, certificate, earlier: record.members.get(node)?.certificate, sealedAuthority, token, leaving: undefined }
   return { ...record, epoch, members: new Map(record.members).set(node, row) }
+}
+
+const withRow = (record: MembershipRecord, node: NodeId, row: MemberRow): MembershipRecord => ({ ...record, members: new Map(record.members).set(node, row) })
+
+const renewed = (record: MembershipRecord, { certificate, node }: Extract<MembershipChange, { readonly _tag: "Renewed" }>): MembershipRecord | MembershipError => {
+  const row = record.members.get(node)
+  if (row === undefined) return noMember(node)
+  // Made again it must not push the one before out.
+  const isKnown = equalBytes(row.certificate, certificate) || (row.earlier !== undefined && equalBytes(row.earlier, certificate))
+  return isKnown ? record : withRow(record, node, { ...row, certificate, earlier: row.certificate })
+}
+
+const leaving = (record: MembershipRecord, { isForced, node }: Extract<MembershipChange, { readonly _tag: "Leaving" }>): MembershipRecord | MembershipError => {
+  const row = record.members.get(node)
+  if (row === undefined) return noMember(node)
+  if (row.leaving !== undefined && (row.leaving.isForced || !isForced)) return record
+  const isLast = [...record.members].every(([id, other]) => id === node || other.leaving !== undefined)
+  return isLast ? refuse("Full", "the last member that is not leaving stays: stop it instead") : withRow(record, node, { ...row, leaving: { isForced } })
 }
 
 const gone = (record: MembershipRecord, { node, revocations, signedRevocations }: Extract<MembershipChange, { readonly _tag: "Gone" }>): MembershipRecord | MembershipError => {

@@ -4,7 +4,7 @@ import { Data } from "effect"
 /**
  * Malformed: no such bytes. Damaged: bytes changed. UnknownFormat: of a newer program. WrongSecret: intact, but not under this
  * passphrase or key file. WrongProtection: it wants the other kind of secret. BadSecret: no secret could be like this. Foreign: of another
- * cluster or node. Unsigned: the signature is not its signer's. Expired, NotYet: by the clock. Revoked: by the authority's list.
+ * cluster or node. Unsigned: the signature is not its signer's. Expired, NotYet: by the clock, or by what must come before. Revoked: by the authority's list.
  * Unknown: nobody here has issued it. Spent: used before. Full: a bound of clusterLimits.
  */
 export type MembershipReason =
@@ -12,7 +12,7 @@ export type MembershipReason =
   | "Foreign" | "Unsigned" | "Expired" | "NotYet" | "Revoked" | "Unknown" | "Spent" | "Full"
 
 export class MembershipError extends Data.TaggedError("MembershipError")<{
-  readonly what: "identity" | "certificate" | "authority" | "revocations" | "join token" | "message"
+  readonly what: "identity" | "certificate" | "authority" | "revocations" | "join token" | "message" | "record"
   readonly reason: MembershipReason
   readonly detail: string
 }> {

@@ -24,7 +24,7 @@ const version = Schema.Literal(1)
 const asked = { version, cluster: ClusterIdField, nonce: FixedBytes(32, "nonce"), atMs: CountField }
 
 /** May I join? Of a node that has a token. */
-const JoinAsk = Schema.TaggedStruct("JoinAsk", { ...asked, token: HexField(32), identity: PublicIdentityField, name: NameField, addresses: AddressesField, program: TextField(64) })
+export const JoinAsk = Schema.TaggedStruct("JoinAsk", { ...asked, token: HexField(32), identity: PublicIdentityField, name: NameField, addresses: AddressesField, program: TextField(64) })
 /** I go: I have handed over what I held (`drained`), or I have not, and it must be made anew from others. */
 const LeaveAsk = Schema.TaggedStruct("LeaveAsk", { ...asked, identity: PublicIdentityField, epoch: CountField, drained: Schema.Boolean, why: TextField(256) })
 /** My certificate is good for a while yet: another one, please. */

@@ -28,10 +28,12 @@ export interface RevocationList {
 const refuse = refusalOf("revocations")
 const context = "ouroborosdb 2026 revocations 1"
 
-const List = Schema.Struct({
-  version: Schema.Literal(1), cluster: ClusterIdField, number: CountField,
+const listed = {
+  cluster: ClusterIdField, number: CountField,
   entries: Schema.Array(Schema.Struct({ serial: HexField(32), node: NodeIdField, untilMs: CountField })).check(Schema.isMaxLength(revocationsMax))
-})
+}
+export const RevocationsField = Schema.Struct(listed)
+const List = Schema.Struct({ version: Schema.Literal(1), ...listed })
 const Signed = Schema.Struct({ list: Schema.Uint8Array, signature: SignatureField })
 
 export const noRevocations = (cluster: ClusterId): RevocationList => ({ cluster, number: 0, entries: [] })

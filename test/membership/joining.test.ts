@@ -147,7 +147,8 @@ describe("join book", () => {
     expect(forgetExpired(pending, token.expiresMs + 1).invited.size).toBe(0)
     expect(reasonOf(tokenIn(emptyJoinBook, token.id, nowMs))).toBe("Unknown")
     expect(reasonOf(invite(emptyJoinBook, scene.token(5, nowMs + joinTokenMsMax + 1), false, nowMs))).toBe("Expired")
-    expect(reasonOf(invite(invited, token, false, nowMs))).toBe("Spent")
+    expect(good(invite(invited, token, false, nowMs))).toBe(invited)
+    expect(reasonOf(invite(invited, token, true, nowMs))).toBe("Spent")
     let book = emptyJoinBook
     for (let seed = 100; seed < 100 + joinTokensMax; seed += 1) book = good(invite(book, scene.token(seed), false, nowMs))
     expect(reasonOf(invite(book, scene.token(99), false, nowMs))).toBe("Full")
