@@ -149,3 +149,15 @@ export const blockReconcileMs = 30_000
 /** Members: how often the journal lets go of what only a single node would need; how long an answer waits between two looks whether its commit has come here. */
 export const memberReleaseMs = 10_000
 export const memberSeesPauseMs = 5
+
+/**
+ * The steward: how often who leads looks whether the configuration is as the members' table wants it; how far behind the commit whoever is to vote may be, in entries; how
+ * long another member may take to say which blocks it lacks. A leader that goes: how long it looks for another one, and how often.
+ */
+export const stewardLookMs = 2_000
+export const stewardLagMax = 64
+export const stewardAskMs = 5_000
+export const handOverMsMax = 10_000
+export const handOverLookMs = 20
+/** A node's certificate: how often it is looked whether it is to be renewed. */
+export const renewalLookMs = 3_600_000

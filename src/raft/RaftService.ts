@@ -58,7 +58,11 @@ export interface RaftStatus {
   readonly commit: LogIndex
   readonly applied: LogIndex
   readonly last: LogIndex
+  /** The newest of the log; committed once `commit` has come to its index. */
   readonly configuration: Configuration
+  readonly configurationIndex: LogIndex
+  /** Up to where each member is known to have the log on its disk, this replica included. Only who leads knows: empty elsewhere. */
+  readonly matched: ReadonlyMap<ReplicaId, LogIndex>
   readonly failure: string | undefined
 }
 
@@ -344,7 +348,10 @@ const proposing = <Answer>(room: Room<Answer>, eventOf: (proposal: number) => Ra
     return Effect.onInterrupt(Deferred.await(done), () => Effect.sync(() => endProposal(room, number, Effect.interrupt)))
   })
 
+const nobodysMatches: ReadonlyMap<ReplicaId, LogIndex> = new Map()
+
 const statusOf = <Answer>({ applied, run: { id }, state }: Room<Answer>): RaftStatus => {
-  const { commit, configuration, failed, leader, log, role, term } = state
-  return { id, role, term, leader, commit, applied, last: lastIndexOf(log), configuration, failure: failed }
+  const { commit, configuration, configurationIndex, failed, leader, log, peers, role, term } = state
+  const matched = role === "Leader" ? new Map([...peers].map(([peer, { match }]) => [peer, match])) : nobodysMatches
+  return { id, role, term, leader, commit, applied, last: lastIndexOf(log), configuration, configurationIndex, matched, failure: failed }
 }

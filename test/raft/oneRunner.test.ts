@@ -73,6 +73,25 @@ it("runner: whose place another leader's entry took hears that it was never comm
   deepStrictEqual((yield* Fiber.join(second)).reason, "Superseded")
 })))
 
+it("runner: who leads says how far each member is, and that nobody is known to be any further once he leads no more", () => run(Effect.gen(function*() {
+  const { raft, says, sent } = yield* startOne(new MemoryDisk(), 1)
+  deepStrictEqual([raft.status().matched.size, raft.status().configurationIndex], [0, 0])
+  yield* TestClock.adjust(3000)
+  yield* settled
+  const { term } = sent.find(({ body }) => body._tag === "RequestVote")!
+  yield* says("b", term, { _tag: "Vote", pre: true, granted: true })
+  yield* says("b", term, { _tag: "Vote", pre: false, granted: true })
+  yield* says("b", term, { _tag: "Appended", match: 1, received: 1, damagedTo: undefined, round: 0 })
+  deepStrictEqual([...raft.status().matched], [["a", 1], ["b", 1], ["c", 0]])
+  const changed = yield* Effect.forkChild(raft.change(["a", "b"], ["c"]))
+  yield* settled
+  deepStrictEqual([raft.status().configurationIndex, raft.status().commit], [2, 1])
+  yield* says("b", term, { _tag: "Appended", match: 2, received: 2, damagedTo: undefined, round: 0 })
+  yield* Fiber.join(changed)
+  yield* says("c", term + 1, { _tag: "Heard", round: 0 })
+  deepStrictEqual([raft.status().role, raft.status().matched.size], ["Follower", 0])
+})))
+
 it("runner: one that would be another replica's, and one that is nowhere and may not begin, do not start", () => run(Effect.gen(function*() {
   const disk = new MemoryDisk()
   const { stop } = yield* startOne(disk, 1)

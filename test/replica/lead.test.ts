@@ -41,7 +41,7 @@ const begin = Effect.gen(function*() {
       return Deferred.await(done)
     }),
     read: Effect.succeed(20), change: () => Effect.void, transfer: () => Effect.void, compact: () => Effect.void,
-    status: () => ({ id: "a", role: play.role, term: play.term, leader: play.role === "Leader" ? "a" : "b", commit: 20, applied: 20, last: 20, configuration: configurationOf(["a"]), failure: undefined })
+    status: () => ({ id: "a", role: play.role, term: play.term, leader: play.role === "Leader" ? "a" : "b", commit: 20, applied: 20, last: 20, configuration: configurationOf(["a"]), configurationIndex: 0, matched: new Map(), failure: undefined })
   }
   const machine = { state, term: () => play.applied }
   const lead = yield* makeLead({ ...context, sealer: testSealer, sessions: sessionRules, machine, raft, spaceLow: () => false })
