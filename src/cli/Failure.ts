@@ -4,9 +4,9 @@ import { Data, Runtime } from "effect"
 /** 0 is success; 1 anything not below. */
 export const exitCodes = { failed: 1, usage: 2, notFound: 3, denied: 4, unreachable: 5, conflict: 6 } as const
 
-const notFound = new Set(["NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NoSuchUpload", "NotFound"])
+const notFound = new Set(["NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NoSuchUpload", "NoSuchNode", "NotFound"])
 const denied = new Set(["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"])
-const conflict = new Set(["BucketNotEmpty", "BucketAlreadyOwnedByYou", "BucketAlreadyExists", "PreconditionFailed", "BucketBornLater", "LineageTooLong"])
+const conflict = new Set(["BucketNotEmpty", "BucketAlreadyOwnedByYou", "BucketAlreadyExists", "PreconditionFailed", "BucketBornLater", "LineageTooLong", "NotPending", "Refused", "NoCluster"])
 
 /** The server refused: S3's code and its sentence. */
 export class ServerRefused extends Data.TaggedError("ServerRefused")<{
@@ -34,6 +34,14 @@ export class NodeElsewhere extends Data.TaggedError("NodeElsewhere")<{ readonly 
   }
 }
 
+/** No member answers where one was looked for. */
+export class MemberUnreachable extends Data.TaggedError("MemberUnreachable")<{ readonly data: string; readonly admin: { readonly host: string; readonly port: number } }> {
+  override get message(): string {
+    return `no node answers at ${this.admin.host}:${this.admin.port}, and a stopped member is never opened for its cluster's commands: ` +
+      `start it (ouroboros serve --data ${this.data}), or name the admin address of a running member with --admin`
+  }
+}
+
 /** What was compared is not alike, and the exit code was to say so: nothing more is said. */
 export class DifferencesFound extends Data.TaggedError("DifferencesFound")<{ readonly count: number }> {
   override get message(): string {
@@ -57,7 +65,7 @@ export const exitCodeOf = (error: unknown): number => {
       : exitCodes.failed
   }
   if (tag === "UsageError" || tag === "SettingsError" || tag === "ShowHelp") return exitCodes.usage
-  if (tag === "HttpClientError" || tag === "NodeElsewhere") return exitCodes.unreachable
+  if (tag === "HttpClientError" || tag === "NodeElsewhere" || tag === "MemberUnreachable") return exitCodes.unreachable
   if (tag === "FileMissing") return exitCodes.notFound
   const marked = Runtime.getErrorExitCode(error)
   return marked === 0 ? exitCodes.failed : marked

@@ -3,24 +3,9 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer } from "effect"
 import { Command } from "effect/cli"
 import { clientLayer, environment, packageVersion, runMain, withCommandLog, writeError } from "../node/process.ts"
-import { copyCommand } from "./commands/copy.ts"
-import { doctorCommand } from "./commands/doctor.ts"
-import { gcCommand } from "./commands/gc.ts"
-import { historyCommands } from "./commands/history.ts"
-import { maintainCommands } from "./commands/maintain.ts"
-import { catCommand, listCommand, makeBucketCommand, removeBucketCommand, removeCommand } from "./commands/objects.ts"
-import { serveCommand } from "./commands/serve.ts"
-import { verifyCommand } from "./commands/verify.ts"
 import { Environment } from "./Environment.ts"
 import { exitCodeOf } from "./Failure.ts"
-
-const ouroboros = Command.make("ouroboros").pipe(
-  Command.withDescription("A self-hosted object store that keeps every version of everything"),
-  Command.withSubcommands([
-    serveCommand, copyCommand, listCommand, catCommand, removeCommand, makeBucketCommand, removeBucketCommand, doctorCommand, verifyCommand, gcCommand,
-    ...historyCommands, ...maintainCommands
-  ])
-)
+import { ouroboros } from "./Ouroboros.ts"
 
 /** One sentence for what was expected to fail; the whole cause for a defect of ours. */
 const explain = (cause: Cause.Cause<unknown>): string => {

@@ -3,43 +3,8 @@ import { Effect, References } from "effect"
 import { describe, expect, test } from "vitest"
 import { toBase64, toUtf8 } from "../../src/base/bytes.ts"
 import { joinTokenMsMax } from "../../src/base/clusterLimits.ts"
-import { Meters } from "../../src/base/Meters.ts"
-import { makeAdminHandler, type NodeControl } from "../../src/gateway/admin/AdminHandler.ts"
-import { type ClusterControl, ClusterRefused, type ClusterStatusJson } from "../../src/gateway/admin/ClusterRoutes.ts"
-import { RequestBook } from "../../src/gateway/RequestBook.ts"
-
-const status: ClusterStatusJson = {
-  cluster: "c".repeat(32), node: "a".repeat(64), epoch: 3, term: 7, leader: "a".repeat(64), commit: 12, applied: 12, quorum: true, pending: 1, warnings: [],
-  members: [{
-    node: "a".repeat(64), name: "attic", addresses: ["127.0.0.1:9100"], role: "leader", standing: "self", sinceEpoch: 1,
-    certificateUntil: "2027-02-20T00:00:00.000Z"
-  }]
-}
-
-/** A cluster that writes down what it was asked, and answers the first that has an answer. */
-const twin = (asked: Array<unknown>, refusal?: ClusterRefused): ClusterControl => {
-  const answer = <A>(what: unknown, value: A): Effect.Effect<A, ClusterRefused> => Effect.suspend(() => {
-    asked.push(what)
-    return refusal === undefined ? Effect.succeed(value) : Effect.fail(refusal)
-  })
-  const node = "b".repeat(64)
-  return {
-    status: Effect.sync(() => (asked.push("status"), status)),
-    pending: answer("pending", [{ node, name: "barn", addresses: ["127.0.0.1:9101"], program: "0.1.0", askedMs: 5 }]),
-    invite: (how) => answer(["invite", how], { token: "token", expiresMs: 9 }),
-    approve: (name) => answer(["approve", name], { node }),
-    deny: (name) => answer(["deny", name], { node }),
-    remove: (name, isForced) => answer(["remove", name, isForced], { node }),
-    transfer: (to) => answer(["transfer", to], { leader: node })
-  }
-}
-
-const handlerOf = (cluster: ClusterControl | undefined, phase: "Starting" | "Ready" = "Ready") => {
-  // Nothing else of the node is asked here: whatever would be missing throws.
-  const control = { phase: () => phase, accessKey: "root", secretKey: "secret", health: () => [], ...(cluster === undefined ? {} : { cluster }) } as unknown as NodeControl
-  const book = new RequestBook({ meters: new Meters(), listener: "admin", slowMs: 1000, logsAll: false })
-  return makeAdminHandler(control, book, () => "0123456789ABCDEF")
-}
+import { ClusterRefused } from "../../src/gateway/admin/ClusterRoutes.ts"
+import { handlerOf, status, twin } from "./clusterTwin.ts"
 
 const ask = async (handler: ReturnType<typeof handlerOf>, method: string, target: string, body?: unknown, password = "secret") => {
   const parts = body === undefined ? [] : [toUtf8(typeof body === "string" ? body : JSON.stringify(body))]
