@@ -161,3 +161,17 @@ export const handOverMsMax = 10_000
 export const handOverLookMs = 20
 /** A node's certificate: how often it is looked whether it is to be renewed. */
 export const renewalLookMs = 3_600_000
+
+/** What a node keeps of the members: the table of 256 of them, tokens, revocations. */
+export const membersFileBytesMax = 16 * MiB
+/** A node that was let in asks a member for what it needs to begin: each time, in all, and between. */
+export const welcomeAskMs = 5_000
+export const welcomeMsMax = 60_000
+export const welcomePauseMs = 250
+/** How many members' disks may be lost without loss: m. */
+export const lossesMaxDefault = 1
+/** An operator's word to another member: hand over; asked of the other voter again after so long. */
+export const handOverAskMs = 15_000
+export const handOverAgainMs = 1_000
+/** The first record of a cluster is proposed again, where it was not taken. */
+export const foundingRetryMs = 500

@@ -12,5 +12,9 @@ export const topics = {
   /** BlockCopies: a block that another node has written; all of one that this node has; regions of it. */
   blockTake: 6,
   blockGive: 7,
-  blockRegions: 8
+  blockRegions: 8,
+  /** Welcome: what a node that was let in needs to begin. */
+  welcome: 9,
+  /** To whoever leads: hand over. (10: blocksLacking.) */
+  handOver: 11
 } as const
