@@ -22,7 +22,7 @@ export interface Asking {
 }
 
 /** What only a leader answers. */
-export type LeaderAsk = Extract<Ask, { readonly _tag: "Propose" | "OpenSession" | "Settle" }>
+export type LeaderAsk = Extract<Ask, { readonly _tag: "Propose" | "OpenSession" | "Settle" | "Members" }>
 
 export interface Answered {
   readonly reply: Exclude<Reply, { readonly _tag: "Again" }>
@@ -33,6 +33,7 @@ export interface Answered {
 /** By the leader that is this replica. */
 export const byLead = (lead: Lead, ask: LeaderAsk): Effect.Effect<Reply> => {
   if (ask._tag === "Propose") return lead.commit(ask.change)
+  if (ask._tag === "Members") return lead.members(ask.bytes)
   return ask._tag === "OpenSession" ? lead.openSession : lead.settle(ask.timeMs)
 }
 

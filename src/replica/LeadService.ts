@@ -15,6 +15,8 @@ import { Clock, Deferred, Effect, Exit, Fiber, Latch, type Scope, Semaphore } fr
 import { commitBytesMax } from "../base/limits.ts"
 import { leadInFlightBytesMax, leadInFlightMax, leadQueuedMax, settleAheadMsMax } from "../base/replicaLimits.ts"
 import { type HybridTime, hybridTime, millisOf, nextHybridTime } from "../base/time.ts"
+import { MembershipError } from "../membership/MembershipError.ts"
+import { decodeMembershipChange } from "../membership/RecordFormat.ts"
 import type { Entry } from "../namespace/Entry.ts"
 import { sealEntry } from "../namespace/LoggedEntry.ts"
 import { takesSpace } from "../namespace/SpaceRule.ts"
@@ -38,6 +40,8 @@ export interface Lead {
   readonly commit: (change: Unstamped) => Effect.Effect<Reply>
   readonly openSession: Effect.Effect<Reply>
   readonly settle: (timeMs: number) => Effect.Effect<Reply>
+  /** Bytes of a MembershipChange. */
+  readonly members: (bytes: Uint8Array) => Effect.Effect<Reply>
 }
 
 interface Room extends Leading {
@@ -62,7 +66,7 @@ export const makeLead = Effect.fnUntraced(function*(leading: Leading) {
     ...leading, scope: yield* Effect.scope, clock: yield* Clock.Clock, stamping: Semaphore.makeUnsafe(1), underWay: new Map(), sequence: undefined, time: 0n, inFlight: 0, bytesInFlight: 0, isOff: false,
     idle: Latch.makeUnsafe(true)
   }
-  const lead: Lead = { commit: (change) => commit(room, change), openSession: openSession(room), settle: (timeMs) => settle(room, timeMs) }
+  const lead: Lead = { commit: (change) => commit(room, change), openSession: openSession(room), settle: (timeMs) => settle(room, timeMs), members: (bytes) => members(room, bytes) }
   return lead
 })
 
@@ -195,4 +199,15 @@ const settle = (room: Room, timeMs: number): Effect.Effect<Reply> =>
     if (timeMs > nowMs + settleAheadMsMax) return Effect.succeed({ _tag: "Refused", reason: "Misused" })
     if (asked > room.time) room.time = asked
     return proposing(room, { _tag: "Settle", timeMs })
+  })
+
+/** What this program cannot read does not go into the log, where every replica would have to. The log judges the rest, also where it is refused. */
+const members = (room: Room, bytes: Uint8Array): Effect.Effect<Reply> =>
+  Effect.suspend(() => {
+    const reason = whyNot(room)
+    if (reason !== undefined) return Effect.succeed(reason)
+    const change = decodeMembershipChange(bytes)
+    return change instanceof MembershipError
+      ? Effect.succeed<Reply>({ _tag: "MembersRefused", index: 0, what: change.what, reason: change.reason, detail: change.detail })
+      : proposing(room, { _tag: "Members", bytes })
   })

@@ -10,6 +10,7 @@ import { Effect, Latch, Semaphore } from "effect"
 import { assert } from "../base/assert.ts"
 import { checkpointRetryMs, overlayBytesMax, overlayBytesStop, overlayRowsMax, overlayRowsStop } from "../base/limits.ts"
 import { appliedAtOnceMax, replicaLogBytesMax } from "../base/replicaLimits.ts"
+import type { MembershipRecord } from "../membership/Membership.ts"
 import type { Entry as Commit } from "../namespace/Entry.ts"
 import { isHousework } from "../namespace/Housework.ts"
 import type { Answer } from "../namespace/Model.ts"
@@ -20,6 +21,7 @@ import type { Configuration } from "../raft/Configuration.ts"
 import { type Entry, entryBytesOf, type LogIndex, type ReplicaId, type SnapshotPlace, type Term } from "../raft/Entry.ts"
 import type { StateMachine } from "../raft/RaftService.ts"
 import { fetchState } from "./FetchService.ts"
+import { recordOf } from "./MembersTable.ts"
 import type { PeerError, Peers } from "./Peers.ts"
 import { type AppliedEntry, applyEntry, indexOf, type ReplicaContext, termOf } from "./ReplicaApply.ts"
 import { configurationKey, configurationRow } from "./ReplicaRows.ts"
@@ -33,6 +35,8 @@ export interface MachineOptions extends ReplicaContext {
   readonly applied: (entry: Commit, answer: Answer) => void
   /** Told of every entry: for tests. */
   readonly observe?: (entry: Entry, applied: AppliedEntry) => void
+  /** Told of the record of members at once: of the one that there is, after each entry that changes it, and after another state came. */
+  readonly membersChanged?: (record: MembershipRecord) => void
   /** A checkpoint is due after so many bytes of the log; few in tests. */
   readonly logBytesMax?: number
   readonly pieceBytes?: number
@@ -45,6 +49,8 @@ export interface ReplicaMachine extends StateMachine<Reply> {
   /** Of the last entry that is applied: a leader whose own term this is knows all that was committed before. */
   readonly term: () => Term
   readonly lastChange: () => number
+  /** As it is applied here, decoded once for each change; undefined: none was founded. */
+  readonly members: () => MembershipRecord | undefined
   /** Of an index between the newest checkpoint's and that of now. */
   readonly placeAt: (index: LogIndex) => SnapshotPlace
   /** Where due, or at once. */
@@ -59,6 +65,7 @@ interface Room {
   founding: Configuration
   term: Term
   lastChange: number
+  members: MembershipRecord | undefined
   /** Where term or configuration changed, oldest first, from the older of two checkpoints on. */
   places: Array<SnapshotPlace>
   /** Bytes of the log since the last checkpoint began. */
@@ -74,10 +81,11 @@ interface Room {
 export const makeMachine = (options: MachineOptions, current: OpenSlot, founding: Configuration): ReplicaMachine => {
   const term = termOf(current.state.reader)
   const room: Room = {
-    places: [], options, current, founding, term, lastChange: current.state.stamp().sequence, logBytes: 0, turn: Semaphore.makeUnsafe(1), wanted: Latch.makeUnsafe(false), settled: Latch.makeUnsafe(true),
+    places: [], options, current, founding, term, lastChange: current.state.stamp().sequence, members: undefined, logBytes: 0, turn: Semaphore.makeUnsafe(1), wanted: Latch.makeUnsafe(false), settled: Latch.makeUnsafe(true),
     compact: () => Effect.void
   }
   room.places.push(placeOfState(room))
+  changed(room, recordOf(current.state.reader))
   return {
     applied: placeOfState(room),
     placeAt: (index) => ({ ...room.places.findLast((place) => place.index <= index) ?? placeOfState(room), index }),
@@ -87,12 +95,18 @@ export const makeMachine = (options: MachineOptions, current: OpenSlot, founding
     open: () => room.current,
     term: () => room.term,
     lastChange: () => room.lastChange,
+    members: () => room.members,
     checkpoint: (now) => Effect.suspend(() => (now || isDue(room) ? Effect.mapError(checkpoint(room), unavailable) : Effect.void)),
     begin: (compact) => Effect.suspend(() => {
       room.compact = compact
       return watched("a replica's checkpoints", checkpoints(room))
     })
   }
+}
+
+const changed = (room: Room, record: MembershipRecord | undefined): void => {
+  room.members = record
+  if (record !== undefined) room.options.membersChanged?.(record)
 }
 
 const unavailable = (error: StateError): Unavailable =>
@@ -122,7 +136,8 @@ const applyOne = (room: Room, entry: Entry): Reply => {
   room.term = entry.term
   room.logBytes += entryBytesOf(entry)
   options.observe?.(entry, applied)
-  const { commit } = applied
+  const { commit, members } = applied
+  if (members !== undefined) changed(room, members)
   if (commit !== undefined) {
     if (!isHousework(commit.entry.change)) room.lastChange = commit.done.sequence
     options.applied(commit.entry, commit.done.answer)
@@ -188,6 +203,7 @@ const take = (room: Room, next: OpenSlot, { configuration }: SnapshotPlace): Ope
   room.places = [placeOfState(room)]
   room.lastChange = next.state.stamp().sequence
   room.settled.openUnsafe()
+  changed(room, recordOf(next.state.reader))
   return last
 }
 

@@ -8,12 +8,14 @@
  */
 import { unreachable } from "../base/assert.ts"
 import { hybridTime, millisOf } from "../base/time.ts"
+import type { MembershipRecord } from "../membership/Membership.ts"
 import { apply } from "../namespace/Apply.ts"
 import type { ApplyContext } from "../namespace/ApplyCommit.ts"
 import type { Entry as Commit } from "../namespace/Entry.ts"
 import { openEntry, sequenceOf } from "../namespace/LoggedEntry.ts"
 import type { RowChange, Stamp, StateReader, ValueSealer } from "../namespace/State.ts"
 import type { Entry, LogIndex } from "../raft/Entry.ts"
+import { applyMembers } from "./MembersTable.ts"
 import { commandFormat, requestIdOf } from "./ReplicaFormat.ts"
 import { configurationKey, configurationRow, type SessionRules, settledKey, settledRow, termKey, termRow } from "./ReplicaRows.ts"
 import type { Command, Done, Reply } from "./Request.ts"
@@ -31,6 +33,8 @@ export interface AppliedEntry {
   readonly reply: Reply
   /** What was committed by it; undefined: no commit. */
   readonly commit: { readonly entry: Commit; readonly done: Done } | undefined
+  /** The record of members after it, where it changed that. */
+  readonly members?: MembershipRecord
 }
 
 /** A replicated state's places lie in one segment; its journal is Raft's log. */
@@ -89,6 +93,11 @@ const applyCommand = (state: StateReader, stamp: Stamp, { index, term }: Entry, 
     case "Settle": {
       const isLater = command.timeMs > (settledOf(state) ?? -1)
       return { rows: isLater ? [[settledKey, settledRow.encode({ timeMs: command.timeMs })]] : [], stamp, reply: { _tag: "Settled" }, commit: undefined }
+    }
+    case "Members": {
+      const { record: members, refused, rows } = applyMembers(state, command.bytes)
+      const reply: Reply = refused === undefined ? { _tag: "Membered", index } : { _tag: "MembersRefused", index, what: refused.what, reason: refused.reason, detail: refused.detail }
+      return { rows, stamp, reply, commit: undefined, ...(members === undefined ? {} : { members }) }
     }
     default:
       return unreachable(command)

@@ -3,10 +3,12 @@
  * canonical CBOR (namespace/Canonical.ts), the format's number first. Between the nouns of Request.ts and Raft, carrier and rows.
  */
 import { concatBytes, getU64, putU64 } from "../base/bytes.ts"
+import { membershipChangeBytesMax } from "../base/clusterLimits.ts"
 import { commitBytesMax, deleteTargetsPerCommitMax } from "../base/limits.ts"
 import { raftCommandBytesMax, raftReplicaIdBytesMax } from "../base/raftLimits.ts"
 import { requestDigestBytes, stateFilesMax, statePieceBytes } from "../base/replicaLimits.ts"
 import type { HybridTime } from "../base/time.ts"
+import type { MembershipError, MembershipReason } from "../membership/MembershipError.ts"
 import { type Codec, decodeWith, encodeWith, flag, FormatError, list, optional, raw, struct, text, uint, uint64, union, word } from "../namespace/Canonical.ts"
 import type { CheckpointKind } from "../namespace/CheckpointFormat.ts"
 import { decodeEntry, encodeEntry, type Entry } from "../namespace/Entry.ts"
@@ -37,7 +39,8 @@ export const formatOf = <A>(what: string, codec: Codec<A>): Format<A> => {
 export const commandFormat: Format<Command> = formatOf<Command>("command", union<Command>({
   Commit: [0, struct({ term: uint(), sealed: raw(raftCommandBytesMax) })],
   OpenSession: [1, struct({ timeMs: uint() })],
-  Settle: [2, struct({ timeMs: uint() })]
+  Settle: [2, struct({ timeMs: uint() })],
+  Members: [3, struct({ bytes: raw(membershipChangeBytesMax) })]
 }))
 
 /** Grows at its end only. */
@@ -95,6 +98,12 @@ const unavailableReason = word<Extract<Reply, { readonly _tag: "Unavailable" }>[
 /** Details are for people: cut where they are long. */
 const detail: Codec<string> = { ...text(1024), write: (value) => Buffer.from(value.toWellFormed().slice(0, 256), "utf8") }
 
+/** Both grow at their end only. */
+const refusedWhat = word<MembershipError["what"]>(["identity", "certificate", "authority", "revocations", "join token", "message", "record"])
+const refusedReason = word<MembershipReason>([
+  "Malformed", "Damaged", "UnknownFormat", "WrongSecret", "WrongProtection", "BadSecret", "Foreign", "Unsigned", "Expired", "NotYet", "Revoked", "Unknown", "Spent", "Full"
+])
+
 export const replyFormat: Format<Reply> = formatOf<Reply>("reply", union<Reply>({
   Done: [0, doneAs],
   Opened: [1, struct({ session: uint() })],
@@ -104,7 +113,9 @@ export const replyFormat: Format<Reply> = formatOf<Reply>("reply", union<Reply>(
   Unavailable: [5, struct({ reason: unavailableReason, detail: { write: detail.write, read: detail.read } })],
   Offered: [6, struct({ generation: uint(), files: list(offeredFile, stateFilesMax) })],
   Piece: [7, struct({ bytes: raw(statePieceBytes) })],
-  Gone: [8, struct({})]
+  Gone: [8, struct({})],
+  Membered: [9, struct({ index: uint() })],
+  MembersRefused: [10, struct({ index: uint(), what: refusedWhat, reason: refusedReason, detail: { write: detail.write, read: detail.read } })]
 }))
 
 const idBytes = 16
@@ -143,7 +154,8 @@ const askCodec = formatOf<CodedAsk>("ask", union<CodedAsk>({
   OpenSession: [1, struct({})],
   Settle: [2, struct({ timeMs: uint() })],
   Offer: [3, struct({ index: uint() })],
-  Piece: [4, struct({ kind: checkpointKind, generation: uint(), offset: uint(), lengthBytes: uint(statePieceBytes) })]
+  Piece: [4, struct({ kind: checkpointKind, generation: uint(), offset: uint(), lengthBytes: uint(statePieceBytes) })],
+  Members: [5, struct({ bytes: raw(membershipChangeBytesMax) })]
 }))
 
 /** Undefined: the change is too large for one commit (R9). */

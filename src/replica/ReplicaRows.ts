@@ -2,6 +2,7 @@
  * ReplicaRows: the rows that replication itself keeps, in the same table as the namespace's, so that one write moves them together and one
  * checkpoint has them all. Between State, which knows only bytes, and apply. The same on every replica at the same index.
  */
+import { fromHex, toByteString } from "../base/bytes.ts"
 import { type Codec, list, struct, text, uint } from "../namespace/Canonical.ts"
 import { afterPrefix, ascending } from "../namespace/Rows.ts"
 import type { RowKey } from "../namespace/State.ts"
@@ -12,7 +13,10 @@ import { type Format, formatOf, keptFormat } from "./ReplicaFormat.ts"
 import type { SessionId } from "./Request.ts"
 
 /** First byte of a row's key: 0x40 to 0x4f are replication's. Numbers are never reused. */
-const table = { term: "\x40", configuration: "\x41", settled: "\x42", sessions: "\x43", session: "\x44", used: "\x45", kept: "\x46" } as const
+const table = { term: "\x40", configuration: "\x41", settled: "\x42", sessions: "\x43", session: "\x44", used: "\x45", kept: "\x46", members: "\x47", member: "\x48", invited: "\x49", revocations: "\x4a", signedRevocations: "\x4b" } as const
+
+/** Of hex digits. */
+const id = (hex: string): string => toByteString(fromHex(hex))
 
 export const termKey: RowKey = table.term
 export const configurationKey: RowKey = table.configuration
@@ -26,6 +30,15 @@ export const usedKey = (usedMs: number, session: SessionId): RowKey => table.use
 export const keptKey = (session: SessionId, number: number): RowKey => table.kept + ascending(session) + ascending(number)
 export const usedRange: readonly [RowKey, RowKey] = [table.used, afterPrefix(table.used)]
 export const keptRange = (session: SessionId): readonly [RowKey, RowKey] => [table.kept + ascending(session), afterPrefix(table.kept + ascending(session))]
+
+/** The record of members: what is common to all (there is none where this is not), one row for each member, one for each token; what was taken back, and that signed. */
+export const membersKey: RowKey = table.members
+export const memberKey = (node: string): RowKey => table.member + id(node)
+export const invitedKey = (token: string): RowKey => table.invited + id(token)
+export const revocationsKey: RowKey = table.revocations
+export const signedRevocationsKey: RowKey = table.signedRevocations
+export const memberRange: readonly [RowKey, RowKey] = [table.member, afterPrefix(table.member)]
+export const invitedRange: readonly [RowKey, RowKey] = [table.invited, afterPrefix(table.invited)]
 
 export interface SessionRow {
   /** By the log's time, in whole `sessionTouchMs`. */

@@ -10,6 +10,7 @@ import { Effect, type Scope } from "effect"
 import type { GroupId } from "../base/ids.ts"
 import { askPauseMs, askPauseMsMax, readMsMax, sessionWindow } from "../base/replicaLimits.ts"
 import { hybridTime } from "../base/time.ts"
+import type { MembershipRecord } from "../membership/Membership.ts"
 import { entryFormat } from "../namespace/Entry.ts"
 import { FormatError } from "../namespace/Canonical.ts"
 import type { AsOf, Change } from "../namespace/Model.ts"
@@ -27,6 +28,7 @@ import { type Asking, askLeader, byLead } from "./AskService.ts"
 import { monotonicMs, offerOf, openSnapshot, pieceOf, type Snapshot } from "./FetchService.ts"
 import { makeLead } from "./LeadService.ts"
 import { makeMachine, type MachineOptions, type ReplicaMachine } from "./MachineService.ts"
+import { type Members, membersOver } from "./MembersService.ts"
 import type { Peers } from "./Peers.ts"
 import { indexOf, timeBefore } from "./ReplicaApply.ts"
 import { decodeAsk, replyFormat, withKeys } from "./ReplicaFormat.ts"
@@ -47,6 +49,8 @@ export interface ReplicaOptions extends NamespaceOptions {
   /** Of a replica that has nothing yet (RaftRunOptions). */
   readonly begin?: SnapshotPlace
   readonly raft?: Pick<RaftRunOptions<Reply>, "options" | "tickMs" | "observe">
+  /** Told at once of the record of members: at start, where there is one, after each entry that changes it, and after another state came. */
+  readonly membersChanged?: (record: MembershipRecord) => void
   readonly spaceLow?: () => boolean
   /** Small in tests, and the same on all replicas. */
   readonly sessions?: SessionRules
@@ -68,6 +72,7 @@ export interface Replica {
   readonly openSession: Effect.Effect<SessionId, Unavailable>
   /** The same request again has the same answer. Refused: RequestRefused, where nothing happened under this number now. */
   readonly request: (id: RequestId, change: Change, author: string) => Effect.Effect<Committed | RequestRefused, Refused | Unavailable>
+  readonly members: Members
   /** Its newest checkpoint with all up to `index`, for whoever brings states to other replicas (Peers.files); undefined: there is none. */
   readonly snapshot: (index: LogIndex) => Effect.Effect<Snapshot | undefined, StateError, Scope.Scope>
   /** What another replica asked (Peers.ask): its answer's bytes. */
@@ -98,7 +103,8 @@ export const runReplica = Effect.fnUntraced(function*(options: ReplicaOptions) {
   const { begin, group, id, journal, network, peers } = options
   const { founding, open } = yield* startSlot({ slots, journal, group, id, peers, begin })
   const machine = makeMachine({
-    slots, peers, sealer: options.sealer, vertexHash: options.vertexHash, sessions: options.sessions ?? sessionRules, applied: options.applied ?? (() => undefined), ...options.machine
+    slots, peers, sealer: options.sealer, vertexHash: options.vertexHash, sessions: options.sessions ?? sessionRules, applied: options.applied ?? (() => undefined),
+    ...(options.membersChanged === undefined ? {} : { membersChanged: options.membersChanged }), ...options.machine
   }, open, founding)
   yield* Effect.addFinalizer(() => Effect.suspend(() => machine.open().close))
   const raft = yield* runRaft<Reply>({ group, id, journal, network, machine, entropy: yield* Entropy, ...(begin === undefined ? {} : { begin }), ...options.raft })
@@ -107,7 +113,7 @@ export const runReplica = Effect.fnUntraced(function*(options: ReplicaOptions) {
   const room: Room = { options, slots, machine, raft, asking: { id, status: raft.status, peers, lead }, freshMs: Number.NEGATIVE_INFINITY }
   const replica: Replica = {
     namespace: namespaceOf(room), state: machine.state, raft, fence: (ageMsMax = 0) => fence(room, ageMsMax), openSession: openSession(room),
-    request: (request, change, author) => requested(room, request, change, author), answer: (ask) => answer(room, ask),
+    request: (request, change, author) => requested(room, request, change, author), answer: (ask) => answer(room, ask), members: membersOver(room),
     snapshot: (index) => Effect.suspend(() => openSnapshot(slots, machine.open(), index, machine.placeAt))
   }
   return replica
@@ -204,7 +210,7 @@ const askOf = (bytes: Uint8Array): Ask | undefined => {
 
 const answerAsk = (room: Room, ask: Ask): Effect.Effect<Reply> => {
   switch (ask._tag) {
-    case "Propose": case "OpenSession": case "Settle":
+    case "Propose": case "OpenSession": case "Settle": case "Members":
       return byLead(room.asking.lead, ask)
     case "Offer":
       return orGone(offer(room, ask.index))

@@ -4,6 +4,7 @@
  */
 import type { Sequence } from "../base/ids.ts"
 import type { HybridTime } from "../base/time.ts"
+import type { MembershipError } from "../membership/MembershipError.ts"
 import type { CheckpointKind } from "../namespace/CheckpointFormat.ts"
 import type { Entry } from "../namespace/Entry.ts"
 import type { Answer } from "../namespace/Model.ts"
@@ -32,6 +33,8 @@ export type Command =
   | { readonly _tag: "OpenSession"; readonly timeMs: number }
   /** No later commit gets a time of this millisecond or before: somebody reads as of then. */
   | { readonly _tag: "Settle"; readonly timeMs: number }
+  /** A change of the record of members: bytes of encodeMembershipChange. Made twice it is one, so that it needs no session. */
+  | { readonly _tag: "Members"; readonly bytes: Uint8Array }
 
 /** What a request came to: kept for as long as its session lives, or its window. Of an answer to deletions without the keys: the request has them. */
 export interface Done {
@@ -58,6 +61,10 @@ export type Reply =
   | { readonly _tag: "Piece"; readonly bytes: Uint8Array }
   /** It does not have what it was asked for, or no longer. */
   | { readonly _tag: "Gone" }
+  /** The record of members was changed, or was so already, by the entry at `index`. */
+  | { readonly _tag: "Membered"; readonly index: LogIndex }
+  /** By the record as it was at `index` (MembershipError); 0: the leader cannot read the change, and nothing was logged. */
+  | ({ readonly _tag: "MembersRefused"; readonly index: LogIndex } & Pick<MembershipError, "what" | "reason" | "detail">)
 
 export interface OfferedFile {
   readonly kind: CheckpointKind
@@ -81,3 +88,5 @@ export type Ask =
   /** A state that has all up to `index`. */
   | { readonly _tag: "Offer"; readonly index: LogIndex }
   | { readonly _tag: "Piece"; readonly kind: CheckpointKind; readonly generation: number; readonly offset: number; readonly lengthBytes: number }
+  /** Bytes of encodeMembershipChange. */
+  | { readonly _tag: "Members"; readonly bytes: Uint8Array }

@@ -4,11 +4,13 @@ import { readFileSync } from "node:fs"
 import { expect, test } from "vitest"
 import { fromHex, toHex } from "../../src/base/bytes.ts"
 import { hybridTime } from "../../src/base/time.ts"
+import type { NodeId } from "../../src/membership/Identity.ts"
+import { encodeMembershipChange } from "../../src/membership/RecordFormat.ts"
 import { FormatError } from "../../src/namespace/Canonical.ts"
 import { StateError } from "../../src/namespace/State.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
 import { commandFormat, decodeAsk, encodeAsk, keptFormat, replyFormat, requestIdOf, requestOf, withKeys } from "../../src/replica/ReplicaFormat.ts"
-import { configurationKey, configurationRow, keptKey, sessionKey, sessionRow, sessionsKey, sessionsRow, settledKey, settledRow, termKey, termRow, usedKey, usedRow } from "../../src/replica/ReplicaRows.ts"
+import { configurationKey, configurationRow, invitedKey, keptKey, memberKey, membersKey, revocationsKey, sessionKey, sessionRow, sessionsKey, sessionsRow, settledKey, settledRow, signedRevocationsKey, termKey, termRow, usedKey, usedRow } from "../../src/replica/ReplicaRows.ts"
 import type { Ask, Command, Done, Reply, Unstamped } from "../../src/replica/Request.ts"
 import { decodePointer, encodePointer } from "../../src/replica/SlotService.ts"
 import { put, tenant, vault } from "../namespace/store.ts"
@@ -58,6 +60,22 @@ test("replica format 1: commands, asks, replies, rows and the file of the slot a
   expect(goldenOf("current-1").map((hex) => decodePointer(fromHex(hex)))).toEqual([pointer])
 })
 
+/** What came later, under new numbers: the bytes before it stay as they are. */
+const leaving = encodeMembershipChange({ _tag: "Leaving", node: "5a".repeat(32) as NodeId, isForced: true })
+const membersCommand: Command = { _tag: "Members", bytes: leaving }
+const membersAsk: Ask = { _tag: "Members", bytes: leaving }
+const membersReplies: ReadonlyArray<Reply> = [
+  { _tag: "Membered", index: 40 }, { _tag: "MembersRefused", index: 41, what: "message", reason: "Unknown", detail: "no member" }, { _tag: "MembersRefused", index: 0, what: "record", reason: "Full", detail: "" }
+]
+const memberKeys = [membersKey, memberKey("5a".repeat(32)), invitedKey("6b".repeat(16)), revocationsKey, signedRevocationsKey]
+
+test("replica format 1, members: command, ask, replies and the keys of rows are the bytes that they always were, and read back", () => {
+  expect([commandFormat.encode(membersCommand), encodeAsk(membersAsk)!, ...membersReplies.map(replyFormat.encode)].map(toHex)).toEqual(goldenOf("members-1"))
+  expect(memberKeys.map((key) => Buffer.from(key, "latin1").toString("hex"))).toEqual(["47", `48${"5a".repeat(32)}`, `49${"6b".repeat(16)}`, "4a", "4b"])
+  const [command, ask, ...said] = goldenOf("members-1").map(fromHex)
+  expect([commandFormat.decode(command!), decodeAsk(ask!), ...said.map(replyFormat.decode)]).toEqual([membersCommand, membersAsk, ...membersReplies])
+})
+
 test("replica format: an answer to deletions is kept without its keys, and whole again beside the change that it answers", () => {
   const kept = keptFormat.decode(keptFormat.encode({ digest, done: deleted })).done
   expect(JSON.stringify(kept.answer)).not.toContain("\"k\"")
@@ -102,7 +120,7 @@ test("replica format: a change that is asked for is not stamped, or has two ways
 
 test("replica format: whatever bytes come, decoders read what was written, or say FormatError", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), holds), { numRuns: 2000 })
-  const golden = ["commands-1", "asks-1", "replies-1", "current-1"].flatMap(goldenOf).map(fromHex)
+  const golden = ["commands-1", "asks-1", "replies-1", "current-1", "members-1"].flatMap(goldenOf).map(fromHex)
   fc.assert(fc.property(fc.constantFrom(...golden), fc.nat(), fc.nat(255), fc.nat(3), (bytes, at, byte, how) => {
     const changed = Uint8Array.from(bytes)
     const index = at % bytes.length

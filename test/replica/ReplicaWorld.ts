@@ -15,6 +15,7 @@ import type { Replica } from "../../src/replica/ReplicaService.ts"
 import { checkLinearizable, explain, type Operation } from "../../spec/Linearizability.ts"
 import { all as allThings, create, put } from "../namespace/store.ts"
 import { type RegisterInput, registerModel } from "../sim/Register.ts"
+import { smallSizes } from "../wal/scene.ts"
 import { Node, type World } from "./Replicas.ts"
 
 const secondUs = 1_000_000
@@ -275,7 +276,7 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   const world: World = {
     timeline, network, random, nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: random.pick([1500, 10_000]), stale: 0, isMerciful: true, strikes: () => undefined, endsAsks: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
     sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([names.length + 2, 64]), idleMs: random.pick([2000, 3_600_000]), touchMs: random.pick([1, 1000]) },
-    logBytesMax: random.pick([1000, 2000, 50_000])
+    logBytesMax: random.pick([1000, 2000, 50_000]), sizes: smallSizes
   }
   for (const id of names) world.nodes.set(id, new Node(world, id, names))
   for (const node of world.nodes.values()) node.start()

@@ -13,6 +13,8 @@ import type { Random } from "../../sim/Random.ts"
 import type { Timeline } from "../../sim/Timeline.ts"
 import { equalBytes, putU64, toHex } from "../../src/base/bytes.ts"
 import { hashBytes } from "../../src/base/hash.ts"
+import type { MembershipRecord } from "../../src/membership/Membership.ts"
+import type { WalSizes } from "../../src/wal/Wal.ts"
 import { Disk } from "../../src/ports/Disk.ts"
 import { Entropy } from "../../src/ports/Entropy.ts"
 import { KeyValue } from "../../src/ports/KeyValue.ts"
@@ -56,6 +58,8 @@ export interface World {
   readonly sessions: SessionRules
   readonly uncommittedBytesMax: number
   readonly logBytesMax: number
+  /** Of the journal: no record is longer than a batch. */
+  readonly sizes: WalSizes
   /** Clocks are off by at most this. */
   readonly skewMs: number
   /** Told of every ask that leaves. */
@@ -91,6 +95,8 @@ export class Node {
   index = new MemoryKeyValue()
   replica: Replica | undefined
   failure: string | undefined
+  /** The record of members as this life was told of it, each time. */
+  told: ReadonlyArray<MembershipRecord> = []
   readonly #world: World
   readonly #machine: Machine
   readonly #voters: ReadonlyArray<string>
@@ -122,6 +128,7 @@ export class Node {
     this.#lives += 1
     this.#machine.powerOn()
     this.replica = undefined
+    this.told = []
     const { processor } = this.#machine
     const { life } = processor
     const { disk, index } = this
@@ -131,7 +138,7 @@ export class Node {
       return 1 + random.below(syncMs)
     }
     const started = Effect.gen({ self: this }, function*() {
-      const { raft: journal } = yield* startRaft(disk, this.#lives, { forwardSegments: 2, segmentBytes: 65_536 })
+      const { raft: journal } = yield* startRaft(disk, this.#lives, { forwardSegments: 2, segmentBytes: this.#world.sizes.segmentBytes, sizes: this.#world.sizes })
       const port = network.port(this.id, life)
       const heard = yield* port.listen(this.id)
       const inbox = yield* Queue.unbounded<Message>()
@@ -161,6 +168,7 @@ export class Node {
       })))
       return yield* runReplica({
         group, id: this.id, journal, peers, tenant, vault, ...context, author: "node", sealer: twinSealer(), begin: { ...noSnapshot, configuration: configurationOf(this.#voters) }, sessions,
+        membersChanged: (record) => { if (life.isOn) this.told = [...this.told, record] },
         state: { rootKey: new Uint8Array(32).fill(9), folder: "state", deltasMax: 3 },
         network: { receive: Queue.take(inbox), send: (message) => post(message.to, notes, 0, encodeMessage({ group, message })) },
         raft: { options: { ...raftOptions, uncommittedBytesMax: this.#world.uncommittedBytesMax }, observe: (state, _, commands) => {

@@ -2,16 +2,23 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert"
 import { describe, expect, it } from "vitest"
 import { hybridTime, millisOf } from "../../src/base/time.ts"
+import { applyMembership, type MembershipChange, type MembershipRecord } from "../../src/membership/Membership.ts"
+import { encodeMembershipChange, encodeMembershipRecord } from "../../src/membership/RecordFormat.ts"
+import { encodeRecord } from "../../src/membership/Wire.ts"
+import { FormatError } from "../../src/namespace/Canonical.ts"
 import { entryFormat } from "../../src/namespace/Entry.ts"
 import { sealEntry } from "../../src/namespace/LoggedEntry.ts"
-import type { Stamp } from "../../src/namespace/State.ts"
+import type { RowChange, Stamp } from "../../src/namespace/State.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
 import type { Entry } from "../../src/raft/Entry.ts"
 import { applyEntry, indexOf, settledOf, termOf } from "../../src/replica/ReplicaApply.ts"
 import { commandFormat, requestOf } from "../../src/replica/ReplicaFormat.ts"
-import type { SessionRules } from "../../src/replica/ReplicaRows.ts"
+import { recordOf } from "../../src/replica/MembersTable.ts"
+import { invitedKey, memberKey, type SessionRules } from "../../src/replica/ReplicaRows.ts"
 import type { Command, Reply } from "../../src/replica/Request.ts"
 import { countOf } from "../../src/replica/Sessions.ts"
+import { good, nowMs, sceneOf } from "../membership/fixtures.ts"
+import { admissionOf, foundingOf, removalOf } from "../membership/story.ts"
 import { MemoryRows } from "../namespace/MemoryState.ts"
 import { context, create, put, tenant, testSealer, vault } from "../namespace/store.ts"
 
@@ -24,14 +31,23 @@ class Log {
   stamp: Stamp = { sequence: 0, time: 0n, wal: { segment: 0, offset: 0 } }
   term = 1
   nowMs = 1_000_000
+  /** By the last entry. */
+  written: ReadonlyArray<RowChange> = []
+  told: MembershipRecord | undefined
   #index = 0
 
   entry(body: Entry["body"]): Reply {
     this.#index += 1
-    const { reply, rows, stamp } = applyEntry(this.rows, this.stamp, { index: this.#index, term: this.term, body }, { ...context, sealer: testSealer, sessions: rules })
+    const { members, reply, rows, stamp } = applyEntry(this.rows, this.stamp, { index: this.#index, term: this.term, body }, { ...context, sealer: testSealer, sessions: rules })
     this.rows.write(rows)
+    this.written = rows
+    this.told = members ?? this.told
     this.stamp = stamp
     return reply
+  }
+
+  members(change: MembershipChange): Reply {
+    return this.command({ _tag: "Members", bytes: encodeMembershipChange(change) })
   }
 
   command(command: Command): Reply {
@@ -99,6 +115,53 @@ describe("replica's machine: what an entry says decides whether it counts", () =
     deepStrictEqual(log.put(session, 2, "x", { time: hybridTime(log.nowMs + 501, 0) - 1n }), stale)
     deepStrictEqual(log.put(session, 2, "x", { time: hybridTime(settledOf(log.rows)!, 0xffff) }), stale)
     strictEqual(log.put(session, 2, "x", { time: hybridTime(settledOf(log.rows)! + 1, 0) })._tag, "Done")
+  })
+})
+
+describe("replica's machine: the record of members is rows", () => {
+  const house = sceneOf(1)
+  const record = foundingOf(house, house.node(2))
+  const second = house.node(3)
+  const story: ReadonlyArray<MembershipChange> = [{ _tag: "Founded", record }, ...admissionOf(house, second, house.token(5)), { _tag: "Invited", token: house.token(6), isApproved: false, atMs: nowMs }]
+
+  it("after each change the rows say what the change comes to; only what changed is written, and no commit is counted", () => {
+    const { log } = begun()
+    const { sequence, time } = log.stamp
+    let expected: MembershipRecord | undefined
+    const written = story.map((change) => {
+      expected = good(applyMembership(expected, change))
+      deepStrictEqual(log.members(change), { _tag: "Membered", index: indexOf(log.stamp) })
+      deepStrictEqual(encodeMembershipRecord(recordOf(log.rows)!), encodeMembershipRecord(expected))
+      deepStrictEqual(log.told, expected)
+      return log.written.map(([key, value]) => `${key.charCodeAt(0).toString(16)}${value === undefined ? "-" : ""}`)
+    })
+    deepStrictEqual(written, [["47", "48", "4a", "4b"], ["49"], ["49"], ["47", "48"], ["49"]])
+    const gone = removalOf(house, expected!, second)
+    log.members(gone)
+    deepStrictEqual(log.written.map(([key, value]) => [key.slice(0, 3), value === undefined]), [["\x47", false], [memberKey(second.id).slice(0, 3), true], [invitedKey(house.token(5).id).slice(0, 3), false], ["\x4a", false], ["\x4b", false]])
+    deepStrictEqual([log.stamp.sequence, log.stamp.time], [sequence, time])
+  })
+
+  it("a change that is made again, or refused, writes no row, tells nobody, and answers with its place", () => {
+    const { log } = begun()
+    const early = log.members(story[1]!)
+    ok(early._tag === "MembersRefused" && early.reason === "NotYet" && early.index === indexOf(log.stamp))
+    for (const change of story.slice(0, 2)) for (const again of [false, true]) {
+      log.told = undefined
+      deepStrictEqual([log.members(change)._tag, log.written.length === 0, log.told === undefined], ["Membered", again, again])
+    }
+    const before = log.all()
+    const reply = log.members({ _tag: "Leaving", node: second.id, isForced: true })
+    deepStrictEqual({ ...reply, detail: "" }, { _tag: "MembersRefused", index: indexOf(log.stamp), what: "message", reason: "Unknown", detail: "" })
+    deepStrictEqual(log.all(), before)
+  })
+
+  it("a change, or rows, that this program cannot read stop it (R9)", () => {
+    const { log } = begun()
+    expect(() => log.command({ _tag: "Members", bytes: encodeRecord([2, "of a newer program"]) })).toThrow(/version 2/)
+    log.members(story[0]!)
+    log.rows.write([[memberKey("00".repeat(32)), Uint8Array.of(1)]])
+    expect(() => log.members(story[1]!)).toThrow(FormatError)
   })
 })
 
