@@ -151,10 +151,12 @@ export const memberReleaseMs = 10_000
 export const memberSeesPauseMs = 5
 
 /**
- * The steward: how often who leads looks whether the configuration is as the members' table wants it; how far behind the commit whoever is to vote may be, in entries; how
- * long another member may take to say which blocks it lacks. A leader that goes: how long it looks for another one, and how often.
+ * The steward: how often who leads looks whether the configuration is as the members' table wants it, and how soon after a step; how far behind the commit whoever is to vote
+ * may be, in entries; how long a majority may take to take a change, and another member to say which blocks it lacks. A leader that goes: how long it looks for another one, and how often.
  */
 export const stewardLookMs = 2_000
+export const stewardAgainMs = 100
+export const stewardChangeMs = 10_000
 export const stewardLagMax = 64
 export const stewardAskMs = 5_000
 export const handOverMsMax = 10_000

@@ -5,11 +5,12 @@
  * 2. Every other member gets it too, in its own time; whoever lacks a block that a commit names fetches it (`reconcile`).
  * 3. A copy is written anew from its chunks: the same bytes, as its frame hash says, or none.
  * 4. What this node cannot read is read from another: verified here by its sealed hash, wherever it comes from.
- * 5. Bounded: blocks on their way at a time, regions of an ask, and time.
+ * 5. Who stays without lacking anything is known: each member counts what it lacks, as of an index of the log (`lacking`).
+ * 6. Bounded: blocks on their way at a time, regions of an ask, and time.
  */
 import { Deferred, Effect, Exit, type Scope, Semaphore } from "effect"
 import { equalBytes, fromHex } from "../base/bytes.ts"
-import { blockCopiesUnderWayMax, blockCopyMs, blockRegionsAskedMax, blockUnnamedMs } from "../base/clusterLimits.ts"
+import { blockCopiesUnderWayMax, blockCopyMs, blockRegionsAskedMax, blockUnnamedMs, stewardAskMs } from "../base/clusterLimits.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId } from "../base/ids.ts"
 import { type BlockChunk, BlockMissing } from "../block/Block.ts"
@@ -18,7 +19,10 @@ import { AnswerRefused, type CarrierError } from "../carrier/CarrierError.ts"
 import type { CarrierInterface, Handler } from "../carrier/CarrierService.ts"
 import type { NodeId } from "../membership/Identity.ts"
 import { DiskError } from "../ports/Disk.ts"
-import { type BlockMessage, decodeBlock, decodeBlockAsk, decodeRegionsAsk, encodeBlock, encodeBlockAsk, encodeRegionsAsk } from "./BlockMessage.ts"
+import type { LogIndex } from "../raft/Entry.ts"
+import {
+  type BlockMessage, decodeBlock, decodeBlockAsk, decodeLacking, decodeRegionsAsk, encodeBlock, encodeBlockAsk, encodeLacking, encodeLackingAsk, encodeRegionsAsk, isLackingAsk, type Lacking
+} from "./BlockMessage.ts"
 import { topics } from "./Topics.ts"
 
 export interface CopyOptions {
@@ -29,14 +33,18 @@ export interface CopyOptions {
   readonly others: () => ReadonlyArray<NodeId>
   /** On how many of them a block must be before it is named: the loss budget m. */
   readonly copiesMin: () => number
+  /** Whose copy counts for that: not of one that is about to leave. */
+  readonly counts?: (node: NodeId) => boolean
   /** Until the scope closes nothing that no commit names is removed here (Intents.open). */
   readonly spare: Effect.Effect<void, never, Scope.Scope>
 }
 
 export interface BlockCopies {
   readonly blocks: BlocksService
-  /** Fetches those of these blocks that this node does not have; how many came. */
-  readonly reconcile: (named: Iterable<BlockId>) => Effect.Effect<number, DiskError>
+  /** Fetches those of these blocks that this node does not have; how many came. `index`: the place of the log up to which these are all. */
+  readonly reconcile: (named: Iterable<BlockId>, index?: LogIndex) => Effect.Effect<number, DiskError>
+  /** As the last look of this node, or of another, left it; undefined: there was none since its start, or it does not answer. */
+  readonly lacking: (node?: NodeId) => Effect.Effect<Lacking | undefined>
 }
 
 interface Room extends CopyOptions {
@@ -45,15 +53,17 @@ interface Room extends CopyOptions {
   readonly turn: Semaphore.Semaphore
   /** Blocks that are being taken: one at a time each, or whoever fails would remove what another has acknowledged. */
   readonly taking: Map<BlockId, { readonly turn: Semaphore.Semaphore; waiting: number }>
+  lacking: Lacking | undefined
 }
 
 /** Serves the other members until the scope closes. */
 export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions): Effect.fn.Return<BlockCopies, never, Scope.Scope> {
-  const room: Room = { ...options, scope: yield* Effect.scope, turn: Semaphore.makeUnsafe(blockCopiesUnderWayMax), taking: new Map() }
+  const room: Room = { ...options, scope: yield* Effect.scope, turn: Semaphore.makeUnsafe(blockCopiesUnderWayMax), taking: new Map(), lacking: undefined }
   const { carrier, local } = options
   yield* carrier.serve(topics.blockTake, taken(room))
   yield* carrier.serve(topics.blockGive, given(room))
   yield* carrier.serve(topics.blockRegions, regionsGiven(room))
+  yield* carrier.serve(topics.blocksLacking, lackingSaid(room))
   const begin: BlocksService["begin"] = (block, isFinished) =>
     Effect.map(local.begin(block, isFinished), (writer): BlockWriter => ({ append: writer.append, finish: Effect.tap(writer.finish, spread(room, block)) }))
   const blocks: BlocksService = {
@@ -66,7 +76,7 @@ export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions)
     list: local.list,
     remove: local.remove
   }
-  return { blocks, reconcile: (named) => reconcile(room, named) }
+  return { blocks, reconcile: (named, index = 0) => reconcile(room, named, index), lacking: (node) => (node === undefined ? Effect.sync(() => room.lacking) : lackingAt(room, node)) }
 })
 
 /** As a message, read from this node's disk. */
@@ -89,16 +99,20 @@ const spread = Effect.fnUntraced(function*(room: Room, block: BlockId) {
   if (others.length === 0 && wanted === 0) return
   const message = yield* messageOf(room, block)
   const failures: Array<string> = []
+  const counting = new Set(others.filter(room.counts ?? (() => true)))
   let copies = 0
   const judged = Deferred.makeUnsafe<boolean>()
   const judge = Effect.sync(() => {
     if (copies >= wanted) Deferred.doneUnsafe(judged, Exit.succeed(true))
-    else if (others.length - failures.length < wanted) Deferred.doneUnsafe(judged, Exit.succeed(false))
+    else if (copies + counting.size < wanted) Deferred.doneUnsafe(judged, Exit.succeed(false))
   })
   const copyTo = (to: NodeId): Effect.Effect<void> => room.turn.withPermit(room.carrier.ask(to, topics.blockTake, message, { level: 2, deadlineMs: blockCopyMs })).pipe(
     Effect.matchEffect({
-      onSuccess: () => Effect.sync(() => { copies += 1 }),
-      onFailure: (error) => Effect.andThen(Effect.logDebug(`block ${block} is not at ${to}: ${error.message}`), Effect.sync(() => void failures.push(error.message)))
+      onSuccess: () => Effect.sync(() => { if (counting.delete(to)) copies += 1 }),
+      onFailure: (error) => Effect.andThen(Effect.logDebug(`block ${block} is not at ${to}: ${error.message}`), Effect.sync(() => {
+        counting.delete(to)
+        failures.push(error.message)
+      }))
     }),
     Effect.andThen(judge)
   )
@@ -219,13 +233,31 @@ const bring = Effect.fnUntraced(function*(room: Room, block: BlockId): Effect.fn
 const orFetched = <A>(room: Room, block: BlockId, effect: Effect.Effect<A, BlockError>): Effect.Effect<A, BlockError> =>
   Effect.catchTag(effect, "BlockMissing", (error) => Effect.flatMap(bring(room, block), (came) => (came ? effect : Effect.fail(error))))
 
-const reconcile = Effect.fnUntraced(function*(room: Room, named: Iterable<BlockId>) {
+const reconcile = Effect.fnUntraced(function*(room: Room, named: Iterable<BlockId>, index: LogIndex) {
   const here = new Set(yield* room.local.list)
   let came = 0
+  let count = 0
   for (const block of named) {
     if (here.has(block)) continue
-    if (yield* bring(room, block)) came += 1
-    else yield* Effect.logWarning(`block ${block}, which a commit names, is not here, and no other member gives it`)
+    if (yield* bring(room, block)) {
+      came += 1
+      continue
+    }
+    count += 1
+    yield* Effect.logWarning(`block ${block}, which a commit names, is not here, and no other member gives it`)
   }
+  room.lacking = { index, count }
   return came
 })
+
+const lackingSaid = (room: Room): Handler => ({ bytes }) =>
+  Effect.suspend(() => {
+    if (!isLackingAsk(bytes)) return Effect.fail(new AnswerRefused({ detail: "no ask of version 1" }))
+    return room.lacking === undefined ? Effect.fail(new AnswerRefused({ detail: "it has not looked yet since it started" })) : Effect.succeed(encodeLacking(room.lacking))
+  })
+
+const lackingAt = ({ carrier }: Room, node: NodeId): Effect.Effect<Lacking | undefined> =>
+  Effect.matchEffect(carrier.ask(node, topics.blocksLacking, encodeLackingAsk(), { level: 1, deadlineMs: stewardAskMs }), {
+    onSuccess: (bytes) => Effect.succeed(decodeLacking(bytes)),
+    onFailure: (error) => Effect.as(Effect.logDebug(`node ${node} does not say which blocks it lacks: ${error.message}`), undefined)
+  })

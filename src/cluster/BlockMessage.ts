@@ -3,7 +3,8 @@
  * Between BlockCopies and the carrier, whose messages are bounded and proven; what is in them is judged here all the same.
  *
  * Integers are big-endian. Block: version 1, block 16, frame hash 32, regions 4; for each: chunk 32, bytes of the plaintext 4, sealed hash 32, sealed bytes 4; then the
- * sealed bytes of all, one behind the other. Ask for regions: version 1, count 4; for each: block 16, offset 8, bytes 4, sealed hash 32.
+ * sealed bytes of all, one behind the other. Ask for regions: version 1, count 4; for each: block 16, offset 8, bytes 4, sealed hash 32. Ask for what is lacking: version 1;
+ * its answer: version 1, index 8, count 4.
  */
 import { fromHex, toHex } from "../base/bytes.ts"
 import { blockRegionsAskedMax } from "../base/clusterLimits.ts"
@@ -109,4 +110,32 @@ export const decodeRegionsAsk = (bytes: Uint8Array): ReadonlyArray<RegionRead> |
       block: hex(at, idBytes) as BlockId, offset: Number(view.getBigUint64(at + idBytes)), lengthBytes: view.getUint32(at + idBytes + 8), sealedHash: hex(at + idBytes + 12, hashBytes) as Hash
     }
   })
+}
+
+/** How many blocks a member lacked at the end of its last look, of those that the commits up to `index` name. */
+export interface Lacking {
+  readonly index: number
+  readonly count: number
+}
+
+const lackingBytes = 13
+
+export const encodeLackingAsk = (): Uint8Array => Uint8Array.of(version)
+
+export const isLackingAsk = (bytes: Uint8Array): boolean => bytes.length === 1 && bytes[0] === version
+
+export const encodeLacking = ({ count, index }: Lacking): Uint8Array => {
+  const bytes = new Uint8Array(lackingBytes)
+  const view = new DataView(bytes.buffer)
+  bytes[0] = version
+  view.setBigUint64(1, BigInt(index))
+  view.setUint32(9, Math.min(count, 0xffff_ffff))
+  return bytes
+}
+
+export const decodeLacking = (bytes: Uint8Array): Lacking | undefined => {
+  if (bytes.length !== lackingBytes || bytes[0] !== version) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const index = view.getBigUint64(1)
+  return index > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : { index: Number(index), count: view.getUint32(9) }
 }

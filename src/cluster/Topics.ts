@@ -15,6 +15,8 @@ export const topics = {
   blockRegions: 8,
   /** Welcome: what a node that was let in needs to begin. */
   welcome: 9,
-  /** To whoever leads: hand over. (10: blocksLacking.) */
+  /** BlockCopies: how many blocks that commits name a member lacks. */
+  blocksLacking: 10,
+  /** To whoever leads: hand over. */
   handOver: 11
 } as const

@@ -11,7 +11,9 @@ import type { BlockChunk } from "../../src/block/Block.ts"
 import { Blocks, type BlocksService, type RegionRead } from "../../src/block/BlockService.ts"
 import type { CarrierInterface } from "../../src/carrier/CarrierService.ts"
 import { type BlockCopies, makeBlockCopies } from "../../src/cluster/BlockCopiesService.ts"
-import { decodeBlock, decodeBlockAsk, decodeRegionsAsk, encodeBlock, encodeBlockAsk, encodeRegionsAsk } from "../../src/cluster/BlockMessage.ts"
+import {
+  decodeBlock, decodeBlockAsk, decodeLacking, decodeRegionsAsk, encodeBlock, encodeBlockAsk, encodeLacking, encodeLackingAsk, encodeRegionsAsk, isLackingAsk
+} from "../../src/cluster/BlockMessage.ts"
 import { Country, type Running, type Station, valueOf } from "../carrier/Stations.ts"
 
 const options = { store: "01".repeat(16) as StoreId, vault: "02".repeat(16) as VaultId }
@@ -47,6 +49,8 @@ class Shire {
   readonly country: Country
   readonly hosts: ReadonlyArray<Host>
   copiesMin = 1
+  /** Whose copies do not count. */
+  readonly leaving = new Set<string>()
 
   constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan) {
     this.country = new Country(count, seed, plan)
@@ -63,7 +67,7 @@ class Shire {
       const spare = Effect.asVoid(Effect.acquireRelease(Effect.sync(() => { host.spared += 1 }), () => Effect.sync(() => { host.spared -= 1 })))
       host.local = local
       host.copies = yield* makeBlockCopies({
-        local, carrier, spare, copiesMin: () => this.copiesMin, others: () => this.country.stations.filter(({ id }) => id !== station.id).map(({ id }) => id)
+        local, carrier, spare, copiesMin: () => this.copiesMin, counts: (node) => !this.leaving.has(node), others: () => this.country.stations.filter(({ id }) => id !== station.id).map(({ id }) => id)
       })
     })))
   }
@@ -173,6 +177,57 @@ describe("copies of blocks", () => {
     expect(third.station.log.join()).toMatch(/which a commit names, is not here/)
   })
 
+  it("copies: a copy at one who leaves is made, and does not count", () => {
+    const shire = new Shire(3)
+    const [first, second, third] = shire.hosts as [Host, Host, Host]
+    shire.leaving.add(third.station.id)
+    shire.cut(second)
+    const vain = shire.write(first, blockOf(1), given)
+    shire.country.passUntil(() => vain.exit !== undefined)
+    expect(vain.exit?._tag).toBe("Failure")
+    expect(first.file(blockOf(1))).toBeUndefined()
+    shire.start(second)
+    shire.country.passUntil(() => second.copies !== undefined)
+    shire.cut(third)
+    const written = shire.write(first, blockOf(2), given)
+    shire.country.passUntil(() => written.exit !== undefined)
+    expect([written.exit?._tag, second.file(blockOf(2))]).toEqual(["Success", first.file(blockOf(2))])
+    shire.start(third)
+    shire.country.passUntil(() => third.copies !== undefined)
+    // The session of its earlier life ends first.
+    shire.country.pass(15_000)
+    shire.write(first, blockOf(3), given)
+    shire.country.passUntil(() => third.file(blockOf(3)) !== undefined)
+  })
+
+  it("copies: each member says how many blocks it lacks after its last look, and as of when; before it has looked, and when it is not there, nothing", () => {
+    const shire = new Shire(3)
+    const [first, second, third] = shire.hosts as [Host, Host, Host]
+    const said = (host: Host, of?: Host): unknown => {
+      const running = host.station.run(host.copies!.lacking(of?.station.id))
+      shire.country.passUntil(() => running.exit !== undefined)
+      return valueOf(running)
+    }
+    const look = (host: Host, named: ReadonlyArray<BlockId>, index: number): void => {
+      const running = host.station.run(host.copies!.reconcile(named, index))
+      shire.country.passUntil(() => running.exit !== undefined)
+    }
+    const written = shire.write(first, blockOf(1), given)
+    shire.country.passUntil(() => written.exit !== undefined)
+    expect([said(first), said(first, second)]).toEqual([undefined, undefined])
+    look(first, [blockOf(1)], 7)
+    look(second, [blockOf(1), blockOf(2), blockOf(3)], 8)
+    expect([said(first), said(second, first), said(first, second)]).toEqual([{ index: 7, count: 0 }, { index: 7, count: 0 }, { index: 8, count: 2 }])
+    look(second, [blockOf(1)], 9)
+    expect(said(first, second)).toEqual({ index: 9, count: 0 })
+    shire.cut(third)
+    expect(said(first, third)).toBeUndefined()
+    shire.cut(second)
+    shire.start(second)
+    shire.country.passUntil(() => second.copies !== undefined)
+    expect(said(first, second)).toBeUndefined()
+  })
+
   it("copies: who is given a block by several at once keeps it", () => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const shire = new Shire(3, seed)
@@ -237,6 +292,10 @@ describe("copies of blocks", () => {
     const places: ReadonlyArray<RegionRead> = [{ block: blockOf(1), offset: 96, lengthBytes: 5, sealedHash: given[0]!.sealedHash }, { block: blockOf(2), offset: 2 ** 40, lengthBytes: 1, sealedHash: given[1]!.sealedHash }]
     expect(decodeRegionsAsk(encodeRegionsAsk(places))).toEqual(places)
     expect(decodeBlockAsk(encodeBlockAsk(blockOf(3)))).toBe(blockOf(3))
+    for (const lacking of [{ index: 0, count: 0 }, { index: Number.MAX_SAFE_INTEGER, count: 0xffff_ffff }]) expect(decodeLacking(encodeLacking(lacking))).toEqual(lacking)
+    const lacking = encodeLacking({ index: 5, count: 6 })
+    for (const wrong of [lacking.subarray(1), Uint8Array.of(...lacking, 0), Uint8Array.of(2, ...lacking.subarray(1)), Uint8Array.of(1, 0xff, ...lacking.subarray(2))]) expect(decodeLacking(wrong)).toBeUndefined()
+    expect([isLackingAsk(encodeLackingAsk()), isLackingAsk(Uint8Array.of(2)), isLackingAsk(new Uint8Array(0))]).toEqual([true, false, false])
     const random = seededRandom(9)
     for (let round = 0; round < 3000; round += 1) {
       const bytes = random.chance(0.3) ? random.bytes(random.below(200)) : Uint8Array.from(message)
