@@ -40,6 +40,11 @@ export const decodeCredentials = (text: string): { readonly accessKey: string; r
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 const letters = (random: Uint8Array): string => Array.from(random, (byte) => alphabet[byte % 32]).join("")
 
+/** Those of the cluster, in the folder of one that joins it. */
+export const writeCredentials = Effect.fnUntraced(function* ({ accessKey, secretKey }: Pick<Credentials, "accessKey" | "secretKey">): Effect.fn.Return<void, DiskError, Disk> {
+  yield* replaceFile(yield* Disk, credentialsFile, toUtf8(encodeCredentials(accessKey, secretKey)))
+})
+
 export const openCredentials = Effect.fnUntraced(function* (
   settings: Settings
 ): Effect.fn.Return<Credentials, CredentialsError | DiskError, Disk | Entropy> {

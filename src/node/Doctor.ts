@@ -7,7 +7,7 @@ import {
   walReserveBytes
 } from "../base/limits.ts"
 import type { FolderFacts, MachineFacts } from "../ports/Machine.ts"
-import { folderFormat, markerFile } from "./Folder.ts"
+import { memberFolderFormat, markerFile } from "./Folder.ts"
 
 export type Grade = "ok" | "warn" | "fail"
 
@@ -127,8 +127,8 @@ const markerOf = (marker: string | undefined, names: ReadonlyArray<string>): Fin
   }
   const format = formatOf(marker)
   if (format === undefined) return fail("data folder", `${markerFile} cannot be read`, "restore it from a copy of the folder")
-  return format > folderFormat
-    ? fail("data folder", `it has format ${format}, this version knows up to ${folderFormat}`, "start it with a newer OuroborosDB")
+  return format > memberFolderFormat
+    ? fail("data folder", `it has format ${format}, this version knows up to ${memberFolderFormat}`, "start it with a newer OuroborosDB")
     : ok("data folder", `a store of format ${format}`)
 }
 

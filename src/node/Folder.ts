@@ -17,6 +17,9 @@ import { scrubFile } from "../scrubbed.ts"
  */
 export const folderFormat = 2
 
+/** Of a member's folder: its commits lie in Raft's log, so that no version may open it that knows single stores alone. */
+export const memberFolderFormat = 3
+
 export class FolderRefused extends Data.TaggedError("FolderRefused")<{ readonly detail: string }> {
   override get message(): string {
     return `data folder refused: ${this.detail}`
@@ -34,6 +37,8 @@ export interface Folder {
   readonly createdMs: number
   /** Of the marker: an older one is to be marked anew before anything is written. */
   readonly format: number
+  /** It belongs to one member of a cluster (MemberFolder), and to no store of its own. */
+  readonly isMember: boolean
   /** Made by this start. */
   readonly fresh: boolean
 }
@@ -59,17 +64,23 @@ export const replaceFile = Effect.fnUntraced(function* (disk: DiskService, path:
   yield* disk.syncFolder("")
 })
 
+/** Of a member: what it is in the cluster, who it is, and who it will be once it is let in. */
+export const membersFile = "members"
+export const identityFile = "identity"
+export const joiningFile = "joining"
+const memberFiles = [membersFile, identityFile, joiningFile]
+
 /** What a start that died before the marker may have left, and what the lock makes. */
-const foundBeforeMarker = new Set(["lock", "keyring", "keyring.new", "vault.key", "vault.key.new", "credentials", "credentials.new", `${markerFile}.new`])
+const foundBeforeMarker = new Set(["lock", "keyring", "keyring.new", "vault.key", "vault.key.new", "credentials", "credentials.new", `${markerFile}.new`, ...memberFiles, ...memberFiles.map((name) => `${name}.new`)])
 
 const parseMarker = (bytes: Uint8Array): Effect.Effect<typeof Marker.Type, FolderRefused> => {
   const damaged = (detail: string) => new FolderRefused({ detail: `${markerFile} cannot be read (${detail}); restore it from a copy of the folder` })
   return Effect.try({ try: (): unknown => JSON.parse(fromUtf8(bytes) ?? ""), catch: () => damaged("not JSON") }).pipe(
     Effect.flatMap((json) => {
       const format = (json as { readonly format?: unknown } | null)?.format
-      return typeof format === "number" && format > folderFormat
+      return typeof format === "number" && format > memberFolderFormat
         ? Effect.fail(new FolderRefused({
-            detail: `it has format ${format}, this version knows up to ${folderFormat}; start it with a newer OuroborosDB`
+            detail: `it has format ${format}, this version knows up to ${memberFolderFormat}; start it with a newer OuroborosDB`
           }))
         : Schema.decodeUnknownEffect(Marker)(json).pipe(Effect.mapError((error) => damaged(error.message.replaceAll("\n", " "))))
     })
@@ -82,7 +93,7 @@ export const openFolder = Effect.fnUntraced(function* (nowMs: number): Effect.fn
   const bytes = yield* readSmallFile(disk, markerFile, markerBytesMax)
   if (bytes !== undefined) {
     const marker = yield* parseMarker(bytes)
-    return { store: marker.store as StoreId, vault: marker.vault as VaultId, createdMs: marker.createdMs, format: marker.format, fresh: false }
+    return { store: marker.store as StoreId, vault: marker.vault as VaultId, createdMs: marker.createdMs, format: marker.format, isMember: marker.format === memberFolderFormat, fresh: false }
   }
   const strangers = (yield* disk.list("")).filter((name) => !foundBeforeMarker.has(name) && !isLeftOver(name))
   if (strangers.length > 0) {
@@ -91,19 +102,19 @@ export const openFolder = Effect.fnUntraced(function* (nowMs: number): Effect.fn
     })
   }
   const entropy = yield* Entropy
-  return { store: idOf<StoreId>(entropy.bytes(16)), vault: idOf<VaultId>(entropy.bytes(16)), createdMs: nowMs, format: folderFormat, fresh: true }
+  return { store: idOf<StoreId>(entropy.bytes(16)), vault: idOf<VaultId>(entropy.bytes(16)), createdMs: nowMs, format: folderFormat, isMember: false, fresh: true }
 })
 
 /** The last step of a first start: from here on the folder is a store. Also the first step of a migration. */
 export const markFolder = Effect.fnUntraced(function* (folder: Folder): Effect.fn.Return<void, DiskError, Disk> {
   const disk = yield* Disk
-  const marker: typeof Marker.Type = { format: folderFormat, store: folder.store, vault: folder.vault, createdMs: folder.createdMs }
+  const marker: typeof Marker.Type = { format: folder.isMember ? memberFolderFormat : folderFormat, store: folder.store, vault: folder.vault, createdMs: folder.createdMs }
   yield* replaceFile(disk, markerFile, toUtf8(`${JSON.stringify(marker, null, 2)}\n`))
 })
 
 /** Drafts of small files that were never renamed, and the doctor's trial: whoever made them was cut short. */
 const isLeftOver = (name: string): boolean =>
-  [markerFile, "keyring", "vault.key", "credentials", scrubFile].some((file) => name === `${file}.new`) || /^doctor-\d+\.new$/.test(name)
+  [markerFile, "keyring", "vault.key", "credentials", scrubFile, ...memberFiles].some((file) => name === `${file}.new`) || /^doctor-\d+\.new$/.test(name)
 
 /** Removes what a killed predecessor left at the top of the folder; names that are not ours stay. The names removed. */
 export const sweepFolder = Effect.fnUntraced(function* (): Effect.fn.Return<ReadonlyArray<string>, DiskError, Disk> {

@@ -6,7 +6,7 @@
  * 2. Rooms begin once this replica has seen all that was committed when it started: what no commit names is garbage only for who knows all commits.
  * 3. Whoever proposes here sees what he has done: an answer waits until this replica has applied it.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import { blockReconcileMs, memberReleaseMs, memberSeesPauseMs } from "../base/clusterLimits.ts"
 import type { BlockId, GroupId } from "../base/ids.ts"
 import { Blocks, type BlocksService } from "../block/BlockService.ts"
@@ -41,6 +41,10 @@ export interface MemberOptions {
   readonly begin?: SnapshotPlace
   /** How many members' disks may be lost without loss: m. */
   readonly lossesMax: number
+  /** Told of the members' table at the start, and whenever an entry of the log has changed it. */
+  readonly membersChanged?: ReplicaOptions["membersChanged"]
+  /** Once the replica runs, and before this node knows what the others have committed. */
+  readonly begun?: (replica: Replica) => Effect.Effect<void, never, Scope.Scope>
   /** Small bounds and eyes for tests. */
   readonly raft?: ReplicaOptions["raft"]
   readonly machine?: ReplicaOptions["machine"]
@@ -69,9 +73,11 @@ const memberCommits = (options: StoreOptions, member: MemberOptions) =>
         ...(options.checkpoints?.deltasMax === undefined ? {} : { deltasMax: options.checkpoints.deltasMax })
       },
       spaceLow: wal.spaceLow, ...(member.begin === undefined ? {} : { begin: member.begin }), ...(member.raft === undefined ? {} : { raft: member.raft }),
+      ...(member.membersChanged === undefined ? {} : { membersChanged: member.membersChanged }),
       ...(member.machine === undefined ? {} : { machine: member.machine }), ...(member.sessions === undefined ? {} : { sessions: member.sessions })
     })
     yield* servePeers(carrier, replica.answer)
+    if (member.begun !== undefined) yield* member.begun(replica)
     yield* Effect.forkScoped(watched("letting the journal go", letGo(wal)))
     yield* caughtUp(replica)
     return Context.make(Namespace, seeing(replica)).pipe(Context.add(State, replica.state), Context.add(Member, replica))

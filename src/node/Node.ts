@@ -17,6 +17,7 @@ import { Gc } from "../gc.ts"
 import type { Crc64 } from "../gateway/s3/Checksums.ts"
 import { makeS3Handler } from "../gateway/s3/S3Handler.ts"
 import type { AsOf } from "../namespace/Model.ts"
+import type { CommitLog } from "../namespace/CommitLog.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
 import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
@@ -30,7 +31,8 @@ import { exportKey } from "../sealer/KeyText.ts"
 import { Settle } from "../settle.ts"
 import { Verify } from "../verify.ts"
 import { type Credentials, openCredentials } from "./Credentials.ts"
-import { folderFormat, markFolder, openFolder, sweepFolder } from "./Folder.ts"
+import { folderFormat, FolderRefused, markFolder, openFolder, sweepFolder } from "./Folder.ts"
+import type { MemberNode, startMember } from "./MemberNode.ts"
 import { meteredDisk } from "./MeteredDisk.ts"
 import { checkRooms, watchFolder } from "./NodeHealth.ts"
 import { meterRooms } from "./NodeMeters.ts"
@@ -50,6 +52,8 @@ export interface RunningNode {
   readonly reloadTls: Effect.Effect<void>
   /** From here on /health/ready answers 503, so that load goes elsewhere. */
   readonly stopping: () => void
+  /** A member that leads lets another lead; of a node alone: nothing. */
+  readonly handOver: Effect.Effect<void>
   /** What it is made of, for whoever looks into a node (the simulator, tests). */
   readonly rooms: Rooms
 }
@@ -81,6 +85,8 @@ export interface StartOptions {
   readonly store?: Omit<StoreOptions, "store" | "keys" | "settings" | "rebuildIndex">
   /** Made before the start, by who cannot wait for promises in it. */
   readonly crc64?: Crc64
+  /** A member of a cluster, of a folder that is one's; without it such a folder is not opened. */
+  readonly member?: typeof startMember
 }
 
 interface Phase {
@@ -100,11 +106,23 @@ const indexLayer = Layer.effect(KeyValue, Effect.gen(function* () {
   return service
 }))
 
+/** Its part of a cluster, where the folder is a member's. */
+const memberOf = Effect.fnUntraced(function* ({ credentials, folder, vault }: Identity, { member }: StartOptions) {
+  if (!folder.isMember) return undefined
+  if (member === undefined) {
+    return yield* new FolderRefused({ detail: "it belongs to a member of a cluster, whose commits only the cluster knows: start it with `ouroboros serve`, and ask it while it runs" })
+  }
+  return yield* member({ folder, keys: vault.keys, credentials })
+})
+
+/** What every node has; a member's commits are ordered otherwise. */
+type StoreRooms = Exclude<Layer.Success<ReturnType<typeof storeLayer>>, CommitLog>
+
 /** The rooms once they are up, with the ports that they stand on. */
-const buildRooms = Effect.fnUntraced(function* (settings: Settings, { folder, vault }: Identity, { rebuildIndex = false, store }: StartOptions) {
-  const rooms = yield* Layer.build(
-    storeLayer({ ...store, settings, store: folder.store, keys: vault.keys, rebuildIndex }).pipe(Layer.provide(indexLayer))
-  )
+const buildRooms = Effect.fnUntraced(function* (settings: Settings, { folder, vault }: Identity, { rebuildIndex = false, store }: StartOptions, member: MemberNode | undefined) {
+  const options: StoreOptions = { ...store, settings, store: folder.store, keys: vault.keys, rebuildIndex }
+  const rooms: Context.Context<StoreRooms> = member === undefined
+    ? yield* Layer.build(Layer.provide(storeLayer(options), indexLayer)) : yield* Layer.build(Layer.provide(member.rooms(options), indexLayer))
   return Context.merge(yield* Effect.context<Disk | Entropy>(), rooms)
 })
 
@@ -112,7 +130,7 @@ export type Rooms = Effect.Success<ReturnType<typeof buildRooms>>
 type RoomServices = Rooms extends Context.Context<infer Services> ? Services : never
 
 /** What the admin address may do. Requests that come before the rooms are up are answered by the phase. */
-const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credentials, folder }: Identity, settings: Settings, rooms: () => Rooms | undefined) {
+const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credentials, folder }: Identity, settings: Settings, rooms: () => Rooms | undefined, member: MemberNode | undefined) {
   const ports = yield* Effect.context<Disk | Entropy>()
   const meters = yield* Metrics
   const board = yield* Health
@@ -134,6 +152,7 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
     history: (bucket, query, asOf) => at(asOf, (namespace, sequence) => namespace.history(bucket, query, sequence)),
     children: (bucket, vertex, asOf) => at(asOf, (namespace, sequence) => namespace.children(bucket, vertex, sequence)),
     ...lineageControl(within),
+    cluster: member?.control,
     exportKey: Effect.sync(() => exportKey(vault.keys)),
     changePassphrase: (passphrase) => changeVaultSecret(vault.keys, passphrase).pipe(
       Effect.tap(() => Effect.sync(() => { phase.underKeyFile = passphrase === undefined })),
@@ -208,9 +227,11 @@ const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptio
   const board = yield* Health
   meters.gauge("ouroboros_ready", "1 while S3 is served.", () => (phase.current === "Ready" ? 1 : 0))
   yield* watchFolder(board, meters)
-  const control = yield* makeControl(phase, identity, settings, () => rooms)
+  const member = yield* memberOf(identity, options)
+  if (member !== undefined) board.check("cluster", member.finding)
+  const control = yield* makeControl(phase, identity, settings, () => rooms, member)
   const admin = yield* serveAdmin(settings, control)
-  const built = yield* buildRooms(settings, identity, options)
+  const built = yield* buildRooms(settings, identity, options, member)
   yield* Effect.provide(Effect.andThen(meterRooms(meters), checkRooms(board)), built)
   rooms = built
   const listener = options.serveS3 ? yield* serveS3(settings, identity.credentials, built, options.crc64) : undefined
@@ -225,6 +246,7 @@ const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptio
     stopping: () => {
       phase.current = "Stopping"
     },
+    handOver: member?.handOver ?? Effect.void,
     rooms: built
   }
   return node

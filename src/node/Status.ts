@@ -15,7 +15,7 @@ import { Retention } from "../retention.ts"
 import { Scrub, type ScrubStatus } from "../scrub.ts"
 import { Settle } from "../settle.ts"
 import { Wal } from "../wal/WalService.ts"
-import { type Folder, folderFormat } from "./Folder.ts"
+import { type Folder, folderFormat, memberFolderFormat } from "./Folder.ts"
 import type { Settings } from "./Settings.ts"
 
 /** What the node itself has to say; the rooms add theirs. */
@@ -44,7 +44,7 @@ export const statusOf = Effect.fnUntraced(function* (settings: Settings, folder:
   const { rows, bytes } = state.overlay()
   return {
     store: folder.store,
-    format: folderFormat,
+    format: folder.isMember ? memberFolderFormat : folderFormat,
     head: { commit: head.sequence, time: head.sequence === 0 ? "none yet" : DateTime.formatIso(DateTime.makeUnsafe(millisOf(head.time))) },
     history: { oldestReadable: namespace.oldestReadable(), retentionDays: settings.retentionDays },
     journal: {

@@ -46,13 +46,17 @@ const keyFileSecret = Effect.fnUntraced(function* (): Effect.fn.Return<KeyringSe
   return { _tag: "KeyFile", key }
 })
 
-const secretOf = (passphrase: string | undefined) =>
+/** What keeps the small secrets of this folder: a passphrase, or a key file that is made where there is none. */
+export const secretOf = (passphrase: string | undefined) =>
   passphrase === undefined ? keyFileSecret() : Effect.succeed<KeyringSecret>({ _tag: "Passphrase", passphrase })
 
-/** A vault of a folder that is made now. What a start that died before the marker left is replaced: nothing is under it. */
-export const createVault = Effect.fnUntraced(function* (folder: Folder, passphrase: string | undefined) {
+/**
+ * A vault of a folder that is made now, or, with `master`, a copy of another member's. What a start that died before the marker left is replaced: nothing is
+ * under it.
+ */
+export const createVault = Effect.fnUntraced(function* (folder: Folder, passphrase: string | undefined, master?: Uint8Array) {
   const entropy = yield* Entropy
-  const keys: VaultKeys = { vaultId: folder.vault, generation: 1, master: entropy.bytes(masterBytes) }
+  const keys: VaultKeys = { vaultId: folder.vault, generation: 1, master: master ?? entropy.bytes(masterBytes) }
   const protection = yield* secretOf(passphrase)
   yield* writeKeyring(createKeyring({ vaultId: folder.vault, master: keys.master, protection, random: entropy.bytes }))
   return { keys, underKeyFile: protection._tag === "KeyFile" }

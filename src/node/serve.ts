@@ -6,6 +6,7 @@ import { formatAddress } from "./address.ts"
 import { withLog } from "./Log.ts"
 import { Hidden } from "./LogFormat.ts"
 import { startNodeHere } from "./layers.ts"
+import { startMember } from "./MemberNode.ts"
 import type { RunningNode } from "./Node.ts"
 import type { Settings } from "./Settings.ts"
 
@@ -42,7 +43,7 @@ export const serve = (settings: Settings, say: (line: string) => Effect.Effect<v
 const run = (settings: Settings, say: (line: string) => Effect.Effect<void>, meters: Meters, hidden: Hidden) =>
   Effect.scoped(Effect.gen(function* () {
     const signals = yield* Signals
-    const node = yield* startNodeHere(settings, { serveS3: true }, meters).pipe(
+    const node = yield* startNodeHere(settings, { serveS3: true, member: startMember }, meters).pipe(
       // A request to stop during a long recovery need not wait for its end.
       Effect.map((started): RunningNode | undefined => started),
       Effect.raceFirst(Effect.as(signals.stop, undefined))
@@ -54,6 +55,7 @@ const run = (settings: Settings, say: (line: string) => Effect.Effect<void>, met
     yield* Effect.logInfo("the node is ready")
     yield* signals.stop
     node.stopping()
+    yield* node.handOver
     yield* Effect.logInfo("the node stops")
     yield* say("stopping: finishing requests in flight")
   })).pipe(Effect.andThen(say("stopped")))

@@ -27,7 +27,7 @@ export const suiteByte = 1
 export const generationMax = 0xffff_ffff
 
 /** What is derived for the vault as a whole, and what for one generation of it. */
-type VaultUse = "chunk id" | "vertex hash" | "gear" | "state root"
+type VaultUse = "chunk id" | "vertex hash" | "gear" | "state root" | "node identity"
 type GenerationUse = "chunk key" | "chunk nonce" | "value salt" | "value key"
 
 const bound = (keys: VaultKeys, generation: number): Uint8Array => {

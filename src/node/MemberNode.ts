@@ -1,0 +1,130 @@
+/**
+ * MemberNode: what a node is besides a store where it is a member of a cluster: its links, its replica, its part in who belongs. Between Node, which starts rooms, and the
+ * rooms of raft, membership, carrier and cluster, which it puts together.
+ *
+ * 1. Links come first: other members are answered while this one still begins.
+ * 2. The members' table that counts is the replicated one; of what this replica sees nothing older than what the folder had is followed, or a log that is read again would
+ *    cut off whoever came in since.
+ * 3. A replica begins once: from then on a journal without it is a damaged one (R2).
+ */
+import { Effect, Queue } from "effect"
+import { service as pairs } from "../adapters/NodeKeyPairs.ts"
+import { degraded, failed, type Finding, sound } from "../base/HealthBoard.ts"
+import { foundingRetryMs, lossesMaxDefault } from "../base/clusterLimits.ts"
+import type { GroupId } from "../base/ids.ts"
+import { answerStranger, membershipOverCarrier, type MembershipOver } from "../cluster/Joining.ts"
+import { membershipOver } from "../cluster/MembershipReplica.ts"
+import { serveWelcome } from "../cluster/Welcome.ts"
+import { isNodeId, type NodeId, shortIdOf } from "../membership/Identity.ts"
+import type { MembershipRecord } from "../membership/Membership.ts"
+import { makeMembership } from "../membership/MembershipService.ts"
+import type { Disk } from "../ports/Disk.ts"
+import { Entropy } from "../ports/Entropy.ts"
+import { watched } from "../ports/Health.ts"
+import { configurationOf, noConfiguration } from "../raft/Configuration.ts"
+import type { ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
+import { noSnapshot } from "../raft/RaftLog.ts"
+import type { Replica } from "../replica/ReplicaService.ts"
+import type { VaultKeys } from "../sealer/VaultKeys.ts"
+import { clusterDesk } from "./ClusterDesk.ts"
+import type { Credentials } from "./Credentials.ts"
+import type { Folder } from "./Folder.ts"
+import { type KnownMembers, openMember, writeMembers } from "./MemberFolder.ts"
+import { memberLayer } from "./MemberLayer.ts"
+import { type MemberLink, openLink } from "./MemberLink.ts"
+import type { StoreOptions } from "./StoreLayer.ts"
+
+export interface MemberGround {
+  readonly folder: Folder
+  readonly keys: VaultKeys
+  readonly credentials: Credentials
+}
+
+/** What is known before the replica runs, and after. */
+interface About {
+  known: KnownMembers
+  over: MembershipOver | undefined
+  replica: Replica | undefined
+}
+
+/** Of a folder that is a member's: its links now, its rooms when they are asked for. Until the scope closes. */
+export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
+  const { folder, keys } = ground
+  const { known, own } = yield* openMember(folder, keys, pairs)
+  const { id: self } = own.identity
+  const about: About = { known, over: undefined, replica: undefined }
+  const link = yield* openLink({
+    own, listen: known.listen, record: known.record,
+    stranger: (asked, remote) => (about.over === undefined ? Effect.undefined : answerStranger(about.over)(asked, remote))
+  })
+  yield* Effect.logInfo(`member ${shortIdOf(self)} of cluster ${known.record.cluster.slice(0, 12)} listens for other members on ${link.listens.host}:${link.listens.port}`)
+  yield* serveWelcome(link.carrier, () => welcomeOf(ground, about))
+  const records = yield* Effect.acquireRelease(Queue.sliding<MembershipRecord>(1), Queue.shutdown)
+  yield* Effect.forkScoped(watched("following who belongs", Effect.forever(Effect.flatMap(Queue.take(records), (record) => follow(ground, about, link, record)))))
+  const entropy = yield* Entropy
+  const ports = yield* Effect.context<Disk>()
+  const begun = Effect.fnUntraced(function*(replica: Replica) {
+    about.replica = replica
+    yield* Effect.provide(kept(ground, about, { hasBegun: true }), ports)
+    const membership = makeMembership({ self: own.identity, pairs, entropy, store: membershipOver(replica) })
+    about.over = yield* membershipOverCarrier({ carrier: link.carrier, membership })
+    yield* Effect.forkScoped(watched("founding the cluster", founded(about, replica)))
+    yield* desk.begin(replica, membership)
+  })
+  const desk = clusterDesk({ self, link })
+  return {
+    control: desk.control, handOver: desk.handOver, finding: (): Finding => findingOf(about, self),
+    rooms: (options: StoreOptions) => memberLayer(options, {
+      carrier: link.carrier, group: groupOf(known.record), replica: self, nodeOf: nodeOf(link), lossesMax: lossesMaxDefault, ...beginOf(known, self), begun,
+      membersChanged: (record) => void Queue.offerUnsafe(records, record)
+    })
+  }
+})
+
+export type MemberNode = Effect.Success<ReturnType<typeof startMember>>
+
+/** One group now, whose number is the cluster's. */
+const groupOf = ({ cluster }: MembershipRecord): GroupId => cluster as string as GroupId
+
+/** A replica has its node's id: whose disk was emptied is another node, and another replica (R2). */
+const nodeOf = (link: MemberLink) => (replica: ReplicaId): NodeId | undefined => (isNodeId(replica) && link.record().members.has(replica) ? replica : undefined)
+
+/** The first votes alone; whoever joins waits to be told who does. */
+const beginOf = ({ hasBegun, isFounder }: KnownMembers, self: NodeId): { readonly begin?: SnapshotPlace } =>
+  hasBegun ? {} : { begin: { ...noSnapshot, configuration: isFounder ? configurationOf([self]) : noConfiguration } }
+
+const welcomeOf = ({ credentials, folder, keys }: MemberGround, { known }: About) => ({
+  store: folder.store, createdMs: folder.createdMs, vault: folder.vault, master: keys.master, accessKey: credentials.accessKey, secretKey: credentials.secretKey, record: known.record
+})
+
+const kept = ({ folder, keys }: MemberGround, about: About, change: Partial<KnownMembers>) =>
+  Effect.suspend(() => {
+    about.known = { ...about.known, ...change }
+    return Effect.catch(writeMembers(folder, keys, about.known), (error) => Effect.logError(`what this node knows of the members is not kept: ${error.message}`))
+  })
+
+const follow = Effect.fnUntraced(function*(ground: MemberGround, about: About, link: MemberLink, record: MembershipRecord) {
+  if (record.epoch < about.known.record.epoch) return
+  const isNew = record.epoch > about.known.record.epoch
+  yield* kept(ground, about, { record })
+  yield* link.follow(record)
+  if (isNew) yield* Effect.logInfo(`epoch ${record.epoch}: ${[...record.members.values()].map(({ member }) => member.name).join(", ")}`)
+})
+
+/** The first word of its log, where this node is the first; again until it is taken. */
+const founded = (about: About, replica: Replica): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (!about.known.isFounder || replica.members.current() !== undefined) return Effect.void
+    return Effect.catch(replica.members.change({ _tag: "Founded", record: about.known.record }), (error) =>
+      Effect.andThen(Effect.logDebug(`the cluster is not founded yet: ${error.message}`), Effect.andThen(Effect.sleep(foundingRetryMs), founded(about, replica))))
+  })
+
+const findingOf = ({ known, replica }: About, self: NodeId): Finding => {
+  if (!known.record.members.has(self)) return failed("this node was removed from its cluster: stop it; with an empty folder it may join anew")
+  const status = replica?.raft.status()
+  if (status === undefined) return failed("its replica has not begun")
+  if (status.failure !== undefined) return failed(`its replica promises nothing any more: ${status.failure}; restart the node`)
+  if (status.leader === undefined) return failed("nobody leads: fewer than a majority of the voters can be reached")
+  const { learners, voters } = status.configuration
+  return voters.includes(self) ? sound(`${voters.length} voters, ${learners.length} learners`) : degraded("this node does not vote yet")
+}
