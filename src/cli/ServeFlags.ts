@@ -13,6 +13,7 @@ export const serveFlags = {
   data: text("data", "data folder (default ./ouroboros-data)"),
   s3: text("s3", "HOST:PORT of S3 (default 127.0.0.1:9000)"),
   admin: text("admin", "HOST:PORT of health and administration (default 127.0.0.1:9001)"),
+  peers: text("peers", "HOST:PORT where a member of a cluster listens for the others (default: as it was made)"),
   config: text("config", "configuration file, JSON"),
   domain: text("domain", "name under which buckets are sub-domains (default localhost)"),
   tlsCert: text("tls-cert", "certificate chain, PEM; read again on SIGHUP"),
@@ -30,7 +31,7 @@ export const settingsOf = Effect.fnUntraced(function* (flags: { readonly [Name i
     )
   }
   return yield* resolveSettings({
-    data: given(flags.data), s3: given(flags.s3), admin: given(flags.admin), domain: given(flags.domain),
+    data: given(flags.data), s3: given(flags.s3), admin: given(flags.admin), peers: given(flags.peers), domain: given(flags.domain),
     tlsCert: given(flags.tlsCert), tlsKey: given(flags.tlsKey),
     // Every command has it; where it is not given, environment and file count.
     logLevel: Option.getOrUndefined(yield* GlobalFlag.LogLevel), logFormat: given(flags.logFormat)

@@ -32,12 +32,15 @@ import type { Folder } from "./Folder.ts"
 import { type KnownMembers, openMember, writeMembers } from "./MemberFolder.ts"
 import { memberLayer } from "./MemberLayer.ts"
 import { type MemberLink, openLink } from "./MemberLink.ts"
+import type { HostPort } from "./Settings.ts"
 import type { StoreOptions } from "./StoreLayer.ts"
 
 export interface MemberGround {
   readonly folder: Folder
   readonly keys: VaultKeys
   readonly credentials: Credentials
+  /** Where it listens, in place of what its folder says. */
+  readonly listen?: HostPort | undefined
 }
 
 /** What is known before the replica runs, and after. */
@@ -54,7 +57,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   const { id: self } = own.identity
   const about: About = { known, over: undefined, replica: undefined }
   const link = yield* openLink({
-    own, listen: known.listen, record: known.record,
+    own, listen: ground.listen ?? known.listen, record: known.record,
     stranger: (asked, remote) => (about.over === undefined ? Effect.undefined : answerStranger(about.over)(asked, remote))
   })
   yield* Effect.logInfo(`member ${shortIdOf(self)} of cluster ${known.record.cluster.slice(0, 12)} listens for other members on ${link.listens.host}:${link.listens.port}`)

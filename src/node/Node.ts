@@ -107,12 +107,12 @@ const indexLayer = Layer.effect(KeyValue, Effect.gen(function* () {
 }))
 
 /** Its part of a cluster, where the folder is a member's. */
-const memberOf = Effect.fnUntraced(function* ({ credentials, folder, vault }: Identity, { member }: StartOptions) {
+const memberOf = Effect.fnUntraced(function* ({ credentials, folder, vault }: Identity, { member }: StartOptions, { peers: listen }: Settings) {
   if (!folder.isMember) return undefined
   if (member === undefined) {
     return yield* new FolderRefused({ detail: "it belongs to a member of a cluster, whose commits only the cluster knows: start it with `ouroboros serve`, and ask it while it runs" })
   }
-  return yield* member({ folder, keys: vault.keys, credentials })
+  return yield* member({ folder, keys: vault.keys, credentials, listen })
 })
 
 /** What every node has; a member's commits are ordered otherwise. */
@@ -227,7 +227,7 @@ const start = Effect.fnUntraced(function* (wanted: Settings, options: StartOptio
   const board = yield* Health
   meters.gauge("ouroboros_ready", "1 while S3 is served.", () => (phase.current === "Ready" ? 1 : 0))
   yield* watchFolder(board, meters)
-  const member = yield* memberOf(identity, options)
+  const member = yield* memberOf(identity, options, settings)
   if (member !== undefined) board.check("cluster", member.finding)
   const control = yield* makeControl(phase, identity, settings, () => rooms, member)
   const admin = yield* serveAdmin(settings, control)

@@ -30,6 +30,8 @@ export interface Settings {
   readonly data: string
   readonly s3: HostPort
   readonly admin: HostPort
+  /** Of a member of a cluster: where it listens for the others, in place of what it was made with. */
+  readonly peers?: HostPort
   /** Names under which buckets are sub-domains (virtual-host style). */
   readonly domain: string
   readonly tls?: { readonly certificate: string; readonly key: string }
@@ -73,6 +75,7 @@ const File = Schema.Struct({
   data: Schema.optionalKey(Schema.String),
   s3: Schema.optionalKey(Schema.String),
   admin: Schema.optionalKey(Schema.String),
+  peers: Schema.optionalKey(Schema.String),
   domain: Schema.optionalKey(Schema.String),
   tlsCert: Schema.optionalKey(Schema.String),
   tlsKey: Schema.optionalKey(Schema.String),
@@ -102,6 +105,7 @@ export interface Flags {
   readonly data?: string | undefined
   readonly s3?: string | undefined
   readonly admin?: string | undefined
+  readonly peers?: string | undefined
   readonly domain?: string | undefined
   readonly tlsCert?: string | undefined
   readonly tlsKey?: string | undefined
@@ -193,6 +197,7 @@ export const resolveSettings = Effect.fnUntraced(function* (
   const config: File = file === undefined ? {} : yield* parseFile(file.text, file.path)
   const s3 = yield* pickAddress("s3", flags.s3, env["OUROBOROS_S3"], config.s3, file?.path)
   const admin = yield* pickAddress("admin", flags.admin, env["OUROBOROS_ADMIN"], config.admin, file?.path)
+  const peers = pick(flags.peers, env["OUROBOROS_PEERS"], config.peers, "")
   const certificate = flags.tlsCert ?? config.tlsCert
   const key = flags.tlsKey ?? config.tlsKey
   if ((certificate === undefined) !== (key === undefined)) {
@@ -217,6 +222,7 @@ export const resolveSettings = Effect.fnUntraced(function* (
     data: pick(flags.data, env["OUROBOROS_DATA"], config.data, defaults.data),
     s3,
     admin,
+    ...(peers === "" ? {} : { peers: yield* parseHostPort(peers, "--peers, OUROBOROS_PEERS, peers") }),
     domain: flags.domain ?? config.domain ?? defaults.domain,
     ...(certificate !== undefined && key !== undefined ? { tls: { certificate, key } } : {}),
     ...(accessKey !== undefined && secretKey !== undefined ? { accessKey, secretKey } : {}),
