@@ -73,6 +73,10 @@ bench *ARGS:
 start *ARGS:
     npm start -- {{ARGS}}
 
+# Three members of a cluster on this machine, and their state as it changes: just cluster --data DIRECTORY
+cluster *ARGS:
+    npm run cluster -- {{ARGS}}
+
 # What a clean clone must pass
 ci:
     .ci/run

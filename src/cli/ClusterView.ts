@@ -54,6 +54,10 @@ const quorumOf = ({ members, quorum }: ClusterStatusJson): string => {
   return `${quorum ? "yes" : "NO"}, ${there} of ${voters.length} voters are there${quorum ? "" : "; nothing is read or written without a majority"}`
 }
 
+/** In the order in which they came. */
+const asTheyCame = ({ members }: ClusterStatusJson): ReadonlyArray<ClusterMemberJson> =>
+  [...members].sort((a, b) => a.sinceEpoch - b.sinceEpoch || (a.name < b.name ? -1 : 1))
+
 /** `nowMs`: of this machine's clock. */
 export const statusLines = (status: ClusterStatusJson, nowMs: number): ReadonlyArray<string> => [
   ...formatTable([
@@ -63,7 +67,7 @@ export const statusLines = (status: ClusterStatusJson, nowMs: number): ReadonlyA
     ["log", `committed ${status.commit}, applied here ${status.applied}`]
   ]),
   "",
-  ...formatTable([["NODE", "NAME", "ROLE", "STANDING", "CLOCK", "CERTIFICATE", "ADDRESSES"], ...status.members.map((member) => memberRow(member, nowMs))]),
+  ...formatTable([["NODE", "NAME", "ROLE", "STANDING", "CLOCK", "CERTIFICATE", "ADDRESSES"], ...asTheyCame(status).map((member) => memberRow(member, nowMs))]),
   ...(status.pending === 0 ? [] : ["", `${status.pending} ${status.pending === 1 ? "waits" : "wait"} for approval: ouroboros cluster pending`]),
   ...(status.warnings.length === 0 ? [] : ["", ...status.warnings.map((warning) => `warning: ${printable(warning)}`)])
 ]

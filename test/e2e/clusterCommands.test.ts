@@ -32,7 +32,7 @@ describe("commands of a cluster", () => {
     const { code, error, out } = await cluster(["invite", "--hours", "0.5", "--auto-approve"])
     expect([code, out]).toEqual([0, "token\n"])
     expect(asked).toEqual(["status", ["invite", { lifeMs: 1_800_000, isApproved: true }]])
-    expect(error).toContain("ouroboros cluster join 127.0.0.1:9100,127.0.0.1:9102,127.0.0.1:9103")
+    expect(error).toContain("ouroboros cluster join 127.0.0.1:9100,127.0.0.1:9103,127.0.0.1:9102")
     expect(error).not.toContain("token\n")
     for (const hours of ["0", "169"]) expect((await cluster(["invite", "--hours", hours])).code, hours).toBe(2)
     expect(asked).toEqual([])

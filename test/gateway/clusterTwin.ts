@@ -10,12 +10,12 @@ export const status: ClusterStatusJson = {
   members: [
     { node: "a".repeat(64), name: "attic", addresses: ["127.0.0.1:9100"], role: "leader", standing: "self", sinceEpoch: 1, certificateUntil: "2027-02-20T00:00:00.000Z" },
     {
-      node: "d".repeat(64), name: "dairy", addresses: ["127.0.0.1:9102"], role: "voter", standing: "down", silentMs: 12_345, sinceEpoch: 2, clockOffsetMs: -1500,
-      certificateUntil: "2027-02-20T00:00:00.000Z", comings: [{ at: "2026-11-22T06:00:00.000Z", standing: "up" }, { at: "2026-11-22T06:59:50.000Z", standing: "down" }]
-    },
-    {
       node: "e".repeat(64), name: "e\u001b[2J", addresses: ["127.0.0.1:9103"], role: "joining", standing: "up", silentMs: 20, sinceEpoch: 3, clockOffsetMs: 40,
       certificateUntil: "2026-11-21T00:00:00.000Z", comings: [{ at: "2026-11-22T06:00:00.000Z", standing: "up" }]
+    },
+    {
+      node: "d".repeat(64), name: "dairy", addresses: ["127.0.0.1:9102"], role: "voter", standing: "down", silentMs: 12_345, sinceEpoch: 2, clockOffsetMs: -1500,
+      certificateUntil: "2027-02-20T00:00:00.000Z", comings: [{ at: "2026-11-22T06:00:00.000Z", standing: "up" }, { at: "2026-11-22T06:59:50.000Z", standing: "down" }]
     }
   ]
 }

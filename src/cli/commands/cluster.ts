@@ -1,5 +1,5 @@
 /**
- * ouroboros cluster invite, pending, approve, deny, status, remove, transfer-leader: asked of a running member. A stopped one is never
+ * ouroboros cluster: init and join make members (clusterPlace.ts); invite, pending, approve, deny, status, remove, transfer-leader are asked of a running member. A stopped one is never
  * opened for them: alone, it knows nothing of what the others have decided since.
  */
 import { Clock, Console, DateTime, Effect } from "effect"
@@ -15,6 +15,7 @@ import { MemberUnreachable } from "../Failure.ts"
 import { printable } from "../Format.ts"
 import { showFrames } from "../Frames.ts"
 import { UsageError } from "../Location.ts"
+import { initCommand, joinCommand } from "./clusterPlace.ts"
 
 const hourMs = 3_600_000
 const frameMs = 1000
@@ -95,11 +96,11 @@ const denyCommand = decide("deny", "Keep a node out that waits", (node) => `${no
 
 const removeCommand = Command.make("remove", {
   ...connectionFlags,
-  force: Flag.Boolean("force").pipe(Flag.withDescription("also one that is gone and whose blocks nobody else may have"), Flag.withDefault(false)),
+  force: Flag.Boolean("force").pipe(Flag.withDescription("do not wait until the others have all that it holds: of one whose machine or disk is gone"), Flag.withDefault(false)),
   node: nodeArgument
 }, Effect.fnUntraced(function* (flags) {
   const answer = (yield* ask(flags, "POST", "/v1/cluster/remove", { node: flags.node, isForced: flags.force })) as { readonly node: string }
-  yield* print(flags, answer, `${shortNode(answer.node)} is to go: ouroboros cluster status shows when it has gone. It does not come back; a new folder does, by a new token.`)
+  yield* print(flags, answer, `${shortNode(answer.node)} is to go: ouroboros cluster status shows when it has gone. Its folder does not come back; an empty one may join by another token.`)
 })).pipe(Command.withDescription("Take a member out of the cluster, for good"))
 
 const transferCommand = Command.make("transfer-leader", {
@@ -112,5 +113,5 @@ const transferCommand = Command.make("transfer-leader", {
 
 export const clusterCommand = Command.make("cluster").pipe(
   Command.withDescription("Several nodes that keep the same store"),
-  Command.withSubcommands([inviteCommand, pendingCommand, approveCommand, denyCommand, statusCommand, removeCommand, transferCommand])
+  Command.withSubcommands([initCommand, joinCommand, inviteCommand, pendingCommand, approveCommand, denyCommand, statusCommand, removeCommand, transferCommand])
 )

@@ -1,0 +1,87 @@
+/**
+ * ouroboros cluster init, join: on a new folder that no node serves: it becomes a member's, and is started as any other (`ouroboros serve`).
+ */
+import { Console, Effect } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { loadModule } from "../../node/process.ts"
+import { parseHostPort } from "../../node/Settings.ts"
+import { shortNode } from "../ClusterView.ts"
+import { folderOf } from "../Connection.ts"
+import { print } from "../Context.ts"
+import { Environment } from "../Environment.ts"
+import { printable } from "../Format.ts"
+import { UsageError } from "../Location.ts"
+
+/** S3 and administration have 9000 and 9001. */
+const listenUsual = "127.0.0.1:9100"
+
+const placeFlags = {
+  data: Flag.String("data").pipe(Flag.withDescription("a new folder for the member's data (default ./ouroboros-data)"), Flag.withDefault("")),
+  name: Flag.String("name").pipe(Flag.withDescription("what people call the node: letters, digits, . _ and - (default: the first digits of its id)"), Flag.withDefault("")),
+  listen: Flag.String("listen").pipe(Flag.withDescription(`HOST:PORT for other members (default ${listenUsual})`), Flag.withDefault(listenUsual)),
+  address: Flag.String("address").pipe(Flag.withDescription("HOST:PORT where other members find this one (default: where it listens); it cannot be changed later"), Flag.withDefault("")),
+  json: Flag.Boolean("json").pipe(Flag.withDescription("print JSON"), Flag.withDefault(false))
+}
+
+interface PlaceGiven {
+  readonly data: string
+  readonly name: string
+  readonly listen: string
+  readonly address: string
+}
+
+const everywhere = new Set(["0.0.0.0", "::", "[::]"])
+
+/** The address is told to all the others: one that leads nowhere is refused before it is. */
+const placeOf = Effect.fnUntraced(function* (flags: PlaceGiven, env: Readonly<Record<string, string | undefined>>) {
+  const { host, port } = yield* parseHostPort(flags.listen, "--listen")
+  const found = flags.address === "" ? { host, port } : yield* parseHostPort(flags.address, "--address")
+  if (everywhere.has(found.host) || found.port === 0) {
+    return yield* new UsageError({ detail: `${found.host}:${found.port} is nowhere to be found: name the HOST:PORT at which the other members reach this node with --address` })
+  }
+  const given = (flag: string): string | undefined => (flag === "" ? undefined : flag)
+  return { data: folderOf(given(flags.data), env), name: given(flags.name), listen: flags.listen, address: given(flags.address) }
+})
+
+const clusterFolder = loadModule(() => import("../../node/ClusterFolder.ts"))
+
+export const initCommand = Command.make("init", placeFlags, Effect.fnUntraced(function* (flags) {
+  const env = yield* Environment
+  const place = yield* placeOf(flags, env)
+  const made = yield* Effect.flatMap(clusterFolder, ({ initCluster }) => initCluster(place, env))
+  yield* print(flags, made, [
+    `cluster ${shortNode(made.cluster)} is made; its first member is ${printable(made.name)} (${shortNode(made.node)}), found by others at ${made.address}`,
+    `credentials:   in ${place.data}/credentials; every member has the same`,
+    `start it:      ouroboros serve --data ${place.data}`,
+    `then invite:   ouroboros cluster invite --data ${place.data}`
+  ].join("\n"))
+})).pipe(Command.withDescription("Make a cluster of one in a new folder; others join it"))
+
+const tokenOf = Effect.fnUntraced(function* (flag: string, env: Readonly<Record<string, string | undefined>>) {
+  const token = (flag === "" ? env["OUROBOROS_JOIN_TOKEN"] ?? "" : flag).trim()
+  return token === "" ? yield* new UsageError({ detail: "a token is needed, in OUROBOROS_JOIN_TOKEN or with --token: `ouroboros cluster invite` at a member prints one" }) : token
+})
+
+/** HOST:PORT[,HOST:PORT…] */
+const membersOf = Effect.fnUntraced(function* (text: string) {
+  const at = text.split(",").map((one) => one.trim()).filter((one) => one !== "")
+  for (const one of at) yield* parseHostPort(one, "MEMBERS")
+  return at.length === 0 ? yield* new UsageError({ detail: "the HOST:PORT of a member is needed, several with commas between them" }) : at
+})
+
+export const joinCommand = Command.make("join", {
+  ...placeFlags,
+  token: Flag.String("token").pipe(Flag.withDescription("what cluster invite printed (better: OUROBOROS_JOIN_TOKEN; an argument stays in the shell's history)"), Flag.withDefault("")),
+  members: Argument.String("members").pipe(Argument.withDescription("HOST:PORT of a member, several with commas between them"))
+}, Effect.fnUntraced(function* (flags) {
+  const env = yield* Environment
+  const place = yield* placeOf(flags, env)
+  const token = yield* tokenOf(flags.token, env)
+  const at = yield* membersOf(flags.members)
+  const say = flags.json ? Console.error : Console.log
+  const joined = yield* Effect.flatMap(clusterFolder, ({ joinClusterHere }) => joinClusterHere({ ...place, token, at }, env, say))
+  yield* print(flags, joined, [
+    `${printable(joined.name)} (${shortNode(joined.node)}) belongs to cluster ${shortNode(joined.cluster)}, which has ${joined.members} members now`,
+    `start it:      ouroboros serve --data ${place.data}`
+  ].join("\n"))
+})).pipe(Command.withDescription("Join a cluster with a new folder; waits until an operator of the cluster has approved"))
