@@ -70,8 +70,12 @@ const refusedAs = (error: ClusterRefused | MembershipFailure): ClusterRefused =>
   return new ClusterRefused({ code: "NoQuorum", detail: `${error.detail}: nothing, or not all, may have happened: look with \`ouroboros cluster status\`, and ask again` })
 }
 
-const within = <A>({ begun }: Desk, use: (begun: Begun) => Effect.Effect<A, ClusterRefused | MembershipFailure>): Effect.Effect<A, ClusterRefused> =>
-  begun === undefined ? Effect.fail(new ClusterRefused({ code: "NoQuorum", detail: "this node has not begun: ask again in a moment" })) : Effect.mapError(use(begun), refusedAs)
+/** Looked at when it is asked: `pending` is made before the replica has begun. */
+const within = <A>(desk: Desk, use: (begun: Begun) => Effect.Effect<A, ClusterRefused | MembershipFailure>): Effect.Effect<A, ClusterRefused> =>
+  Effect.suspend(() => {
+    const { begun } = desk
+    return begun === undefined ? Effect.fail(new ClusterRefused({ code: "NoQuorum", detail: "this node has not begun: ask again in a moment" })) : Effect.mapError(use(begun), refusedAs)
+  })
 
 const prefixDigits = 8
 

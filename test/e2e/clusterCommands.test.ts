@@ -36,7 +36,7 @@ describe("commands of a cluster", () => {
     expect(error).not.toContain("token\n")
     for (const hours of ["0", "169"]) expect((await cluster(["invite", "--hours", hours])).code, hours).toBe(2)
     expect(asked).toEqual([])
-  }, 60_000)
+  }, 120_000)
 
   it("each decision reaches the cluster, and what came of it is said", async () => {
     const told = [
@@ -50,7 +50,7 @@ describe("commands of a cluster", () => {
     }
     expect((await cluster(["pending", "--json"])).out).toBe(`${JSON.stringify({ node: "b".repeat(64), name: "barn", addresses: ["127.0.0.1:9101"], program: "0.1.0", askedMs: 5 })}\n`)
     expect((await cluster(["approve"])).code).toBe(2)
-  }, 60_000)
+  }, 120_000)
 
   it("status is the cluster's own as JSON, and a table for people; watched it comes again until it is interrupted, and that is no failure", async () => {
     expect(JSON.parse((await cluster(["status", "--json"])).out)).toEqual(status)
@@ -60,7 +60,7 @@ describe("commands of a cluster", () => {
     const watching = spawnWatched(process.execPath, [commandPath, "cluster", "status", "--watch"], { env: cleanEnvironment(there) })
     await watching.line(/NODE[^]*NODE[^]*NODE/)
     expect(await watching.stop("SIGINT")).toEqual({ code: 0, signal: null })
-  }, 60_000)
+  }, 120_000)
 
   it("refusals end with an exit code of their kind and say what to do", async () => {
     const refused = await servedBy(handlerOf(twin([], new ClusterRefused({ code: "NoSuchNode", detail: "see `ouroboros cluster status`" }))))
@@ -69,5 +69,5 @@ describe("commands of a cluster", () => {
     expect(alone).toEqual({ code: 6, out: "", error: expect.stringContaining("`ouroboros cluster init` makes one") })
     const nobody = await cluster(["status"], { ...there, OUROBOROS_ADMIN: "127.0.0.1:1" })
     expect(nobody).toEqual({ code: 5, out: "", error: expect.stringContaining("a stopped member is never opened") })
-  }, 60_000)
+  }, 120_000)
 })
