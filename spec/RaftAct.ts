@@ -113,6 +113,7 @@ const compare = (turn: RaftTurn, was: Log): void => {
   const log = turn.log ?? was
   const [one] = written
   const isLogWritten = one !== undefined && (one.entries.length > 0 || one.cut > 0 || one.place.length > 0)
+  turn.log?.conclude()
   if (turn.log !== undefined && turn.step.action === "EntriesFound") learn(turn, one?.entries.map(({ i }) => i) ?? [])
   if (turn.log !== undefined || isLogWritten) {
     const now = replica.log
@@ -162,16 +163,16 @@ const maySay = (turn: RaftTurn, said: Said): boolean => {
     case "Offer": return leads && said.from === id && samePlace(said.place, log.place) && said.place.i > 0 && isRound(said.round)
     case "Refused": return turn.may.has(keyOf(said))
     case "Heard": return said.from === id && said.term === after.term && heardRounds.has(`${said.to} ${said.round}`)
-    case "EntriesWanted": return said.from === id && said.term === after.term && said.low === log.gap && said.high === endOfUnknown(log)
+    case "EntriesWanted": return said.from === id && said.term === after.term && said.low === log.gap && said.high === endOfGaps(log)
     case "ReadAnswered": return turn.answers.includes(`${said.read} ${said.index}`)
   }
 }
 
 const isBetween = (value: number, least: number, most: number): boolean => least <= value && value <= most
 
-/** Whoever is asked tells up to an entry whose term is known here. */
-const endOfUnknown = (log: Log): number => {
+/** Whoever is asked tells up to an entry that can be read here. */
+const endOfGaps = (log: Log): number => {
   let to = log.gap
-  while (to < log.last && log.termAt(to)! < 0) to += 1
+  while (to < log.last && !log.at(to)!.ok) to += 1
   return to
 }

@@ -113,6 +113,7 @@ export class RaftMonitor {
       this.#matches(replica.log, one.entries.map(({ i }) => i))
       for (const place of one.place) this.#isState(place, id)
     }
+    if (step.written.length > 0) replica.log.conclude()
     if (step.action === "SnapshotInstalled") {
       this.#isState(step.place, id)
       if (step.place.i > replica.saved.i) replica.saved = step.place

@@ -144,6 +144,17 @@ export class Log {
     this.#forget()
   }
 
+  /** Terms do not fall: one that is lost between two that are the same is that one. */
+  conclude(): void {
+    if (!this.#slots.some(({ t }) => t < 0)) return
+    const known = [this.#place.t, ...this.#slots.map(({ t }) => t)]
+    for (const [at, slot] of this.#slots.entries()) {
+      if (slot.t >= 0) continue
+      const before = known.slice(0, at + 1).findLast((t) => t >= 0)!
+      if (known.slice(at + 1).find((t) => t >= 0) === before) this.#slots[at] = { ...slot, t: before }
+    }
+  }
+
   /** Nothing from there on is left. */
   cut(from: number): void {
     this.#slots.length = Math.max(0, Math.min(this.#slots.length, from - this.#place.i - 1))
@@ -220,11 +231,14 @@ export class Replica {
 
   /** From its disk. */
   start(): void {
-    const { disk: { log }, saved } = this
+    const { disk, saved } = this
+    const log = disk.log.copy
+    log.conclude()
     const isOfLog = saved.i < log.place.i || log.mayGoOn(saved)
     const isHealed = isOfLog && log.gap > 0 && log.gap <= saved.i
-    this.log = isOfLog ? log.copy : new Log(saved, [])
-    if (isHealed) this.log = new Log(saved, log.slots.slice(saved.i - log.place.i))
+    this.log = isOfLog ? log : new Log(saved, [])
+    if (isHealed) this.log.rebase(saved)
+    this.log.conclude()
     this.isUnwritten = !isOfLog || isHealed
     this.pending = []
     this.ticket = 0

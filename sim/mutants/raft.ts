@@ -55,7 +55,7 @@ export const raftMutants: ReadonlyArray<Mutant> = [
   follower("gap-filled-unproven", "a gap whose term is lost takes whatever the leader has there, before anything shows that it is the same", `  if (!isProven(state, entries)) {`, `  if (!isProven(state, entries) && entries.length === 0) {`),
   follower("gap-acknowledged", "while it has gaps it acknowledges what lies behind them", `  const match = isTaken ? received : gap! - 1`, `  const match = received`),
   follower("gap-refusal-forgets", "a refusal does not say that entries are damaged", `damagedTo: firstGapOf(state.log) === undefined ? undefined : lastIndexOf(state.log), round })`, `damagedTo: undefined, round })`),
-  follower("state-cuts-log", "a state that is installed takes entries with it that lie behind it", `  if (mayGoOn(log, snapshot)) compact(log, snapshot)`, `  if (mayGoOn(log, snapshot) && snapshot.index === -1) compact(log, snapshot)`),
+  follower("state-cuts-log", "a state that is installed takes entries with it that lie behind it", `  if (mayGoOn(log, snapshot)) {`, `  if (mayGoOn(log, snapshot) && snapshot.index === -1) {`),
   follower("state-without-configuration", "a state is installed, and the configuration that it has is not looked at", `  state.handed = Math.max(state.handed, snapshot.index)\n  lookAtConfiguration(state)`, `  state.handed = Math.max(state.handed, snapshot.index)`),
   follower("state-not-handed", "what an installed state has is applied once more", `  state.handed = Math.max(state.handed, snapshot.index)\n  lookAtConfiguration(state)`, `  lookAtConfiguration(state)`),
   follower("gaps-not-asked-for", "while nobody leads, a replica with gaps asks nobody for them", `  const from = firstGapOf(log)\n  if (from === undefined) return\n  let to`, `  const from = firstGapOf(log)\n  if (from === undefined || from > 0) return\n  let to`),
@@ -76,6 +76,7 @@ export const raftMutants: ReadonlyArray<Mutant> = [
   machine("leader-unanswered", "a leader whom nobody answers goes on leading, and lets its clients wait", `!isAnswered(state)) return follow(`, `!isAnswered(state) && state.nowMs < 0) return follow(`),
 
   log("gap-has-no-term", "a gap whose term is lost counts as older than everything, when a vote is asked for", `termAt(log, lastIndexOf(log)) ?? atMost`, `termAt(log, lastIndexOf(log)) ?? Math.min(atMost, 0)`),
+  log("term-concluded-across", "a lost term is taken for that of the entry before it, whatever the term behind it is", `    if (slot.term === term) for (`, `    if (slot.term >= term) for (`),
   log("configuration-forgotten", "a configuration that was compacted away is no configuration any more", `  return { configuration: log.snapshot.configuration, index: log.snapshot.index }`, `  return { configuration: noConfiguration, index: log.snapshot.index }`),
 
   configuration("not-joint", "membership changes in one step, whatever it changes", `  return isSame ? target :`, `  return isSame || now.voters.length > 0 ? target :`),
@@ -83,6 +84,6 @@ export const raftMutants: ReadonlyArray<Mutant> = [
   configuration("joint-commit-by-one", "in a joint configuration the better of both majorities commits", `Math.min(reachedIn(voters, valueOf), reachedIn(outgoing, valueOf))`, `Math.max(reachedIn(voters, valueOf), reachedIn(outgoing, valueOf))`),
   configuration("half-is-a-majority", "half of the voters decide", `  return count > ids.length >> 1`, `  return count >= (ids.length + 1) >> 1`),
 
-  start("gap-taken-for-absent", "a log ends before its first entry that cannot be read", `slots: [...slots] } : {`, `slots: slots.slice(0, Math.max(0, slots.findIndex((slot) => slot.body === undefined)) || slots.length) } : {`),
+  start("gap-taken-for-absent", "a log ends before its first entry that cannot be read", `const kept: RaftLog = { snapshot, slots: [...slots] }`, `const kept: RaftLog = { snapshot, slots: slots.slice(0, Math.max(0, slots.findIndex((slot) => slot.body === undefined)) || slots.length) }`),
   start("written-beyond", "what is being written counts as written", `  for (const { from } of pending) if (from !== undefined) durable = Math.min(durable, from - 1)`, `  for (const { from } of pending.slice(1)) if (from !== undefined) durable = Math.min(durable, from - 1)`)
 ]

@@ -11,7 +11,7 @@ import { assert } from "../base/assert.ts"
 import { type Entry, entryBytesOf, type LogIndex, type ReplicaId, type SnapshotPlace, type Term } from "./Entry.ts"
 import type { MessageBody } from "./Message.ts"
 import { cutFrom, hold, lookAtConfiguration, type Out, send, store, filled } from "./Outbox.ts"
-import { compact, entriesFrom, everyoneIn, fill, firstGapOf, isGap, lastIndexOf, lastUpTo, learnTerm, mayGoOn, slotAt, termAt } from "./RaftLog.ts"
+import { compact, concludeTerms, entriesFrom, everyoneIn, fill, firstGapOf, isGap, lastIndexOf, lastUpTo, learnTerm, mayGoOn, slotAt, termAt } from "./RaftLog.ts"
 import type { RaftState } from "./RaftState.ts"
 
 const stored = (match: LogIndex, round: number): MessageBody => ({ _tag: "Appended", match, received: match, damagedTo: undefined, round })
@@ -107,8 +107,10 @@ export const installed = (state: RaftState, snapshot: SnapshotPlace): void => {
   if (snapshot.index <= log.snapshot.index) return
   state.proving = []
   // Entries behind it stay, unless they are known to be of another history; the leader's own will tell.
-  if (mayGoOn(log, snapshot)) compact(log, snapshot)
-  else {
+  if (mayGoOn(log, snapshot)) {
+    compact(log, snapshot)
+    concludeTerms(log)
+  } else {
     if (lastIndexOf(log) > log.snapshot.index) cutFrom(state, log.snapshot.index + 1)
     log.snapshot = snapshot
   }
@@ -119,7 +121,7 @@ export const installed = (state: RaftState, snapshot: SnapshotPlace): void => {
   if (state.leader !== undefined) hold(state, state.leader, stored(snapshot.index, 0))
 }
 
-/** Nobody leads who could send them: all are asked. Up to an entry whose term is known, which tells whether they are the same. */
+/** Nobody leads who could send them: all are asked. Up to an entry that can be read, whose term tells whether they are the same. */
 export const askForGaps = (state: RaftState, out: Out): void => ask(state, out, everyoneIn(state.log))
 
 /** Of somebody who may be a member by an entry that cannot be read here: nobody would ask it otherwise. */
@@ -132,7 +134,7 @@ const ask = (state: RaftState, out: Out, whom: Iterable<ReplicaId>): void => {
   const from = firstGapOf(log)
   if (from === undefined) return
   let to: LogIndex = from
-  while (to < lastIndexOf(log) && termAt(log, to) === undefined) to += 1
+  while (to < lastIndexOf(log) && isGap(slotAt(log, to)!)) to += 1
   for (const other of whom) if (other !== id) send(state, out, other, { _tag: "EntriesWanted", from, to })
 }
 
@@ -168,6 +170,8 @@ export const entriesFound = (state: RaftState, { entries, from, terms }: Extract
     if (entry === undefined) learnTerm(log, index, terms[index - from]!)
     else put(state, entry)
   }
+  // An answer to a question of another life may begin behind the first gap.
+  concludeTerms(log)
 }
 
 /** Of whoever has no entries any more: a state that was committed stands for them. */

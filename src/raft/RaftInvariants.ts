@@ -9,9 +9,12 @@ export const invariants = (state: RaftState): void => {
   assert(log.snapshot.index <= handed && handed <= commit && commit <= lastIndexOf(log), "snapshot <= handed <= commit <= last index")
   assert(lastTermOf(log, term) <= term, "no entry is of a later term than its replica")
   let before = log.snapshot.term
+  let isLost = false
   log.slots.forEach((slot, offset) => {
     assert(slot.index === log.snapshot.index + 1 + offset, "slots are dense")
     assert((slot.term ?? before) >= before, "terms do not fall")
+    assert(!isLost || slot.term !== before, "a lost term between two that are the same is known")
+    isLost = slot.term === undefined
     before = slot.term ?? before
   })
   assert(JSON.stringify(configurationAt(log).configuration) === JSON.stringify(configuration), "the newest configuration of the log counts")

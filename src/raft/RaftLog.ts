@@ -6,6 +6,7 @@
  * 1. Slots are dense: slot n has index snapshot.index + 1 + n.
  * 2. Terms that are known never fall from one slot to the next.
  * 3. A gap counts as an entry that may be as new as its replica's term: whoever is asked for a vote goes by that.
+ * 4. Between two terms that are known and the same none is lost: it follows (`concludeTerms`).
  */
 import { assert } from "../base/assert.ts"
 import { type Configuration, membersOf, noConfiguration } from "./Configuration.ts"
@@ -83,6 +84,21 @@ export const learnTerm = (log: RaftLog, index: LogIndex, term: Term): void => {
   const slot = slotAt(log, index)
   assert(slot !== undefined && isGap(slot) && (slot.term ?? term) === term, "a gap has the term that it had")
   log.slots[index - log.snapshot.index - 1] = { index, term, body: undefined }
+}
+
+/**
+ * Lost terms between two slots of one term, or between the snapshot's end and a slot of its term: terms do not fall, so it is that
+ * one. Nothing is concluded between two terms that differ, or behind the last that is known.
+ */
+export const concludeTerms = ({ slots, snapshot }: RaftLog): void => {
+  let known = -1
+  let term = snapshot.term
+  for (const [at, slot] of slots.entries()) {
+    if (slot.term === undefined) continue
+    if (slot.term === term) for (let lost = known + 1; lost < at; lost += 1) slots[lost] = { index: snapshot.index + 1 + lost, term, body: undefined }
+    known = at
+    term = slot.term
+  }
 }
 
 /** A snapshot stands for everything up to its index. */

@@ -5,7 +5,7 @@
 import type { Configuration } from "./Configuration.ts"
 import type { Entry, HardState, LogIndex, ReplicaId, SnapshotPlace, Term } from "./Entry.ts"
 import type { Message } from "./Message.ts"
-import { compact, configurationAt, firstGapOf, lastIndexOf, mayGoOn, type RaftLog, type Slot } from "./RaftLog.ts"
+import { compact, concludeTerms, configurationAt, firstGapOf, lastIndexOf, mayGoOn, type RaftLog, type Slot } from "./RaftLog.ts"
 
 export interface RaftOptions {
   /** A follower that hears nothing for once to twice this long stands for election; a leader that no quorum answers for this long steps down. */
@@ -167,11 +167,16 @@ export interface RaftStart {
 
 export const initialState = (start: RaftStart): RaftState => {
   const { applied, hardState: { term, vote }, id, jitter, nowMs, options, slots, snapshot } = start
-  const isOfLog = applied.index < snapshot.index || (applied.index === snapshot.index ? applied.term === snapshot.term : mayGoOn({ snapshot, slots: [...slots] }, applied))
-  const log: RaftLog = isOfLog ? { snapshot, slots: [...slots] } : { snapshot: applied, slots: [] }
+  const kept: RaftLog = { snapshot, slots: [...slots] }
+  concludeTerms(kept)
+  const isOfLog = applied.index < snapshot.index || (applied.index === snapshot.index ? applied.term === snapshot.term : mayGoOn(kept, applied))
+  const log: RaftLog = isOfLog ? kept : { snapshot: applied, slots: [] }
   // What the state stands for need not be read again.
   const isHealed = isOfLog && (firstGapOf(log) ?? Infinity) <= applied.index
-  if (isHealed) compact(log, applied)
+  if (isHealed) {
+    compact(log, applied)
+    concludeTerms(log)
+  }
   const { configuration, index } = configurationAt(log)
   const handed = Math.max(applied.index, log.snapshot.index)
   return {

@@ -10,6 +10,7 @@ Other == {b}
 Others == {b, c}
 Three == {a, b, c}
 NoTargets == {}
+Nobodies == {}
 \* From three to one of them: the first leader, or another.
 Singles == {ConfOf({a}, {c}), ConfOf({c}, {})}
 Growth == {ConfOf({a, b}, {})}
@@ -26,6 +27,8 @@ Long == [r \in Replicas |-> IF r = b THEN OnDisk(1, b, <<1, 1>>) ELSE OnDisk(1, 
 Led == [r \in Replicas |-> OnDisk(1, a, <<1>>)]
 \* What c alone had was overwritten where it counts: one and two have the later one, which was committed.
 Overwritten == [r \in Replicas |-> IF r = c THEN OnDisk(2, Nobody, <<1>>) ELSE OnDisk(2, a, <<2>>)]
+\* Three entries of one term, committed by both that there are.
+Between == [r \in Replicas |-> OnDisk(2, a, <<2, 2, 2>>)]
 Symmetric == Permutations(Replicas)
 SymmetricTwo == Permutations({a, b})
 
@@ -61,6 +64,14 @@ InitOverwritten ==
   /\ chosen = <<Entry(2, NoConf)>> /\ led = {<<1, c>>, <<2, a>>}
   /\ mem = [r \in Replicas |-> Started(DiskAt(r), FirstPlace)]
 SpecOverwritten == InitOverwritten /\ [][Next]_vars
+\* Damaged already: in the middle of one term, where terms differ, in both, or at the end.
+InitBetween ==
+  /\ Unsaid /\ chosen = [k \in 1..3 |-> Entry(2, NoConf)] /\ led = {<<2, a>>}
+  /\ \E rotten \in {{1}, {2}, {1, 2}, {3}} :
+       disk = [r \in Replicas |-> IF r # b THEN DiskAt(r)
+                                 ELSE [DiskAt(b) EXCEPT !.log.slots = [k \in DOMAIN @ |-> IF k \in rotten THEN Gap(Lost) ELSE @[k]]]]
+  /\ mem = [r \in Replicas |-> Started(disk[r], FirstPlace)]
+SpecBetween == InitBetween /\ [][Next]_vars
 
 -----------------------------------------------------------------------------
 (* Liveness. Every step leads on (TypeEnds), so whoever goes on as long as it can comes to an end; and a world may end only where   *)

@@ -99,6 +99,15 @@ Behind(l, i) == SubSeq(l.slots, i - l.i + 1, Min2(Len(l.slots), i - l.i + Append
 MayGoOn(l, p) ==
   LET later == {i \in (p.i + 1)..Last(l) : TermAt(l, i) >= 0}
   IN TermAt(l, p.i) \in {p.t, Lost} /\ (later = {} \/ TermAt(l, Min(later)) >= p.t)
+\* Terms do not fall: one that is lost between two that are the same, the end of what a state stands for among them, is that one.
+Concluded(l) ==
+  IF FirstGap(l) = Never THEN l
+  ELSE LET term(k) == IF k = 0 THEN l.t ELSE l.slots[k].t
+           known == {k \in 0..Len(l.slots) : term(k) # Lost}
+           before(k) == term(Max({j \in known : j < k}))
+           behind(k) == {j \in known : j > k}
+           isKnown(k) == k \in known \/ behind(k) = {} \/ term(Min(behind(k))) # before(k)
+       IN [l EXCEPT !.slots = [k \in DOMAIN @ |-> IF isKnown(k) THEN @[k] ELSE Gap(before(k))]]
 \* The first place at which they differ.
 FirstDiff(a, b) ==
   LET low == Max2(a.i, b.i)
@@ -114,8 +123,9 @@ NoProof == [i |-> 0, e |-> <<>>]
 
 \* From its disk: RaftState.ts initialState. The state may be ahead of the log, which is then given up for it, or stand for gaps.
 Started(d, p) ==
-  LET isOfLog == p.i < d.log.i \/ MayGoOn(d.log, p)
-      log == IF ~isOfLog THEN Empty(p) ELSE IF FirstGap(d.log) <= p.i THEN Compacted(d.log, p) ELSE d.log
+  LET l == Concluded(d.log)
+      isOfLog == p.i < l.i \/ MayGoOn(l, p)
+      log == IF ~isOfLog THEN Empty(p) ELSE IF FirstGap(l) <= p.i THEN Concluded(Compacted(l, p)) ELSE l
       handed == Max2(p.i, log.i)
   IN [role |-> "Follower", term |-> d.term, vote |-> d.vote, leader |-> Nobody, log |-> log, commit |-> handed, handed |-> handed,
       votes |-> {}, match |-> Zeros, proving |-> NoProof, fetching |-> NoPlace, round |-> 0, rounds |-> Zeros, reads |-> {}]
@@ -233,7 +243,8 @@ Chosen(s) ==
 \* Replica r is s after a step; held waits for the disk, sends leave at once; d, p: its disk and its Persists under way.
 \* Each part is a value of its own before the next is looked at (of a set of one): TLC would come to it once for every use.
 Done(r, s0, held0, sends0, d, p) ==
-  \E held \in {held0}, sends \in {sends0}, s2 \in {IF PendingMax = 0 THEN CountedAtOnce(r, s0) ELSE s0} :
+  \E s3 \in {[s0 EXCEPT !.log = Concluded(@)]} :
+  \E held \in {held0}, sends \in {sends0}, s2 \in {IF PendingMax = 0 THEN CountedAtOnce(r, s3) ELSE s3} :
   \E s1 \in {Leaves(r, s2)} :
   \E reads \in {SettleReads(r, s1)} :
   \E s \in {reads.s}, before \in {IF p = <<>> THEN d ELSE p[Len(p)].image} :
@@ -491,7 +502,7 @@ Compact(r, i) ==
 AskForGaps(r) ==
   LET l == mem[r].log
       from == FirstGap(l)
-      to == Min({i \in from..Last(l) : TermAt(l, i) # Lost \/ i = Last(l)})
+      to == Min({i \in from..Last(l) : Slot(l, i).ok \/ i = Last(l)})
   IN
   /\ mem[r].role # "Leader" /\ from # Never
   /\ Does(r, mem[r], {}, {[m |-> "EntriesWanted", from |-> r, term |-> mem[r].term, low |-> from, high |-> to]})
@@ -676,7 +687,7 @@ LeaderCompleteness ==
 \* Nobody takes for committed what another knows to be something else.
 StateMachineSafety ==
   \A r \in Replicas : LET l == Log(r) IN
-    \A i \in (l.i + 1)..mem[r].commit : Has(l, i) /\ i <= Len(chosen) /\ (Slot(l, i).ok => Slot(l, i) = chosen[i])
+    \A i \in (l.i + 1)..mem[r].commit : Has(l, i) /\ i <= Len(chosen) /\ (IF Slot(l, i).ok THEN Slot(l, i) = chosen[i] ELSE Slot(l, i).t \in {Lost, chosen[i].t})
 
 \* What is applied is on this replica's disk.
 AppliedIsDurable ==

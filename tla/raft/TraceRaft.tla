@@ -74,7 +74,7 @@ Answers ==
   /\ answered' \ answered \subseteq Range(E.answered)
 
 \* Up to where whoever has a gap asks for it.
-Wanted(l) == Min({i \in FirstGap(l)..Last(l) : TermAt(l, i) # Lost \/ i = Last(l)})
+Wanted(l) == Min({i \in FirstGap(l)..Last(l) : Slot(l, i).ok \/ i = Last(l)})
 MaySay(x) ==
   LET s == mem'[R]
       l == s.log

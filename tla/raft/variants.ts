@@ -180,8 +180,8 @@ export const variants: ReadonlyArray<Variant> = [
   {
     name: "a damaged log ends before its first gap", rule: "an entry that cannot be read is not an absent one",
     edits: [{
-      find: "ELSE IF FirstGap(d.log) <= p.i THEN Compacted(d.log, p) ELSE d.log\n",
-      replace: "ELSE IF FirstGap(d.log) <= p.i THEN Compacted(d.log, p) ELSE [d.log EXCEPT !.slots = SubSeq(@, 1, Min2(Len(@), FirstGap(d.log) - 1 - d.log.i))]\n"
+      find: "ELSE IF FirstGap(l) <= p.i THEN Concluded(Compacted(l, p)) ELSE l\n",
+      replace: "ELSE IF FirstGap(l) <= p.i THEN Compacted(l, p) ELSE [l EXCEPT !.slots = SubSeq(@, 1, Min2(Len(@), FirstGap(l) - 1 - l.i))]\n"
     }],
     expect: "CommittedStays", model: "MCRaftDamage"
   },
@@ -189,6 +189,11 @@ export const variants: ReadonlyArray<Variant> = [
     name: "whoever has an entry may fill a gap with it", rule: "terms show which of the entries found are the same",
     edits: [{ find: "      same == Max({x.low - 1} \\cup", replace: "      same == Max({x.low + Len(x.terms) - 1} \\cup" }],
     expect: "CommittedStays", model: "MCRaftDamage"
+  },
+  {
+    name: "a lost term is that of the entry before it", rule: "a lost term is known only between two that are the same",
+    edits: [{ find: "behind(k) = {} \\/ term(Min(behind(k))) # before(k)", replace: "behind(k) = {}" }],
+    expect: "CommittedStays", model: "MCRaftBetween"
   },
   {
     name: "a leader begins without an entry of its own", rule: "the first entry of every leader: what came before it is committed with it",
