@@ -67,7 +67,7 @@ export const carrierMutants: ReadonlyArray<Mutant> = [
 
   book("token-for-many", "a token lets in whoever shows it after the first", `return entry.by.node === node ? [book, entry.by.standing]`, `return entry.by.node !== "" ? [book, entry.by.standing]`),
   book("token-for-ever", "a token does not expire", `return token.expiresMs < nowMs ? refuse(`, `return token.expiresMs < 0 ? refuse(`),
-  book("no-becomes-yes", "who was denied can be approved under the same token", `by?.node === node && by.standing === "Pending")`, `by?.node === node)`),
+  book("no-becomes-yes", "who was denied can be approved under the same token", `const waiting = shown.filter(({ by }) => by.standing === "Pending")`, `const waiting = shown`),
   record("in-unapproved", "a node comes in that nobody has approved", `if (by?.node !== node || by.standing !== "Approved") return`, `if (by?.node !== node) return`),
   record("in-twice", "two answers to one ask make two epochs, and two certificates that count", `  if (record.members.get(node)?.token === token) return record\n`, ``),
   record("last-goes", "the last member can be removed", `if (record.members.size === 1) return`, `if (record.members.size === 0) return`),

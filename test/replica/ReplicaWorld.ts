@@ -16,6 +16,7 @@ import { checkLinearizable, explain, type Operation } from "../../spec/Lineariza
 import { all as allThings, create, put } from "../namespace/store.ts"
 import { type RegisterInput, registerModel } from "../sim/Register.ts"
 import { smallSizes } from "../wal/scene.ts"
+import { Registrar } from "./Registrar.ts"
 import { Node, type World } from "./Replicas.ts"
 
 const secondUs = 1_000_000
@@ -32,6 +33,8 @@ export interface Seen {
   readonly installs: number
   readonly stale: number
   readonly terms: number
+  /** Changes of the record of members that were acknowledged. */
+  readonly members: number
 }
 
 interface Scene {
@@ -40,6 +43,8 @@ interface Scene {
   /** Values that were put: whether their clients heard so. */
   readonly values: Map<string, boolean>
   readonly problems: Array<string>
+  /** In half of the worlds; the others are as they were before there was one. */
+  readonly registrar: Registrar | undefined
   retried: number
 }
 
@@ -280,7 +285,7 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   }
   for (const id of names) world.nodes.set(id, new Node(world, id, names))
   for (const node of world.nodes.values()) node.start()
-  const scene: Scene = { world, histories: new Map(keys.map((key) => [key, []])), values: new Map(), problems: [], retried: 0 }
+  const scene: Scene = { world, histories: new Map(keys.map((key) => [key, []])), values: new Map(), problems: [], registrar: registrarOf(seed, world, () => isTrouble()), retried: 0 }
   const failureOf = (): string | undefined => [...world.nodes.values()].map(({ failure }) => failure).find((failure) => failure !== undefined)
   const runUntil = (untilUs: number, isOver: () => boolean = () => false): void => {
     while ((timeline.nextUs ?? Infinity) < untilUs && failureOf() === undefined && !isOver()) timeline.step()
@@ -294,7 +299,7 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
       if (verdict._tag === "Violation") scene.problems.push(`${key} is not linearizable: ${explain(history, verdict)}`)
     }
     const terms = new Set([...world.history.values()].map((text) => text.slice(0, text.indexOf(":"))))
-    return { problems: scene.problems, applied: world.history.size, operations: histories.reduce((sum, [, history]) => sum + history.length, 0), retried: scene.retried, installs: installsOf(world), stale: world.stale, terms: terms.size }
+    return { problems: scene.problems, applied: world.history.size, operations: histories.reduce((sum, [, history]) => sum + history.length, 0), retried: scene.retried, installs: installsOf(world), stale: world.stale, terms: terms.size, members: scene.registrar?.acknowledged ?? 0 }
   }
   if (!setUp(world, runUntil)) {
     scene.problems.push("no bucket was made in calm")
@@ -305,6 +310,7 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   for (const name of ["x", "y", "z"]) client(scene, name, isTrouble)
   for (const name of ["p", "q"]) insister(scene, name, isTrouble)
   burster(scene, isTrouble)
+  scene.registrar?.begin()
   trouble(world, beganUs + troubleUs)
   network.begin()
   runUntil(beganUs + troubleUs)
@@ -315,6 +321,11 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   runUntil(timeline.nowUs + 16 * secondUs, () => [...world.nodes.values()].every(({ replica }) => replica !== undefined))
   calm(scene, runUntil)
   return end()
+}
+
+const registrarOf = (seed: number, { nodes, timeline }: World, isTrouble: () => boolean): Registrar | undefined => {
+  const random = seededRandom(seed ^ 0x5eed_0000)
+  return random.chance(0.5) ? new Registrar({ seed, random, timeline, nodes: [...nodes.values()], isOver: isTrouble }) : undefined
 }
 
 const installsOf = ({ nodes }: World): number => [...nodes.values()].reduce((sum, { disk }) => sum + (disk.sizes().has("state/current") ? 1 : 0), 0)
@@ -364,6 +375,8 @@ const calm = ({ problems, values, ...scene }: Scene, runUntil: (untilUs: number,
     if (JSON.stringify(other.rows()) !== rows) problems.push(`${other.id} has other rows than ${first!.id}`)
     if (other.replica!.state.root() !== first!.replica!.state.root()) problems.push(`${other.id} has another root than ${first!.id}`)
   }
+  scene.registrar?.judge()
+  problems.push(...(scene.registrar?.problems ?? []))
   let isJudged = false
   first!.run(judgeOnce({ problems, values, ...scene }, first!.replica!.namespace), () => { isJudged = true })
   runUntil(until(), () => isJudged)

@@ -3,6 +3,8 @@ import { Deferred, Effect, Fiber } from "effect"
 import { deepStrictEqual, ok, strictEqual } from "node:assert"
 import { it } from "vitest"
 import { configurationOf } from "../../src/raft/Configuration.ts"
+import type { NodeId } from "../../src/membership/Identity.ts"
+import { encodeMembershipChange } from "../../src/membership/RecordFormat.ts"
 import { sequenceOf } from "../../src/namespace/LoggedEntry.ts"
 import type { Stamp } from "../../src/namespace/State.ts"
 import { RaftError, type RaftInterface, type RaftStatus } from "../../src/raft/RaftService.ts"
@@ -46,7 +48,7 @@ const begin = Effect.gen(function*() {
   const machine = { state, term: () => play.applied }
   const lead = yield* makeLead({ ...context, sealer: testSealer, sessions: sessionRules, machine, raft, spaceLow: () => false })
   const ask = (number: number) => Effect.forkChild(lead.commit(asking(number)), { startImmediately: true })
-  return { ask, play, proposed, state, start }
+  return { ask, lead, play, proposed, state, start }
 })
 
 const done = (sequence: number): Reply => ({ _tag: "Done", sequence, time: 1n, answer: { _tag: "Done" } })
@@ -92,4 +94,16 @@ it("leader: a request that is under way is not stamped again: who asks for it ag
   strictEqual(proposed.length, 1)
   yield* Deferred.succeed(proposed[0]!.done, done(8))
   deepStrictEqual(yield* Fiber.join(one), yield* Fiber.join(again))
+}))))
+
+it("leader: a change of members waits for the same barrier, and one that this program cannot read is refused before it is in the log", () => run(Effect.scoped(Effect.gen(function*() {
+  const { lead, play, proposed } = yield* begin
+  const leaving = encodeMembershipChange({ _tag: "Leaving", node: "5a".repeat(32) as NodeId, isForced: false })
+  deepStrictEqual(yield* lead.members(leaving), { _tag: "Again", reason: "Settling", leader: "a" })
+  play.applied = 2
+  const reply = yield* lead.members(leaving.subarray(1))
+  ok(reply._tag === "MembersRefused" && reply.index === 0 && reply.reason === "Malformed", JSON.stringify(reply))
+  play.role = "Follower"
+  deepStrictEqual(yield* lead.members(leaving), { _tag: "Again", reason: "NotLeader", leader: "b" })
+  strictEqual(proposed.length, 0)
 }))))
