@@ -56,6 +56,9 @@ export const nextStep = (record: Wanted, view: GroupView, hasAll: (node: NodeId)
 
 const isIn = ({ learners, voters }: Configuration, id: ReplicaId): boolean => voters.includes(id) || learners.includes(id)
 
+/** Of a log so short that nothing is far, too: whoever has taken none of it runs no replica yet. Who joins is there before he is started. */
+const isNear = (matched: LogIndex, commit: LogIndex): boolean => matched > 0 && matched + stewardLagMax >= commit
+
 const rowOf = ({ members }: Wanted, id: ReplicaId) => members.get(id as NodeId)
 
 const judge = (record: Wanted, { commit, isUp, matched, self }: GroupView, hasAll: (node: NodeId) => boolean): Judged => {
@@ -69,7 +72,7 @@ const judge = (record: Wanted, { commit, isUp, matched, self }: GroupView, hasAl
       const row = rowOf(record, id)
       return row === undefined || (row.leaving !== undefined && (row.leaving.isForced || isDrained))
     },
-    isReady: (id) => id === self || (isUp(id) && (matched.get(id) ?? 0) + stewardLagMax >= commit)
+    isReady: (id) => id === self || (isUp(id) && isNear(matched.get(id) ?? 0, commit))
   }
 }
 

@@ -36,6 +36,13 @@ describe("steward", () => {
     expect(said(nextStep(record, viewOf(configurationOf(["a", "b"], ["c"]), { matched: new Map([["a", commit], ["b", commit]]) }), all))).toContain("node c does not vote yet")
   })
 
+  it("steward: whoever has been let in and runs no replica yet does not vote, however short the log is: the others would need him for a majority", () => {
+    const record = recordOf({ a: "stays", b: "stays" })
+    const short = { commit: 8, configurationIndex: 8 }
+    expect(said(nextStep(record, viewOf(configurationOf(["a"], ["b"]), { ...short, at: { b: 0 } }), all))).toContain("node b does not vote yet")
+    expect(nextStep(record, viewOf(configurationOf(["a"], ["b"]), { ...short, at: { b: 1 } }), all)).toEqual(change(["a", "b"]))
+  })
+
   it("steward: a change that is under way is let end first: joint, or not committed", () => {
     const record = recordOf({ a: "stays", b: "stays", c: "leaves" })
     const joint: Configuration = { voters: ["a", "b"], outgoing: ["a"], learners: [] }
