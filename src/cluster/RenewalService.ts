@@ -20,8 +20,8 @@ export interface RenewalOptions {
   readonly entropy: EntropyService
   readonly identity: Identity
   readonly record: () => Pick<MembershipRecord, "authority" | "cluster">
-  /** The one that this node shows. */
-  readonly current: () => Uint8Array
+  /** The one that this node shows; undefined: it is no member any more. */
+  readonly current: () => Uint8Array | undefined
   /** Keeps the new one and shows it; fails where it cannot, and is given it again at the next look. */
   readonly renewed: (certificate: Uint8Array) => Effect.Effect<void, { readonly message: string }>
 }
@@ -36,7 +36,9 @@ export const runRenewal = (options: RenewalOptions): Effect.Effect<void, never, 
 const renewDue = Effect.fnUntraced(function*(options: RenewalOptions) {
   const { current, entropy, identity, pairs, record, renewed } = options
   const nowMs = Math.floor(yield* Clock.currentTimeMillis)
-  const shown = readCertificate(current())
+  const bytes = current()
+  if (bytes === undefined) return
+  const shown = readCertificate(bytes)
   if (shown instanceof MembershipError) return yield* Effect.fail(shown)
   if (!isRenewalDue(shown, nowMs)) return
   const { authority, cluster } = record()

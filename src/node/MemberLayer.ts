@@ -15,6 +15,7 @@ import { ChunkCache } from "../chunkCache.ts"
 import { makeBlockCopies } from "../cluster/BlockCopiesService.ts"
 import { peersOver, servePeers } from "../cluster/PeersCarrier.ts"
 import { raftOverCarrier } from "../cluster/RaftCarrier.ts"
+import { runSteward, type StewardOptions } from "../cluster/StewardService.ts"
 import { Intents } from "../intents.ts"
 import type { NodeId } from "../membership/Identity.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
@@ -45,6 +46,8 @@ export interface MemberOptions {
   readonly membersChanged?: ReplicaOptions["membersChanged"]
   /** Once the replica runs, and before this node knows what the others have committed. */
   readonly begun?: (replica: Replica) => Effect.Effect<void, never, Scope.Scope>
+  /** Lets the configuration follow the table, while this member leads; undefined: others do that. */
+  readonly steward?: (replica: Replica) => Pick<StewardOptions, "isUp" | "remove" | "stepped">
   /** Small bounds and eyes for tests. */
   readonly raft?: ReplicaOptions["raft"]
   readonly machine?: ReplicaOptions["machine"]
@@ -105,16 +108,21 @@ const seeing = (replica: Replica): NamespaceService => {
   }
 }
 
-const memberBlocks = (options: StoreOptions, { carrier, lossesMax, nodeOf, replica: id }: MemberOptions) =>
+const memberBlocks = (options: StoreOptions, { carrier, lossesMax, nodeOf, replica: id, steward }: MemberOptions) =>
   Layer.effect(Blocks, Effect.gen(function*() {
     const replica = yield* Member
     const others = (): ReadonlyArray<NodeId> => membersOf(replica.raft.status().configuration).flatMap((member) => (member === id ? [] : nodeOf(member) ?? []))
+    const isLeaving = (node: ReplicaId): boolean => replica.members.current()?.members.get(node as NodeId)?.leaving !== undefined
     const copies = yield* makeBlockCopies({
-      local: yield* Blocks, carrier, others, copiesMin: () => Math.min(lossesMax, others().length), spare: (yield* Intents).open
+      local: yield* Blocks, carrier, others, spare: (yield* Intents).open, counts: (node) => !isLeaving(node),
+      // Who only learns may not have begun to take blocks. What leaves with this node is no copy, as little as what leaves with others.
+      copiesMin: () => Math.min(lossesMax + (isLeaving(id) ? 1 : 0), replica.raft.status().configuration.voters.filter((voter) => voter !== id && !isLeaving(voter)).length)
     })
+    const look = Effect.suspend(() => copies.reconcile(named(replica), replica.raft.status().applied))
     yield* Effect.forkScoped(watched("blocks that this member lacks", Effect.forever(Effect.andThen(
-      Effect.catch(Effect.suspend(() => copies.reconcile(named(replica))), (error) => Effect.logWarning(`blocks that this member lacks are not looked for: ${error.message}`)), Effect.sleep(blockReconcileMs)
+      Effect.catch(look, (error) => Effect.logWarning(`blocks that this member lacks are not looked for: ${error.message}`)), Effect.sleep(blockReconcileMs)
     ))))
+    if (steward !== undefined) yield* runSteward({ ...steward(replica), replica, lacking: (node) => copies.lacking(node === (id as string) ? undefined : node) })
     const blocks: BlocksService = copies.blocks
     return blocks
   })).pipe(Layer.provide(blocksAlone(options)))

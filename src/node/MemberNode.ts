@@ -14,6 +14,7 @@ import { foundingRetryMs, lossesMaxDefault } from "../base/clusterLimits.ts"
 import type { GroupId } from "../base/ids.ts"
 import { answerStranger, membershipOverCarrier, type MembershipOver } from "../cluster/Joining.ts"
 import { membershipOver } from "../cluster/MembershipReplica.ts"
+import { runRenewal } from "../cluster/RenewalService.ts"
 import { serveWelcome } from "../cluster/Welcome.ts"
 import { isNodeId, type NodeId, shortIdOf } from "../membership/Identity.ts"
 import type { MembershipRecord } from "../membership/Membership.ts"
@@ -66,11 +67,14 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   yield* Effect.forkScoped(watched("following who belongs", Effect.forever(Effect.flatMap(Queue.take(records), (record) => follow(ground, about, link, record)))))
   const entropy = yield* Entropy
   const ports = yield* Effect.context<Disk>()
+  const membershipOf = (replica: Replica) => makeMembership({ self: own.identity, pairs, entropy, store: membershipOver(replica) })
   const begun = Effect.fnUntraced(function*(replica: Replica) {
     about.replica = replica
     yield* Effect.provide(kept(ground, about, { hasBegun: true }), ports)
-    const membership = makeMembership({ self: own.identity, pairs, entropy, store: membershipOver(replica) })
+    const membership = membershipOf(replica)
     about.over = yield* membershipOverCarrier({ carrier: link.carrier, membership })
+    // The table has the new one, and links follow the table.
+    yield* runRenewal({ over: about.over, pairs, entropy, identity: own.identity, record: link.record, current: () => link.record().members.get(self)?.certificate, renewed: () => Effect.void })
     yield* Effect.forkScoped(watched("founding the cluster", founded(about, replica)))
     yield* desk.begin(replica, membership)
   })
@@ -79,7 +83,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
     control: desk.control, handOver: desk.handOver, finding: (): Finding => findingOf(about, self),
     rooms: (options: StoreOptions) => memberLayer(options, {
       carrier: link.carrier, group: groupOf(known.record), replica: self, nodeOf: nodeOf(link), lossesMax: lossesMaxDefault, ...beginOf(known, self), begun,
-      membersChanged: (record) => void Queue.offerUnsafe(records, record)
+      membersChanged: (record) => void Queue.offerUnsafe(records, record), steward: (replica) => ({ isUp: isUp(link), remove: membershipOf(replica).remove })
     })
   }
 })
@@ -91,6 +95,9 @@ const groupOf = ({ cluster }: MembershipRecord): GroupId => cluster as string as
 
 /** A replica has its node's id: whose disk was emptied is another node, and another replica (R2). */
 const nodeOf = (link: MemberLink) => (replica: ReplicaId): NodeId | undefined => (isNodeId(replica) && link.record().members.has(replica) ? replica : undefined)
+
+/** As far as the carrier has a way to it. */
+const isUp = (link: MemberLink) => (node: ReplicaId): boolean => link.carrier.status().peers.some(({ failure, hasSession, id }) => id === node && hasSession && failure === undefined)
 
 /** The first votes alone; whoever joins waits to be told who does. */
 const beginOf = ({ hasBegun, isFounder }: KnownMembers, self: NodeId): { readonly begin?: SnapshotPlace } =>
