@@ -122,7 +122,7 @@ const memberBlocks = (options: StoreOptions, { carrier, lossesMax, nodeOf, repli
     yield* Effect.forkScoped(watched("blocks that this member lacks", Effect.forever(Effect.andThen(
       Effect.catch(look, (error) => Effect.logWarning(`blocks that this member lacks are not looked for: ${error.message}`)), Effect.sleep(blockReconcileMs)
     ))))
-    if (steward !== undefined) yield* runSteward({ ...steward(replica), replica, lacking: (node) => copies.lacking(node === (id as string) ? undefined : node) })
+    if (steward !== undefined) yield* runSteward({ ...steward(replica), replica, lacking: (node) => copies.lacking(node === id ? undefined : node) })
     const blocks: BlocksService = copies.blocks
     return blocks
   })).pipe(Layer.provide(blocksAlone(options)))
