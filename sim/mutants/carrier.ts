@@ -1,8 +1,6 @@
 /**
  * Mutants of what nodes say to each other: the carrier's machine and runner, membership, and both together (src/cluster). Worlds of carriers that a seed drives judge the
  * carrier's (test/carrier/swarm.ts), and the stories of their room what worlds let pass.
- *
- * No mutant: a fetch that takes no notice of another plan after its server's restart: pieces are asked for by their plan's id, and it only asks in vain a few times more.
  */
 import { type Mutant, mutant } from "./Mutant.ts"
 
@@ -21,8 +19,6 @@ const book = planted("membership", "JoinBook")
 const record = planted("membership", "Membership")
 const service = planted("membership", "MembershipService")
 const availability = planted("membership", "Availability")
-const fetching = planted("cluster", "StateFetch")
-const server = planted("cluster", "StateServer")
 const raft = planted("cluster", "RaftCarrier")
 
 export const carrierMutants: ReadonlyArray<Mutant> = [
@@ -80,11 +76,6 @@ export const carrierMutants: ReadonlyArray<Mutant> = [
   availability("silence-without-end", "a peer that was heard irregularly may be silent for ever", `  nowMs - watched.heardMs >= options.silentMsMax || (`, `  (`),
   availability("absence-is-a-gap", "how long a peer was away counts among its gaps", `    watched.gapsMs.length = 0\n    watched.sampledMs = nowMs\n`, `    watched.gapsMs.push(silentMs)\n    watched.sampledMs = nowMs\n`),
 
-  fetching("piece-unchecked", "a piece is written whatever its hash", `      if (!isPiece(piece, bytes)) return`, `      if (bytes.length > 1e9) return`),
-  fetching("not-read-back", "a state is used although the disk may not have kept it", `    yield* readBack(fetch)\n`, ``),
-  fetching("begins-anew", "after a lost session a fetch begins anew", `next = yield* fetchSome(fetch, next, end)`, `next = yield* fetchSome(fetch, at, end)`),
-  server("served-unchecked", "a piece that has rotted since its plan was made is sent", `    if (!isPiece(piece, bytes)) return`, `    if (bytes.length > 1e9) return`),
-  server("open-for-ever", "a state that nobody asks for stays open", `readers === 0 && nowMs - usedMs >= stateIdleMsMax)`, `readers === 0 && nowMs < 0)`),
   raft("anybodys-replica", "a node may speak for another node's replica", `room.nodeOf(said.group, said.message.from) !== from || `, ``),
   raft("for-another-replica", "what another replica was told is heard here", ` || said.message.to !== group.replica) return`, `) return`)
 ]

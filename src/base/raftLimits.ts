@@ -39,17 +39,3 @@ export const raftTellsMax = 256
 export const raftTellMs = 5_000
 /** How long one replica waits for what it asks another. */
 export const peerAskMs = 10_000
-/** A state that is fetched: one piece, as it is cut and as it may be; pieces and files of one; the plan that lists them. */
-export const statePieceBytes = 1 * MiB
-export const statePieceBytesMax = 16 * MiB
-export const statePiecesMax = 65_536
-export const stateFilesMax = 1024
-export const statePlanBytesMax = 4 * MiB
-/** How long a plan and pieces may take, attempts in a row that bring nothing, and the pause between them. */
-export const statePlanMs = 300_000
-export const statePiecesMs = 600_000
-export const stateAttemptsMax = 8
-export const stateRetryMs = 500
-/** States that are open for others; one that nobody asks for is closed after a while. */
-export const stateOpenMax = 4
-export const stateIdleMsMax = 60_000

@@ -31,6 +31,9 @@ export const askPauseMsMax = 500
 export const settleAheadMsMax = 5_000
 /** A fetched piece, or an offer, is waited for so long. */
 export const fetchMsMax = 10_000
+/** A piece is asked for so often in a row, with a pause between: sessions are lost, and what another replica offers is another state. */
+export const fetchTriesMax = 3
+export const fetchRetryMs = 500
 /** Commands of the log since the last checkpoint, in bytes, that make the next one due. */
 export const replicaLogBytesMax = 64 * 1024 * KiB
 /** Entries that are applied before others get their turn. */

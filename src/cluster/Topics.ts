@@ -2,9 +2,7 @@
 export const topics = {
   /** RaftCarrier: one message of one group. */
   raft: 1,
-  /** StateTransfer: which pieces a state has; the pieces. */
-  statePlan: 2,
-  statePieces: 3,
+  // 2, 3: not used again. An earlier way to bring states had them.
   /** Membership: an ask that a member hands on to whoever decides. */
   membershipAsk: 4,
   /** PeersCarrier: an ask of one replica to another, and its reply. */

@@ -2,21 +2,20 @@
  * FetchService: a state from another replica (R13): its checkpoint files, piece by piece, each verified as a whole before it gets its
  * name, then all of them together as a state whose root must be the one that they say. Between Peers and the slot that does not count.
  *
- * 1. Nothing that counts is touched. What was fetched stays for the next attempt: a file under its name is whole, a `.part` has at
- *    least all synced pieces but its last.
+ * 1. Nothing that counts is touched. What was fetched stays for the next attempt: a file got its name when it was whole, a `.part` has at
+ *    least all synced pieces but its last. Only what proved to be no state, or to be one no longer, goes.
  * 2. Files are known by the hash of their trailers, which have roots and stamps: not by their numbers, which are each replica's own.
  */
 import { Clock, Effect } from "effect"
 import { equalBytes, toHex } from "../base/bytes.ts"
 import { hashBytes } from "../base/hash.ts"
-import { fetchMsMax, stateFilesMax, statePieceBytes } from "../base/replicaLimits.ts"
+import { fetchMsMax, fetchRetryMs, fetchTriesMax, stateFilesMax, statePieceBytes } from "../base/replicaLimits.ts"
 import { FormatError } from "../namespace/Canonical.ts"
 import { checkpointName, type CheckpointKind, encodeTrailer, parseCheckpointName, type Trailer } from "../namespace/CheckpointFormat.ts"
 import { makeCheckpointFiles } from "../namespace/CheckpointFilesService.ts"
 import { diskError, readThrough, readTrailer } from "../namespace/CheckpointReadService.ts"
 import { StateError, type StateService } from "../namespace/State.ts"
-import type { DiskFile } from "../ports/Disk.ts"
-import type { LogIndex, ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
+import type { LogIndex, ReplicaId } from "../raft/Entry.ts"
 import { PeerError, type Peers } from "./Peers.ts"
 import { encodeAsk, replyFormat } from "./ReplicaFormat.ts"
 import { indexOf } from "./ReplicaApply.ts"
@@ -69,44 +68,31 @@ export interface Fetching {
   readonly pieceBytes?: number
 }
 
-/** A checkpoint as it was at its place: its files stay as they are until the scope closes. */
-export interface Snapshot {
-  readonly place: SnapshotPlace
-  readonly files: ReadonlyArray<{ readonly name: string; readonly bytes: number }>
-  readonly read: (name: string, offset: number, bytes: number) => Effect.Effect<Uint8Array, StateError>
-}
-
-/** The newest checkpoint that has all up to `index`, for whoever brings it to another replica; undefined: there is none. */
-export const openSnapshot = Effect.fnUntraced(function*(options: SlotOptions, open: OpenSlot, index: LogIndex, placeAt: (index: LogIndex) => SnapshotPlace) {
-  const offer = yield* offerOf(options, open, index)
-  if (offer === undefined) return undefined
-  const handles = new Map<string, DiskFile>()
-  for (const { generation, kind } of offer.files) {
-    const name = checkpointName(kind, generation)
-    handles.set(name, yield* Effect.mapError(options.disk.open(`${slotFolder(options, open.slot)}/${name}`, "read"), diskError))
-  }
-  const snapshot: Snapshot = {
-    place: placeAt(offer.index), files: offer.files.map(({ generation, kind, sizeBytes }) => ({ name: checkpointName(kind, generation), bytes: sizeBytes })),
-    read: (name, offset, bytes) => {
-      const handle = handles.get(name)
-      return handle === undefined ? Effect.fail(new StateError({ reason: "Disk", detail: `${name} is none of this state's files` })) : Effect.mapError(handle.read(offset, bytes), diskError)
-    }
-  }
-  return snapshot
-})
-
 /** The fetched state, open, in its slot. Fails with PeerError where its replica did not answer or had nothing, with StateError where what came is none. */
 export const fetchState = Effect.fnUntraced(function*(fetching: Fetching) {
-  const { from, index, options, peers, slot } = fetching
-  if (peers.files === undefined) yield* askForFiles(fetching)
-  else yield* peers.files(from, index, slotFolder(options, slot))
+  const { from, index, options, slot } = fetching
+  yield* askForFiles(fetching)
   yield* Effect.mapError(tablesOf(options.index, slot).wipe, ({ message }) => new StateError({ reason: "Index", detail: message }))
-  const open = yield* openSlot(options, slot, { reaches: () => true, holdsAll: () => false })
+  const opened = yield* Effect.result(openSlot(options, slot, { reaches: () => true, holdsAll: () => false }))
+  if (opened._tag === "Failure") {
+    if (opened.failure.reason === "Damaged") yield* emptied(options, slot)
+    return yield* opened.failure
+  }
+  const open = opened.success
   const at = indexOf(open.state.stamp())
   if (at >= index) return open
   yield* open.close
+  yield* emptied(options, slot)
   return yield* new StateError({ reason: "Damaged", detail: `what ${from} gave as a state with all up to ${index} ends at ${at}` })
 })
+
+/** Files that were whole and have rotted since, or that are none of one state, would be found under their names, and kept, by every attempt to come. */
+const emptied = Effect.fnUntraced(function*(options: SlotOptions, slot: Slot) {
+  const { disk } = options
+  const folder = slotFolder(options, slot)
+  for (const name of yield* disk.list(folder)) yield* disk.remove(`${folder}/${name}`)
+  yield* disk.syncFolder(folder)
+}, Effect.mapError(diskError))
 
 const askForFiles = Effect.fnUntraced(function*(fetching: Fetching) {
   const { from, index, options, slot } = fetching
@@ -121,6 +107,10 @@ const asked = Effect.fnUntraced(function*({ from, peers }: Fetching, ask: Ask) {
   if (answer._tag === "None") return yield* new PeerError({ peer: from, detail: `no answer in ${fetchMsMax} ms` })
   return yield* replyOf(from, answer.value)
 })
+
+/** A session that is lost in the middle of a state is no reason to look for another replica, which has other files. */
+const askedAgain = (fetching: Fetching, ask: Ask, tries = 1): Effect.Effect<Reply, PeerError> =>
+  Effect.catch(asked(fetching, ask), (error) => (tries >= fetchTriesMax ? Effect.fail(error) : Effect.andThen(Effect.sleep(fetchRetryMs), askedAgain(fetching, ask, tries + 1))))
 
 /** A peer that says what is no reply is as good as one that says nothing. */
 export const replyOf = (from: ReplicaId, bytes: Uint8Array): Effect.Effect<Reply, PeerError> =>
@@ -180,8 +170,9 @@ const fillPart = Effect.fnUntraced(function*(fetching: Fetching, { generation, k
   const there = Math.min(sizeBytes, yield* Effect.mapError(file.size, diskError))
   for (let offset = Math.max(0, (Math.ceil(there / pieceBytes) - 1) * pieceBytes); offset < sizeBytes;) {
     const ask = { _tag: "Piece", kind, generation, offset, lengthBytes: Math.min(pieceBytes, sizeBytes - offset) } as const satisfies Ask & { readonly kind: CheckpointKind }
-    const reply = yield* asked(fetching, ask)
-    if (reply._tag !== "Piece" || reply.bytes.length !== ask.lengthBytes) return yield* new PeerError({ peer: from, detail: `${kind} ${generation} is there no longer` })
+    const reply = yield* askedAgain(fetching, ask)
+    if (reply._tag !== "Piece") return yield* new PeerError({ peer: from, detail: `${kind} ${generation} is there no longer` })
+    if (reply.bytes.length !== ask.lengthBytes) return yield* new PeerError({ peer: from, detail: `${reply.bytes.length} bytes of ${kind} ${generation} instead of ${ask.lengthBytes}` })
     yield* Effect.mapError(Effect.andThen(file.write(offset, [reply.bytes]), file.sync), diskError)
     offset += reply.bytes.length
   }

@@ -51,8 +51,6 @@ export interface ReplicaMachine extends StateMachine<Reply> {
   readonly lastChange: () => number
   /** As it is applied here, decoded once for each change; undefined: none was founded. */
   readonly members: () => MembershipRecord | undefined
-  /** Of an index between the newest checkpoint's and that of now. */
-  readonly placeAt: (index: LogIndex) => SnapshotPlace
   /** Where due, or at once. */
   readonly checkpoint: (now: boolean) => Effect.Effect<void, Unavailable>
   /** Checkpoints by themselves from here on; `compact` tells Raft what its log need not have. */
@@ -66,8 +64,6 @@ interface Room {
   term: Term
   lastChange: number
   members: MembershipRecord | undefined
-  /** Where term or configuration changed, oldest first, from the older of two checkpoints on. */
-  places: Array<SnapshotPlace>
   /** Bytes of the log since the last checkpoint began. */
   logBytes: number
   readonly turn: Semaphore.Semaphore
@@ -81,14 +77,12 @@ interface Room {
 export const makeMachine = (options: MachineOptions, current: OpenSlot, founding: Configuration): ReplicaMachine => {
   const term = termOf(current.state.reader)
   const room: Room = {
-    places: [], options, current, founding, term, lastChange: current.state.stamp().sequence, members: undefined, logBytes: 0, turn: Semaphore.makeUnsafe(1), wanted: Latch.makeUnsafe(false), settled: Latch.makeUnsafe(true),
+    options, current, founding, term, lastChange: current.state.stamp().sequence, members: undefined, logBytes: 0, turn: Semaphore.makeUnsafe(1), wanted: Latch.makeUnsafe(false), settled: Latch.makeUnsafe(true),
     compact: () => Effect.void
   }
-  room.places.push(placeOfState(room))
   changed(room, recordOf(current.state.reader))
   return {
     applied: placeOfState(room),
-    placeAt: (index) => ({ ...room.places.findLast((place) => place.index <= index) ?? placeOfState(room), index }),
     apply: (entries) => applyAll(room, entries),
     install: (from, wanted) => install(room, from, wanted),
     state: stateOf(room),
@@ -132,7 +126,6 @@ const applyOne = (room: Room, entry: Entry): Reply => {
   assert(entry.index === indexOf(state.stamp()) + 1, "entries are applied in their order, each once")
   const applied = applyEntry(state.reader, state.stamp(), entry, options)
   state.write(applied.rows, applied.stamp)
-  if (room.term !== entry.term || entry.body._tag === "Configuration") room.places.push(placeOfState(room))
   room.term = entry.term
   room.logBytes += entryBytesOf(entry)
   options.observe?.(entry, applied)
@@ -167,8 +160,6 @@ const checkpoint = (room: Room): Effect.Effect<void, StateError> =>
     return Effect.flatMap(room.current.state.checkpoint, (older) => {
       room.logBytes -= logBytes
       room.settled.openUnsafe()
-      const first = room.places.findLastIndex(({ index }) => index <= indexOf(older))
-      if (first > 0) room.places.splice(0, first)
       return room.compact(indexOf(older))
     })
   }))
@@ -200,7 +191,6 @@ const take = (room: Room, next: OpenSlot, { configuration }: SnapshotPlace): Ope
   room.founding = configuration
   room.term = termOf(next.state.reader)
   room.logBytes = 0
-  room.places = [placeOfState(room)]
   room.lastChange = next.state.stamp().sequence
   room.settled.openUnsafe()
   changed(room, recordOf(next.state.reader))

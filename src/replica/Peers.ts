@@ -1,6 +1,6 @@
 /** Peers: the other replicas, as one that asks them sees them. Between replicas and the carrier, which brings an ask there and its answer back. */
 import { Data, type Effect } from "effect"
-import type { LogIndex, ReplicaId } from "../raft/Entry.ts"
+import type { ReplicaId } from "../raft/Entry.ts"
 
 /** No answer: whether the ask came there, and was done, nobody knows. */
 export class PeerError extends Data.TaggedError("PeerError")<{
@@ -15,9 +15,4 @@ export class PeerError extends Data.TaggedError("PeerError")<{
 export interface Peers {
   /** Bytes of an Ask, answered by those of a Reply: what `answer` of the replica there gave. Maybe done twice, and late. */
   readonly ask: (peer: ReplicaId, ask: Uint8Array) => Effect.Effect<Uint8Array, PeerError>
-  /**
-   * Where the carrier has its own way to bring a state: the folder then has the files of a `snapshot` of that replica with all up to `index`, whole,
-   * under their names, and no others. Absent: they are asked for, piece by piece.
-   */
-  readonly files?: (peer: ReplicaId, index: LogIndex, folder: string) => Effect.Effect<void, PeerError>
 }

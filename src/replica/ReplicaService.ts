@@ -6,7 +6,7 @@
  * 2. Reads look at the rows here. After `fence` they see all that was answered before it began, anywhere (R12).
  * 3. A replica whose state its log cannot bring up to now fetches one before it begins.
  */
-import { Effect, type Scope } from "effect"
+import { Effect } from "effect"
 import type { GroupId } from "../base/ids.ts"
 import { askPauseMs, askPauseMsMax, readMsMax, sessionWindow } from "../base/replicaLimits.ts"
 import { hybridTime } from "../base/time.ts"
@@ -17,15 +17,15 @@ import type { AsOf, Change } from "../namespace/Model.ts"
 import { AsOfRefused, type Committed, type NamespaceService, Refused, Unavailable } from "../namespace/Namespace.ts"
 import type { NamespaceOptions } from "../namespace/NamespaceService.ts"
 import { makeReads } from "../namespace/ReadService.ts"
-import type { StateError, StateService } from "../namespace/State.ts"
+import type { StateService } from "../namespace/State.ts"
 import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { KeyValue } from "../ports/KeyValue.ts"
-import type { LogIndex, ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
+import type { ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
 import type { RaftJournalInterface } from "../raft/RaftJournalService.ts"
 import { type RaftInterface, type RaftNetwork, type RaftRunOptions, runRaft } from "../raft/RaftService.ts"
 import { type Asking, askLeader, byLead } from "./AskService.ts"
-import { monotonicMs, offerOf, openSnapshot, pieceOf, type Snapshot } from "./FetchService.ts"
+import { monotonicMs, offerOf, pieceOf } from "./FetchService.ts"
 import { makeLead } from "./LeadService.ts"
 import { makeMachine, type MachineOptions, type ReplicaMachine } from "./MachineService.ts"
 import { type Members, membersOver } from "./MembersService.ts"
@@ -73,8 +73,6 @@ export interface Replica {
   /** The same request again has the same answer. Refused: RequestRefused, where nothing happened under this number now. */
   readonly request: (id: RequestId, change: Change, author: string) => Effect.Effect<Committed | RequestRefused, Refused | Unavailable>
   readonly members: Members
-  /** Its newest checkpoint with all up to `index`, for whoever brings states to other replicas (Peers.files); undefined: there is none. */
-  readonly snapshot: (index: LogIndex) => Effect.Effect<Snapshot | undefined, StateError, Scope.Scope>
   /** What another replica asked (Peers.ask): its answer's bytes. */
   readonly answer: (ask: Uint8Array) => Effect.Effect<Uint8Array>
 }
@@ -113,8 +111,7 @@ export const runReplica = Effect.fnUntraced(function*(options: ReplicaOptions) {
   const room: Room = { options, slots, machine, raft, asking: { id, status: raft.status, peers, lead }, freshMs: Number.NEGATIVE_INFINITY }
   const replica: Replica = {
     namespace: namespaceOf(room), state: machine.state, raft, fence: (ageMsMax = 0) => fence(room, ageMsMax), openSession: openSession(room),
-    request: (request, change, author) => requested(room, request, change, author), answer: (ask) => answer(room, ask), members: membersOver(room),
-    snapshot: (index) => Effect.suspend(() => openSnapshot(slots, machine.open(), index, machine.placeAt))
+    request: (request, change, author) => requested(room, request, change, author), answer: (ask) => answer(room, ask), members: membersOver(room)
   }
   return replica
 })

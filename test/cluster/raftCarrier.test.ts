@@ -14,8 +14,7 @@ import { MiB } from "../../src/base/limits.ts"
 import type { GroupId } from "../../src/base/ids.ts"
 import type { CarrierInterface } from "../../src/carrier/CarrierService.ts"
 import { type RaftCarrierInterface, raftOverCarrier } from "../../src/cluster/RaftCarrier.ts"
-import { fetchState } from "../../src/cluster/StateFetch.ts"
-import { serveStates, SnapshotReadError } from "../../src/cluster/StateServer.ts"
+import { peersOver, servePeers } from "../../src/cluster/PeersCarrier.ts"
 import { topics } from "../../src/cluster/Topics.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
 import type { SnapshotPlace } from "../../src/raft/Entry.ts"
@@ -85,7 +84,7 @@ class Member {
 
   *#started(carrier: CarrierInterface) {
     const { random } = this.#village.country
-    yield* serveStates(carrier, { open: (group) => Effect.sync(() => this.#snapshotOf(group)) })
+    yield* servePeers(carrier, (group) => Effect.sync(() => toUtf8(JSON.stringify(this.replicas.get(fromUtf8(group) as GroupId)!.saved))))
     const over = yield* raftOverCarrier({ carrier, nodeOf: (_, replica) => this.#village.nodeOf(replica) })
     this.over = over
     const { raft: journal } = yield* startRaft(this.disk, this.lives, { forwardSegments: 2, segmentBytes: 4 * MiB, sizes: { segmentBytes: 4 * MiB, batchBytesMax: MiB } })
@@ -101,17 +100,8 @@ class Member {
     return Effect.gen({ self: this }, function*() { yield* this.#started(carrier) }) as Effect.Effect<void, never, Scope.Scope>
   }
 
-  #snapshotOf(group: GroupId) {
-    const saved = this.replicas.get(group)?.saved
-    if (saved === undefined || saved.place.index === 0) return undefined
-    const bytes = toUtf8(JSON.stringify(saved.entries))
-    return {
-      place: saved.place, files: [{ name: "entries.json", bytes: bytes.length }],
-      read: (file: string, offset: number, count: number) => file === "entries.json" ? Effect.succeed(bytes.slice(offset, offset + count)) : Effect.fail(new SnapshotReadError({ file, offset, detail: "none" }))
-    }
-  }
-
   #machineOf(group: GroupId, replica: Replica, carrier: CarrierInterface): StateMachine<number> {
+    const peers = peersOver({ carrier, nodeOf: (other) => this.#village.nodeOf(other) })
     return {
       applied: replica.saved.place,
       apply: (entries) => Effect.sync(() => entries.map(({ body, index, term }) => {
@@ -120,18 +110,15 @@ class Member {
         return index
       })),
       install: (from, wanted) => Effect.gen(function*() {
-        let entries: ReadonlyArray<string> = []
-        const got: Array<Uint8Array> = []
-        const place = yield* fetchState({
-          carrier, from: from as never, group, index: wanted.index, sink: { begin: () => Effect.succeed({
-            have: 0, write: ({ number }, bytes) => Effect.sync(() => { got[number] = bytes }), read: ({ number }) => Effect.sync(() => got[number]!), commit: Effect.sync(() => { entries = JSON.parse(Buffer.concat(got).toString()) as ReadonlyArray<string> })
-          }) }
-        })
-        replica.saved = { entries, place }
-        replica.applied = [...entries]
+        // A state as small as these are comes in one answer.
+        const answer = yield* peers.ask(from, toUtf8(group))
+        const saved = JSON.parse(fromUtf8(answer)!) as Replica["saved"]
+        if (saved.place.index < wanted.index) return undefined
+        replica.saved = saved
+        replica.applied = [...saved.entries]
         replica.fetched += 1
-        return place
-      }).pipe(Effect.catchTag("StateFetchError", (error) => Effect.as(Effect.logInfo(error.message), undefined)))
+        return saved.place
+      }).pipe(Effect.catchTag("PeerError", (error) => Effect.as(Effect.logInfo(error.message), undefined)))
     }
   }
 }

@@ -39,7 +39,7 @@ const carrierSeedsMax = 12
 const storiesOf: ReadonlyArray<readonly [file: string, stories: string]> = [
   ["carrier/AsksService", "test/carrier/CarrierService"], ["carrier/CarrierService", "test/carrier/CarrierService"], ["carrier/", "test/carrier/carrier.test"],
   ["membership/Availability", "test/membership/availability"], ["membership/", "test/membership/membership"],
-  ["cluster/RaftCarrier", "test/cluster/raftCarrier"], ["cluster/", "test/cluster/stateTransfer"]
+  ["cluster/RaftCarrier", "test/cluster/raftCarrier"]
 ]
 
 const judgesOf = ({ edits, merciless, room }: Mutant): ReadonlyArray<string> => {
