@@ -1,10 +1,11 @@
 /**
- * Mutants of the namespace on Raft (src/replica). Clusters that a seed drives judge them (test/replica/swarm.ts).
+ * Mutants of the namespace on Raft (src/replica). Clusters that a seed drives judge them (test/replica/swarm.ts); how a state is fetched, stories (test/replica/fetch.test.ts).
  *
  * No mutants, for another guard holds whatever happens:
  * - a commit of another term's stamp taken where its sequence is the next: its time and request are judged all the same, and what it changes is
  *   what was asked for. The term spares those behind it; the rule costs nothing;
- * - a state fetched without its files being verified: every section is sealed and hashed, and the root is compared when the tree is built from them;
+ * - a state fetched without its files being read through: every section is sealed and hashed, and the root is compared when the tree is built from them. The story of
+ *   a disk that shows in its cache what it has not kept is another matter (fetched-seen-in-cache);
  * - the same request stamped twice while it is under way: the second has the first one's answer, and those behind it are stamped anew;
  * - a commit of no later time applied: leaders stamp later ones; test/replica/apply.test.ts holds it;
  * - an older state given or taken, a state that the log does not go on from kept at the start: whoever offers one has a newer one, and logs are let go behind
@@ -23,6 +24,7 @@ const slot = planted("SlotService")
 const service = planted("ReplicaService")
 const ask = planted("AskService")
 const own = planted("OwnSessionService")
+const fetching = planted("FetchService")
 
 export const replicaMutants: ReadonlyArray<Mutant> = [
   { ...lead("barrier-skipped", "a new leader stamps before it has applied an entry of its own term", `  return room.machine.term() === term ? undefined : again(room, "Settling")`, `  return term > 0 ? undefined : again(room, "Settling")`), open: "requests seldom reach a leader before it has applied its first entry; test/replica/lead.test.ts catches it" },
@@ -61,5 +63,19 @@ export const replicaMutants: ReadonlyArray<Mutant> = [
   service("read-without-fence", "a fence is none", `  if (ageMsMax > 0 && beganMs - room.freshMs <= ageMsMax) return\n`, `  if (ageMsMax >= 0) return\n`),
   { ...ask("new-number-unknown", "what nobody answered counts as not done", `    isSure &&= reply.reason !== "Unknown"\n`, ``), open: "a session seldom ends between an attempt that nobody answered and the next" },
   { ...own("numbers-begin-anew", "what was not answered is asked for again under another number", `      if (reply.reason === "Expired" && reply.isSure && tried < sessionsTried) continue`, `      if (reply.reason === "Expired" && tried < sessionsTried) continue`), open: "a session seldom ends between an attempt that nobody answered and the next" },
-  own("window-unheeded", "a session asks for more at once than its window has", `      if (mine.next - oldest >= window) {`, `      if (mine.next - oldest >= 100 * window) {`)
+  own("window-unheeded", "a session asks for more at once than its window has", `      if (mine.next - oldest >= window) {`, `      if (mine.next - oldest >= 100 * window) {`),
+
+  fetching("fetch-begins-anew", "a file that was half there is fetched from its first piece", `let offset = Math.max(0, (Math.ceil(there / pieceBytes) - 1) * pieceBytes);`, `let offset = there < 0 ? there : 0;`),
+  fetching("torn-piece-counts", "the last piece that was there before a power cut is taken for whole", `(Math.ceil(there / pieceBytes) - 1) * pieceBytes`, `Math.ceil(there / pieceBytes) * pieceBytes`),
+  fetching("pieces-unsynced", "pieces are written behind pieces that no sync covers", `Effect.andThen(file.write(offset, [reply.bytes]), file.sync)`, `file.write(offset, [reply.bytes])`),
+  fetching("fetched-seen-in-cache", "a fetched file is read back from the page cache", `readThrough({ ...disk, open: (at, mode) => disk.open(at, mode, { direct: true }) },`, `readThrough(disk,`),
+  fetching("damaged-part-stays", "half a file that proved to be none is the beginning of the next attempt", `    yield* Effect.mapError(disk.remove(part), diskError)\n    return yield* new StateError(`, `    return yield* new StateError(`),
+  fetching("other-than-offered", "another file than the one that was offered gets its name", `if (read._tag === "Failure" || !equalBytes(identityOf(read.success), offered.identity)) {`, `if (read._tag === "Failure") {`),
+  fetching("other-files-stay", "a file of an earlier offer stays where another of its number is offered", `if (offered !== undefined && (name === partOf(offered) ||`, `if (offered !== undefined && (name !== "" ||`),
+  fetching("rotten-kept", "files that have rotted since they were whole are kept for every attempt to come", `    if (opened.failure.reason === "Damaged") yield* emptied(options, slot)\n`, ``),
+  fetching("older-kept", "files of a state that is older than what is wanted are kept for every attempt to come", `  yield* open.close\n  yield* emptied(options, slot)\n`, `  yield* open.close\n`),
+  fetching("older-taken", "a state that is older than what is wanted is taken", `  if (at >= index) return open\n`, `  if (at >= 0) return open\n`),
+  fetching("lost-session-ends", "a session that is lost for a moment ends a fetch", `(tries >= fetchTriesMax ? `, `(tries >= 1 ? `),
+  fetching("any-length", "a piece of another length than was asked for is written", `if (reply.bytes.length !== ask.lengthBytes) return`, `if (reply.bytes.length < 0) return`),
+  fetching("silence-awaited", "an answer that never comes is waited for", `Effect.timeoutOption(peers.ask(from, encodeAsk(ask)!), fetchMsMax)`, `Effect.asSome(peers.ask(from, encodeAsk(ask)!))`)
 ]

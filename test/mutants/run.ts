@@ -33,18 +33,19 @@ interface Caught {
 
 const verdictOfExit: Readonly<Record<number, string>> = { 10: "crash", 11: "safety", 12: "liveness", 13: "nondeterminism", 14: "a story" }
 
-/** Worlds of carriers cost as much as thirty of consensus; what they let pass the stories judge. Membership and cluster have stories alone. */
+/** Worlds of carriers cost as much as thirty of consensus; what they let pass the stories judge. Membership, cluster and fetched states have stories alone. */
 const carrierSeedsMax = 12
 /** By the file that is changed: the first that fits. */
 const storiesOf: ReadonlyArray<readonly [file: string, stories: string]> = [
   ["carrier/AsksService", "test/carrier/CarrierService"], ["carrier/CarrierService", "test/carrier/CarrierService"], ["carrier/", "test/carrier/carrier.test"],
   ["membership/Availability", "test/membership/availability"], ["membership/", "test/membership/membership"],
-  ["cluster/RaftCarrier", "test/cluster/raftCarrier"]
+  ["cluster/RaftCarrier", "test/cluster/raftCarrier"], ["replica/FetchService", "test/replica/fetch.test"]
 ]
 
 const judgesOf = ({ edits, merciless, room }: Mutant): ReadonlyArray<string> => {
-  if (room === "raft" || room === "replica") return [`test/${room}/swarm.ts`, "--seeds", String(seedsMax), "--from", String(from), ...(values.monitor && room === "raft" ? ["--monitor"] : [])]
-  if (room === "carrier" || room === "membership" || room === "cluster") {
+  const isToldInStories = edits[0]?.file === "replica/FetchService.ts"
+  if (room === "raft" || (room === "replica" && !isToldInStories)) return [`test/${room}/swarm.ts`, "--seeds", String(seedsMax), "--from", String(from), ...(values.monitor && room === "raft" ? ["--monitor"] : [])]
+  if (room === "carrier" || room === "membership" || room === "cluster" || isToldInStories) {
     const stories = storiesOf.find(([file]) => edits[0]!.file.startsWith(file))![1]
     const seeds = stories === "test/carrier/carrier.test" ? Math.min(seedsMax, carrierSeedsMax) : 0
     return ["test/carrier/swarm.ts", "--seeds", String(seeds), "--from", String(from), "--stories", stories]

@@ -54,6 +54,28 @@ it("replicas: one that was away fetches a state in pieces, goes on with it after
   strictEqual(pieces.length, count)
 })
 
+it("replicas: whoever gives a state loses his power again and again while it is fetched: it comes all the same, and is the same", () => {
+  const scene = new Scene(8, 3000)
+  scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
+  scene.putMany(scene.a, 5)
+  scene.c.powerOff()
+  for (let round = 1; round < 6; round += 1) scene.putMany(scene.a, 30, round * 30)
+  let given = 0
+  let from = ""
+  scene.world.asked = (by, to, ask) => { if (by === "c" && ask._tag === "Piece") [given, from] = [given + 1, to] }
+  scene.c.start()
+  for (let count = 1; count <= 4; count += 1) {
+    scene.until(() => given >= 4 * count, "pieces are fetched")
+    const giver = scene.world.nodes.get(from)!
+    giver.powerOff()
+    scene.later(secondUs)
+    giver.start()
+  }
+  scene.until(() => (scene.c.replica?.raft.status().applied ?? 0) > 150, "it is there")
+  scene.putMany(scene.b, 5, 500)
+  scene.equal()
+})
+
 it("replicas: one whose checkpoints are gone, and whose log begins behind them, fetches a state before it says anything", () => {
   const scene = new Scene(3, 3000)
   scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
