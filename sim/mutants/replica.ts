@@ -73,9 +73,8 @@ export const replicaMutants: ReadonlyArray<Mutant> = [
   fetching("other-than-offered", "another file than the one that was offered gets its name", `if (read._tag === "Failure" || !equalBytes(identityOf(read.success), offered.identity)) {`, `if (read._tag === "Failure") {`),
   fetching("other-files-stay", "a file of an earlier offer stays where another of its number is offered", `if (offered !== undefined && (name === partOf(offered) ||`, `if (offered !== undefined && (name !== "" ||`),
   fetching("rotten-kept", "files that have rotted since they were whole are kept for every attempt to come", `    if (opened.failure.reason === "Damaged") yield* emptied(options, slot)\n`, ``),
-  fetching("older-kept", "files of a state that is older than what is wanted are kept for every attempt to come", `  yield* open.close\n  yield* emptied(options, slot)\n`, `  yield* open.close\n`),
   fetching("older-taken", "a state that is older than what is wanted is taken", `  if (at >= index) return open\n`, `  if (at >= 0) return open\n`),
   fetching("lost-session-ends", "a session that is lost for a moment ends a fetch", `(tries >= fetchTriesMax ? `, `(tries >= 1 ? `),
-  fetching("any-length", "a piece of another length than was asked for is written", `if (reply.bytes.length !== ask.lengthBytes) return`, `if (reply.bytes.length < 0) return`),
+  fetching("any-length", "a piece of more than was asked for is written", `if (reply.bytes.length !== ask.lengthBytes) return`, `if (reply.bytes.length < ask.lengthBytes) return`),
   fetching("silence-awaited", "an answer that never comes is waited for", `Effect.timeoutOption(peers.ask(from, encodeAsk(ask)!), fetchMsMax)`, `Effect.asSome(peers.ask(from, encodeAsk(ask)!))`)
 ]

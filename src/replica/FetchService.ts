@@ -82,7 +82,6 @@ export const fetchState = Effect.fnUntraced(function*(fetching: Fetching) {
   const at = indexOf(open.state.stamp())
   if (at >= index) return open
   yield* open.close
-  yield* emptied(options, slot)
   return yield* new StateError({ reason: "Damaged", detail: `what ${from} gave as a state with all up to ${index} ends at ${at}` })
 })
 

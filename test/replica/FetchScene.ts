@@ -18,7 +18,7 @@ import { rowsOf } from "../namespace/state/harness.ts"
 
 export const pieceBytes = 512
 
-export const slotsOf = (disk: MemoryDisk, index: MemoryKeyValue): SlotOptions => ({ disk: disk.service, index: index.service, sealer: twinSealer(), rootKey: new Uint8Array(32).fill(9), folder: "state", deltasMax: 2 })
+export const slotsOf = (disk: MemoryDisk, index: MemoryKeyValue): SlotOptions => ({ disk: disk.service, index: index.service, sealer: twinSealer(), rootKey: new Uint8Array(32).fill(9), folder: "state", deltasMax: 3 })
 
 const whole = { reaches: () => true, holdsAll: () => true }
 
@@ -113,14 +113,14 @@ export class Taker {
 
   /** One attempt; undefined: its disk has stopped before it ended. */
   fetch(index: number): Got | undefined {
-    let got: Got | undefined
+    const seen: { got?: Got } = {}
     const { service } = this.disk
     // As who has opened the other slot, which comes first.
     const begun = Effect.orDie(Effect.andThen(service.makeFolder("state"), service.syncFolder("")))
     const fetched = fetchState({ options: slotsOf(this.disk, this.index), peers: this.peers, from: "giver", slot: 1, index, pieceBytes })
-    this.machine.fork(Effect.andThen(begun, fetched)).addObserver((exit) => { got = exit })
-    while (got === undefined && !this.disk.stopped && this.timeline.step());
-    return got
+    this.machine.fork(Effect.andThen(begun, fetched)).addObserver((exit) => { seen.got = exit })
+    while (seen.got === undefined && !this.disk.stopped && this.timeline.step());
+    return seen.got
   }
 
   powerCut(): void {

@@ -69,7 +69,7 @@ describe("a state that is fetched", () => {
   })
 
   it("fetch: a session that is lost for a moment does not end it; one that does not come back does, after a few tries", async () => {
-    const giver = await new Giver(2).write(3)
+    const giver = await new Giver(2).write(4)
     const taker = new Taker(giver)
     let left = 0
     taker.answer = (ask, number) => {
@@ -85,7 +85,7 @@ describe("a state that is fetched", () => {
   })
 
   it("fetch: the power of who fetches goes at any operation of the disk: it goes on with what is there, and no more than two pieces come twice", { timeout: 60_000 }, async () => {
-    const giver = await new Giver(3).write(3, 20)
+    const giver = await new Giver(3).write(4, 20)
     const calm = new Taker(giver)
     isWhole(calm.fetch(giver.at), giver)
     const count = await piecesOf(giver)
@@ -138,29 +138,29 @@ describe("a state that is fetched", () => {
   })
 
   it("fetch: who gives has another file under the same number in the middle of it: what comes is neither, and is not used; then it comes whole", async () => {
-    const giver = await new Giver(6).write(3)
-    const other = await new Giver(60).write(3)
+    const giver = await new Giver(6).write(4)
+    const other = await new Giver(60).write(4)
     const taker = new Taker(giver)
     taker.answer = (ask, number) => (number > 6 ? other : giver).answer(ask)
-    expect(whyNot(taker.fetch(30))).toMatch(/Damaged|is there no longer|bytes of/)
+    expect(whyNot(taker.fetch(40))).toMatch(/Damaged|is there no longer|bytes of/)
     taker.answer = (ask) => other.answer(ask)
-    isWhole(taker.fetch(30), other)
+    isWhole(taker.fetch(40), other)
     // One of its files was there whole, and stays under its name.
     const third = new Taker(giver)
     const first = (await offeredBy(giver))[0]!
     third.answer = (ask) => (ask._tag === "Piece" && (ask.kind !== first.kind || ask.generation !== first.generation) ? Effect.succeed({ _tag: "Gone" }) : giver.answer(ask))
-    expect(whyNot(third.fetch(30))).toContain("is there no longer")
+    expect(whyNot(third.fetch(40))).toContain("is there no longer")
     ok(third.files.some((name) => !name.endsWith(".part")))
     third.answer = (ask) => other.answer(ask)
-    isWhole(third.fetch(30), other)
+    isWhole(third.fetch(40), other)
     // And one that is whole, and another than was offered.
     const fourth = new Taker(other)
     fourth.answer = (ask) => Effect.map(other.answer(ask), (reply) => (reply._tag === "Offered" ? { ...reply, files: reply.files.map((file) => ({ ...file, identity: first.identity })) } : reply))
-    expect(whyNot(fourth.fetch(30))).toContain("another file than the one that was offered")
+    expect(whyNot(fourth.fetch(40))).toContain("another file than the one that was offered")
   })
 
   it("fetch: a piece that is damaged, in any place, is found before its file has its name; nothing of it is used, and the next attempt is whole", async () => {
-    const giver = await new Giver(7).write(3, 20)
+    const giver = await new Giver(7).write(4, 20)
     const count = await piecesOf(giver)
     for (let bad = 1; bad <= count; bad += 1) {
       const taker = new Taker(giver, bad)
@@ -177,7 +177,7 @@ describe("a state that is fetched", () => {
   })
 
   it("fetch: noise, pieces of other lengths, other replies, silence: each ends the attempt by its name, and what was there stays for the next", { timeout: 60_000 }, async () => {
-    const giver = await new Giver(8).write(3)
+    const giver = await new Giver(8).write(4)
     const count = await piecesOf(giver)
     const lies: ReadonlyArray<readonly [lie: (reply: Reply) => Effect.Effect<Reply | Uint8Array>, why: string]> = [
       [() => Effect.succeed(new Uint8Array(50).fill(200)), "replica giver"],
@@ -220,7 +220,7 @@ describe("a state that is fetched", () => {
   })
 
   it("fetch: a disk that does not keep what was written: found by reading it back past the cache, and fetched again", async () => {
-    const giver = await new Giver(10).write(3)
+    const giver = await new Giver(10).write(4)
     const count = await piecesOf(giver)
     for (let bad = 1; bad <= count; bad += 1) {
       const taker = new Taker(giver, bad)
@@ -232,24 +232,27 @@ describe("a state that is fetched", () => {
   })
 
   it("fetch: a file that was whole and has rotted before all of it was there, anywhere in it: it is fetched again, not kept for ever", async () => {
-    const giver = await new Giver(11).write(3, 20)
-    const [first] = await offeredBy(giver)
-    for (let offset = 3; offset < first!.sizeBytes; offset += 97) {
-      const taker = new Taker(giver, offset)
-      const pieces = Math.ceil(first!.sizeBytes / pieceBytes)
-      taker.answer = (ask) => (taker.pieces.length > pieces ? Effect.succeed({ _tag: "Gone" }) : giver.answer(ask))
-      whyNot(taker.fetch(giver.at))
-      const [name] = taker.files.filter((file) => !file.endsWith(".part"))
-      taker.disk.corrupt(`state/1/${name}`, offset)
-      taker.answer = (ask) => giver.answer(ask)
-      let got = taker.fetch(giver.at)
-      if (Exit.isFailure(got!)) got = taker.fetch(giver.at)
-      isWhole(got, giver, `offset ${offset}`)
+    const giver = await new Giver(11).write(5, 20)
+    const offered = await offeredBy(giver)
+    strictEqual(offered.length, 3)
+    const last = offered.at(-1)!
+    for (const [at, { sizeBytes }] of offered.slice(0, -1).entries()) {
+      for (let offset = 3; offset < sizeBytes; offset += 211) {
+        const taker = new Taker(giver, offset)
+        taker.answer = (ask) => (ask._tag === "Piece" && ask.generation === last.generation ? Effect.succeed({ _tag: "Gone" }) : giver.answer(ask))
+        whyNot(taker.fetch(giver.at))
+        const name = taker.files.filter((file) => !file.endsWith(".part"))[at]!
+        taker.disk.corrupt(`state/1/${name}`, offset)
+        taker.answer = (ask) => giver.answer(ask)
+        let got = taker.fetch(giver.at)
+        if (Exit.isFailure(got!)) got = taker.fetch(giver.at)
+        isWhole(got, giver, `${name} at ${offset}`)
+      }
     }
   })
 
   it("fetch: a disk that is full or fails to sync ends the attempt, and once it is mended it goes on", async () => {
-    const giver = await new Giver(12).write(3)
+    const giver = await new Giver(12).write(4)
     const taker = new Taker(giver)
     let fails = true
     taker.disk.fault = (operation, path) => (fails && taker.pieces.length > 5 && path.endsWith(".part") && operation === "write" ? "NoSpace" : undefined)
