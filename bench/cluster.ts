@@ -19,6 +19,8 @@ import type { ClusterStatusJson } from "../src/gateway/admin/ClusterRoutes.ts"
 const readyMsMax = 60_000
 const commandMsMax = 60_000
 const stopMsMax = 20_000
+/** Until the last one has noticed that the others are gone, and looks for nobody who might lead. */
+const goneMs = 3500
 const frameMs = 1000
 const askMsMax = 900
 const logLinesTold = 20
@@ -222,7 +224,11 @@ try {
 } finally {
   console.log("stopping all three")
   // Who leads hands over to one that is there: so not all at once.
-  for (const member of members) await stopMember(member)
+  const running = members.filter(({ child }) => !isOver(child))
+  for (const member of running) {
+    if (member === running.at(-1) && running.length > 1) await pause(goneMs)
+    await stopMember(member)
+  }
   if (values.data === undefined) rmSync(home, { recursive: true, force: true })
   else console.log(`kept: ${home}`)
 }
