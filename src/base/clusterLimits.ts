@@ -137,14 +137,16 @@ export const nodeQueuedMax = 1024
 /** Log lines about refused connections in this time, at most one; all are counted. */
 export const nodeRefusalLogMs = 1_000
 
-/** Blocks: how long another node may take to put a copy on its disk, or to send one; blocks on their way to or from a node at a time; regions of one ask. */
+/** Blocks: how long another node may take to put a copy on its disk, or to send one; blocks on their way to or from a node at a time, and of those that are only late so many that wait; regions of one ask. */
 export const blockCopyMs = 60_000
 export const blockCopiesUnderWayMax = 4
+export const blockCopiesLateMax = 4
 export const blockRegionsAskedMax = 1024
 /** How long a block that was taken for another node is spared while no commit names it: longer than a change may be under way. */
 export const blockUnnamedMs = 5 * 60_000
-/** How often a node looks whether it lacks a block that a commit names. */
+/** How often a node looks whether it lacks a block that a commit names; where another one wants to know, at most so often. */
 export const blockReconcileMs = 30_000
+export const blockReconcileLeastMs = 3_000
 
 /** Members: how often the journal lets go of what only a single node would need; how long an answer waits between two looks whether its commit has come here. */
 export const memberReleaseMs = 10_000

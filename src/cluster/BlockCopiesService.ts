@@ -8,9 +8,9 @@
  * 5. Who stays without lacking anything is known: each member counts what it lacks, as of an index of the log (`lacking`).
  * 6. Bounded: blocks on their way at a time, regions of an ask, and time.
  */
-import { Deferred, Effect, Exit, type Scope, Semaphore } from "effect"
+import { Deferred, Effect, Exit, Queue, type Scope, Semaphore } from "effect"
 import { equalBytes, fromHex } from "../base/bytes.ts"
-import { blockCopiesUnderWayMax, blockCopyMs, blockRegionsAskedMax, blockUnnamedMs, stewardAskMs } from "../base/clusterLimits.ts"
+import { blockCopyMs, blockRegionsAskedMax, blockUnnamedMs, stewardAskMs } from "../base/clusterLimits.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId } from "../base/ids.ts"
 import { type BlockChunk, BlockMissing } from "../block/Block.ts"
@@ -23,6 +23,7 @@ import type { LogIndex } from "../raft/Entry.ts"
 import {
   type BlockMessage, decodeBlock, decodeBlockAsk, decodeLacking, decodeRegionsAsk, encodeBlock, encodeBlockAsk, encodeLacking, encodeLackingAsk, encodeRegionsAsk, isLackingAsk, type Lacking
 } from "./BlockMessage.ts"
+import { BlockLanes } from "./BlockLanes.ts"
 import { topics } from "./Topics.ts"
 
 export interface CopyOptions {
@@ -43,22 +44,25 @@ export interface BlockCopies {
   readonly blocks: BlocksService
   /** Fetches those of these blocks that this node does not have; how many came. `index`: the place of the log up to which these are all. */
   readonly reconcile: (named: Iterable<BlockId>, index?: LogIndex) => Effect.Effect<number, DiskError>
+  /** Ends once another member wants to know what this one lacks: it may look sooner. */
+  readonly asked: Effect.Effect<void>
   /** As the last look of this node, or of another, left it; undefined: there was none since its start, or it does not answer. */
   readonly lacking: (node?: NodeId) => Effect.Effect<Lacking | undefined>
 }
 
 interface Room extends CopyOptions {
   readonly scope: Scope.Scope
-  /** One of blockCopiesUnderWayMax. */
-  readonly turn: Semaphore.Semaphore
+  /** To each other member one of its own. */
+  readonly lanes: BlockLanes
   /** Blocks that are being taken: one at a time each, or whoever fails would remove what another has acknowledged. */
   readonly taking: Map<BlockId, { readonly turn: Semaphore.Semaphore; waiting: number }>
   lacking: Lacking | undefined
+  readonly asked: Queue.Queue<void>
 }
 
 /** Serves the other members until the scope closes. */
 export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions): Effect.fn.Return<BlockCopies, never, Scope.Scope> {
-  const room: Room = { ...options, scope: yield* Effect.scope, turn: Semaphore.makeUnsafe(blockCopiesUnderWayMax), taking: new Map(), lacking: undefined }
+  const room: Room = { ...options, scope: yield* Effect.scope, lanes: new BlockLanes(options.carrier), taking: new Map(), lacking: undefined, asked: yield* Queue.sliding<void>(1) }
   const { carrier, local } = options
   yield* carrier.serve(topics.blockTake, taken(room))
   yield* carrier.serve(topics.blockGive, given(room))
@@ -76,7 +80,7 @@ export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions)
     list: local.list,
     remove: local.remove
   }
-  return { blocks, reconcile: (named, index = 0) => reconcile(room, named, index), lacking: (node) => (node === undefined ? Effect.sync(() => room.lacking) : lackingAt(room, node)) }
+  return { blocks, asked: Queue.take(room.asked), reconcile: (named, index = 0) => reconcile(room, named, index), lacking: (node) => (node === undefined ? Effect.sync(() => room.lacking) : lackingAt(room, node)) }
 })
 
 /** As a message, read from this node's disk. */
@@ -106,7 +110,7 @@ const spread = Effect.fnUntraced(function*(room: Room, block: BlockId) {
     if (copies >= wanted) Deferred.doneUnsafe(judged, Exit.succeed(true))
     else if (copies + counting.size < wanted) Deferred.doneUnsafe(judged, Exit.succeed(false))
   })
-  const copyTo = (to: NodeId): Effect.Effect<void> => room.turn.withPermit(room.carrier.ask(to, topics.blockTake, message, { level: 2, deadlineMs: blockCopyMs })).pipe(
+  const copyTo = (to: NodeId): Effect.Effect<void> => room.lanes.through(to, room.carrier.ask(to, topics.blockTake, message, { level: 2, deadlineMs: blockCopyMs }), Deferred.await(judged)).pipe(
     Effect.matchEffect({
       onSuccess: () => Effect.sync(() => { if (counting.delete(to)) copies += 1 }),
       onFailure: (error) => Effect.andThen(Effect.logDebug(`block ${block} is not at ${to}: ${error.message}`), Effect.sync(() => {
@@ -192,7 +196,7 @@ const completed = Effect.fnUntraced(function*(room: Room, places: ReadonlyArray<
   const left = new Set(results.flatMap((result, index) => (result instanceof Uint8Array ? [] : [index])))
   if (left.size === 0) return results
   const all = [...results]
-  for (const to of room.others()) {
+  for (const to of room.lanes.ordered(room.others())) {
     if (left.size === 0) break
     const wanted = [...left].slice(0, blockRegionsAskedMax)
     yield* Effect.catch(regionsFrom(room, to, wanted.map((index) => places[index]!), (at, bytes) => {
@@ -218,8 +222,8 @@ const regionsFrom = (room: Room, to: NodeId, places: ReadonlyArray<RegionRead>, 
 
 /** From the first that has it. */
 const bring = Effect.fnUntraced(function*(room: Room, block: BlockId): Effect.fn.Return<boolean> {
-  for (const from of room.others()) {
-    const came = yield* Effect.exit(room.turn.withPermit(Effect.gen(function*() {
+  for (const from of room.lanes.ordered(room.others())) {
+    const came = yield* Effect.exit(room.lanes.through(from, Effect.gen(function*() {
       const message = decodeBlock(yield* room.carrier.ask(from, topics.blockGive, encodeBlockAsk(block), { level: 3, deadlineMs: blockCopyMs }))
       if (typeof message === "string" || message.block !== block) return yield* new AnswerRefused({ detail: typeof message === "string" ? message : "another block" })
       yield* put(room, message)
@@ -253,6 +257,7 @@ const reconcile = Effect.fnUntraced(function*(room: Room, named: Iterable<BlockI
 const lackingSaid = (room: Room): Handler => ({ bytes }) =>
   Effect.suspend(() => {
     if (!isLackingAsk(bytes)) return Effect.fail(new AnswerRefused({ detail: "no ask of version 1" }))
+    Queue.offerUnsafe(room.asked, undefined)
     return room.lacking === undefined ? Effect.fail(new AnswerRefused({ detail: "it has not looked yet since it started" })) : Effect.succeed(encodeLacking(room.lacking))
   })
 

@@ -7,7 +7,7 @@
  * 3. Whoever proposes here sees what he has done: an answer waits until this replica has applied it.
  */
 import { Context, Effect, Layer, type Scope } from "effect"
-import { blockReconcileMs, memberReleaseMs, memberSeesPauseMs } from "../base/clusterLimits.ts"
+import { blockReconcileLeastMs, blockReconcileMs, memberReleaseMs, memberSeesPauseMs } from "../base/clusterLimits.ts"
 import type { BlockId, GroupId } from "../base/ids.ts"
 import { Blocks, type BlocksService } from "../block/BlockService.ts"
 import type { CarrierInterface } from "../carrier/CarrierService.ts"
@@ -119,8 +119,9 @@ const memberBlocks = (options: StoreOptions, { carrier, lossesMax, nodeOf, repli
       copiesMin: () => Math.min(lossesMax + (isLeaving(id) ? 1 : 0), replica.raft.status().configuration.voters.filter((voter) => voter !== id && !isLeaving(voter)).length)
     })
     const look = Effect.suspend(() => copies.reconcile(named(replica), replica.raft.status().applied))
+    const pause = Effect.andThen(Effect.sleep(blockReconcileLeastMs), Effect.timeoutOption(copies.asked, blockReconcileMs - blockReconcileLeastMs))
     yield* Effect.forkScoped(watched("blocks that this member lacks", Effect.forever(Effect.andThen(
-      Effect.catch(look, (error) => Effect.logWarning(`blocks that this member lacks are not looked for: ${error.message}`)), Effect.sleep(blockReconcileMs)
+      Effect.catch(look, (error) => Effect.logWarning(`blocks that this member lacks are not looked for: ${error.message}`)), pause
     ))))
     if (steward !== undefined) yield* runSteward({ ...steward(replica), replica, lacking: (node) => copies.lacking(node === id ? undefined : node) })
     const blocks: BlocksService = copies.blocks
