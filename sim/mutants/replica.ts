@@ -25,6 +25,7 @@ const service = planted("ReplicaService")
 const ask = planted("AskService")
 const own = planted("OwnSessionService")
 const fetching = planted("FetchService")
+const members = planted("MembersService")
 
 export const replicaMutants: ReadonlyArray<Mutant> = [
   { ...lead("barrier-skipped", "a new leader stamps before it has applied an entry of its own term", `  return room.machine.term() === term ? undefined : again(room, "Settling")`, `  return term > 0 ? undefined : again(room, "Settling")`), open: "requests seldom reach a leader before it has applied its first entry; test/replica/lead.test.ts catches it" },
@@ -76,5 +77,8 @@ export const replicaMutants: ReadonlyArray<Mutant> = [
   fetching("older-taken", "a state that is older than what is wanted is taken", `  if (at >= index) return open\n`, `  if (at >= 0) return open\n`),
   fetching("lost-session-ends", "a session that is lost for a moment ends a fetch", `(tries >= fetchTriesMax ? `, `(tries >= 1 ? `),
   fetching("any-length", "a piece of more than was asked for is written", `if (reply.bytes.length !== ask.lengthBytes) return`, `if (reply.bytes.length < ask.lengthBytes) return`),
-  fetching("silence-awaited", "an answer that never comes is waited for", `Effect.timeoutOption(peers.ask(from, encodeAsk(ask)!), fetchMsMax)`, `Effect.asSome(peers.ask(from, encodeAsk(ask)!))`)
+  fetching("silence-awaited", "an answer that never comes is waited for", `Effect.timeoutOption(peers.ask(from, encodeAsk(ask)!), fetchMsMax)`, `Effect.asSome(peers.ask(from, encodeAsk(ask)!))`),
+
+  members("members-unseen", "who changes the members hears the record as it was here before", `  yield* seen(room, reply.index)\n`, ``),
+  machine("members-of-last-state", "a fetched state has another record of members than is kept in memory, and nobody is told", `  changed(room, recordOf(next.state.reader))\n`, ``)
 ]

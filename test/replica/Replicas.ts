@@ -15,7 +15,7 @@ import { equalBytes, putU64, toHex } from "../../src/base/bytes.ts"
 import { hashBytes } from "../../src/base/hash.ts"
 import type { MembershipRecord } from "../../src/membership/Membership.ts"
 import type { WalSizes } from "../../src/wal/Wal.ts"
-import { Disk } from "../../src/ports/Disk.ts"
+import { Disk, type DiskService } from "../../src/ports/Disk.ts"
 import { Entropy } from "../../src/ports/Entropy.ts"
 import { KeyValue } from "../../src/ports/KeyValue.ts"
 import type { Entry } from "../../src/raft/Entry.ts"
@@ -62,6 +62,8 @@ export interface World {
   readonly sizes: WalSizes
   /** Clocks are off by at most this. */
   readonly skewMs: number
+  /** What a machine's disk does otherwise. */
+  disk?: (disk: DiskService) => DiskService
   /** Told of every ask that leaves. */
   asked?: (from: string, to: string, ask: Ask) => void
 }
@@ -177,7 +179,7 @@ export class Node {
         } },
         machine: { observe: (entry, applied) => this.#observe(entry, applied), logBytesMax, pieceBytes: 2048 }
       })
-    }).pipe(Effect.provideService(Disk, disk.service), Effect.provideService(KeyValue, index.service), Effect.provideService(Entropy, seededEntropy(random.fork())))
+    }).pipe(Effect.provideService(Disk, this.#world.disk?.(disk.service) ?? disk.service), Effect.provideService(KeyValue, index.service), Effect.provideService(Entropy, seededEntropy(random.fork())))
     this.#machine.fork(Scope.provide(started, Scope.makeUnsafe())).addObserver((exit) => {
       if (!life.isOn) return
       if (exit._tag === "Success") this.replica = exit.value
@@ -223,10 +225,15 @@ export class Node {
     })
   }
 
-  powerOff(): void {
+  /** The power goes: what was not synced is lost. */
+  cutPower(): void {
+    this.powerOff(true)
+  }
+
+  powerOff(isCut?: boolean): void {
     this.#machine.powerOff()
     const { random } = this.#world
-    const cut = random.chance(0.6)
+    const cut = isCut ?? random.chance(0.6)
     this.disk = cut ? this.disk.crash(random) : this.disk.kill(random)
     this.index = cut ? this.index.crash(random) : this.index.kill()
     this.replica = undefined

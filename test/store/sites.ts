@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import type { DiskFile, DiskService } from "../../src/ports/Disk.ts"
 
 const sourceFolder = new URL("../../src/", import.meta.url).pathname
-/** Ports and adapters pass syncs on; the rest of a node's start-up is not part of the store; no store of one member runs a replica (its README says what its own tests lack). */
+/** Ports and adapters pass syncs on; the rest of a node's start-up is not part of the store; no store of one member runs a replica (test/replica/syncs.test.ts has its own). */
 const elsewhere = ["ports/", "adapters/", "node/", "replica/"]
 
 /** The line of src that called, "wal/WalWriterService.ts:55". */
@@ -43,12 +43,12 @@ const sourceFiles = (folder: string): ReadonlyArray<string> =>
 
 const asksForSync = /\bsyncFolder\(|\b(?:file|handle|fileOf\([a-z]+\))\.sync\b/
 
-/** Every line of the store that asks for a sync, with its text. */
-export const syncSites = (): ReadonlyMap<string, string> => {
+/** Every line of the store that asks for a sync, with its text; or of one room. */
+export const syncSites = (room?: string): ReadonlyMap<string, string> => {
   const sites = new Map<string, string>()
   for (const path of sourceFiles(sourceFolder)) {
     const name = path.slice(sourceFolder.length)
-    if (elsewhere.some((room) => name.startsWith(room))) continue
+    if (room === undefined ? elsewhere.some((other) => name.startsWith(other)) : !name.startsWith(`${room}/`)) continue
     for (const [index, line] of readFileSync(path, "utf8").split("\n").entries()) {
       if (asksForSync.test(line)) sites.set(`${name}:${index + 1}`, line.trim())
     }
