@@ -179,3 +179,6 @@ export const handOverAskMs = 15_000
 export const handOverAgainMs = 1_000
 /** The first record of a cluster is proposed again, where it was not taken. */
 export const foundingRetryMs = 500
+/** How often a member says to every other that it is there, and how long after the last word it still counts as there for who asks at once. */
+export const presenceMs = 1_000
+export const presentMsMax = 3_000

@@ -34,17 +34,17 @@ const targetOf = ({ isUp, raft, self }: HandingOver, wanted: ReplicaId | undefin
 /** From this replica, which leads; who leads then. */
 export const handOver = Effect.fnUntraced(function*(handing: HandingOver, wanted: ReplicaId | undefined): Effect.fn.Return<ReplicaId, AnswerRefused> {
   const { raft, self } = handing
-  const to = targetOf(handing, wanted)
-  if (typeof to !== "string") return yield* to
-  if (to === self) return self
   const dueMs = (yield* Clock.currentTimeMillis) + handOverMsMax
   for (let againMs = 0;;) {
     const nowMs = yield* Clock.currentTimeMillis
     const { leader, role }: RaftStatus = raft.status()
     if (role !== "Leader" && leader !== undefined && leader !== self) return leader
-    if (nowMs >= dueMs) return yield* refuse(`node ${to.slice(0, 12)} did not take over in ${handOverMsMax} ms`)
-    // It is given up after an election's time where the other has not caught up.
+    if (nowMs >= dueMs) return yield* refuse(`nobody took over in ${handOverMsMax} ms`)
+    // It is given up after an election's time where the other has not caught up; and who was there may have gone.
     if (role === "Leader" && nowMs >= againMs) {
+      const to = targetOf(handing, wanted)
+      if (typeof to !== "string") return yield* to
+      if (to === self) return self
       yield* raft.transfer(to)
       againMs = nowMs + handOverAgainMs
     }

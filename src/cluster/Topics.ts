@@ -16,5 +16,7 @@ export const topics = {
   /** BlockCopies: how many blocks that commits name a member lacks. */
   blocksLacking: 10,
   /** To whoever leads: hand over. */
-  handOver: 11
+  handOver: 11,
+  /** Presence: a member is there. */
+  presence: 12
 } as const

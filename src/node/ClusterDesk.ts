@@ -57,7 +57,7 @@ export const clusterDesk = ({ link, self }: Pick<Desk, "link" | "self">): Cluste
     control,
     handOver: Effect.suspend(() => (desk.begun === undefined ? Effect.void : handOverBeforeStop(desk.begun.handing))),
     begin: (replica, membership) => Effect.gen(function*() {
-      const handing: HandingOver = { raft: replica.raft, self, isUp: (node) => link.carrier.status().peers.some(({ failure, hasSession, id }) => id === node && hasSession && failure === undefined) }
+      const handing: HandingOver = { raft: replica.raft, self, isUp: link.isUp }
       desk.begun = { replica, membership, handing }
       yield* serveHandOver(link.carrier, handing)
     })

@@ -8,6 +8,8 @@ import { make, type TlsIdentity, type TlsNetwork } from "../adapters/NodeTls.ts"
 import { type CarrierInterface, runCarrier } from "../carrier/CarrierService.ts"
 import { type AvailabilityInterface, watchAvailability } from "../membership/AvailabilityService.ts"
 import { certificatePem, dnsNameOf, signingKeyPem } from "../membership/Certificate.ts"
+import { sayPresence } from "../cluster/Presence.ts"
+import { presentMsMax } from "../base/clusterLimits.ts"
 import { signingSeedBytes } from "../ports/KeyPairs.ts"
 import { addressIn, identitiesIn, judgeCertificate, type MembershipRecord } from "../membership/Membership.ts"
 import type { NodeId } from "../membership/Identity.ts"
@@ -29,6 +31,8 @@ export interface MemberLink {
   /** Where others find it: the port that was taken. */
   readonly listens: HostPort
   readonly record: () => MembershipRecord
+  /** It has a session, and was heard within presentMsMax. */
+  readonly isUp: (node: string) => boolean
   /** Connections of those who are no members any more are closed, and none is taken. */
   readonly follow: (record: MembershipRecord) => Effect.Effect<void>
 }
@@ -57,6 +61,7 @@ export const openLink = Effect.fnUntraced(function*({ listen, own, record: first
   const availability = yield* watchAvailability()
   yield* availability.watch(othersIn(first, self))
   const carrier = yield* runCarrier({ cluster: first.cluster, self: own.identity, members: identitiesIn(first), network, pairs, entropy: yield* Entropy, heard: availability.heard })
+  yield* sayPresence(carrier, () => othersIn(record, self))
   const renewed = Effect.fnUntraced(function*(next: MembershipRecord) {
     if (!next.members.has(self)) return
     const now = yield* shownBy(own, next)
@@ -67,6 +72,10 @@ export const openLink = Effect.fnUntraced(function*({ listen, own, record: first
   })
   const link: MemberLink = {
     carrier, availability, listens: { host: network.host, port: network.port }, record: () => record,
+    isUp: (node) => {
+      const peer = carrier.status().peers.find(({ id }) => id === node)
+      return peer !== undefined && peer.hasSession && peer.failure === undefined && Number(clock.monotonicTimeNanosUnsafe()) / 1e6 - peer.heardMs <= presentMsMax
+    },
     follow: (next) => Effect.gen(function*() {
       record = next
       yield* carrier.setMembers(identitiesIn(next))

@@ -83,7 +83,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
     control: desk.control, handOver: desk.handOver, finding: (): Finding => findingOf(about, self),
     rooms: (options: StoreOptions) => memberLayer(options, {
       carrier: link.carrier, group: groupOf(known.record), replica: self, nodeOf: nodeOf(link), lossesMax: lossesMaxDefault, ...beginOf(known, self), begun,
-      membersChanged: (record) => void Queue.offerUnsafe(records, record), steward: (replica) => ({ isUp: isUp(link), remove: membershipOf(replica).remove })
+      membersChanged: (record) => void Queue.offerUnsafe(records, record), steward: (replica) => ({ isUp: link.isUp, remove: membershipOf(replica).remove })
     })
   }
 })
@@ -95,9 +95,6 @@ const groupOf = ({ cluster }: MembershipRecord): GroupId => cluster as string as
 
 /** A replica has its node's id: whose disk was emptied is another node, and another replica (R2). */
 const nodeOf = (link: MemberLink) => (replica: ReplicaId): NodeId | undefined => (isNodeId(replica) && link.record().members.has(replica) ? replica : undefined)
-
-/** As far as the carrier has a way to it. */
-const isUp = (link: MemberLink) => (node: ReplicaId): boolean => link.carrier.status().peers.some(({ failure, hasSession, id }) => id === node && hasSession && failure === undefined)
 
 /** The first votes alone; whoever joins waits to be told who does. */
 const beginOf = ({ hasBegun, isFounder }: KnownMembers, self: NodeId): { readonly begin?: SnapshotPlace } =>

@@ -34,6 +34,21 @@ it("hand over: to the one that is named; before a stop to one that is there; not
   expect(leaderOf(members)).toBe(third)
 })
 
+it("hand over: of two that go at once the first is not waited for", () => {
+  const members = new Members(3, 7)
+  const first = leaderOf(members)
+  const [second, third] = members.hosts.filter((host) => host !== first) as [Host, Host]
+  third.station.powerOff()
+  second.station.powerOff()
+  let looks = 0
+  // It seems to be there at first.
+  const isUp = (id: string): boolean => id === second.station.id && looks++ === 0
+  const { nowMs } = members.country
+  const refused = members.do(first, Effect.flatMap(Member, ({ raft }) => Effect.flip(handOver({ raft, self: first.station.id, isUp }, undefined))))
+  expect(refused.detail).toMatch(/no other voter is there/)
+  expect(members.country.nowMs - nowMs).toBeLessThan(2_000)
+})
+
 it("hand over: whoever is asked and does not lead asks who does", () => {
   const members = new Members(3, 6)
   const first = leaderOf(members)
