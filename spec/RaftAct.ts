@@ -40,10 +40,7 @@ const take = (turn: RaftTurn): void => {
     case "Raised":
       turn.demand(step.term > before.term, "it is no later term")
       return turn.follow(step.term, "")
-    case "Denied":
-      turn.demand(before.role === "Candidate" || before.role === "PreCandidate", "it does not stand")
-      turn.replica.votes.delete(step.by)
-      return step.after.role === "Follower" ? turn.follow(before.term, "") : undefined
+    case "Denied": return turn.denied(step.by)
     case "Propose":
       turn.demand(before.role === "Leader", "it does not lead")
       return turn.appendOwn(noConf, anything)
@@ -151,6 +148,9 @@ const maySay = (turn: RaftTurn, said: Said): boolean => {
   const before = turn.before
   const leads = (after.role === "Leader" || before.role === "Leader") && said.term === after.term
   const isRound = (round: number): boolean => isBetween(round, before.role === "Leader" ? before.round : 0, Math.max(before.round, after.round))
+  // Copies that count one after another once they are written may each bring more to be committed.
+  const isCommit = ({ commit, entries, prev }: Of<"Append">): boolean =>
+    isBetween(commit, Math.min(turn.step.action === "Persisted" ? before.commit : after.commit, prev + entries.length), Math.min(after.commit, prev + entries.length))
   switch (said.m) {
     case "RequestVote":
     case "Vote": return said.from === id && (said.pre ? turn.may : owed).has(keyOf(said))
@@ -159,12 +159,12 @@ const maySay = (turn: RaftTurn, said: Said): boolean => {
     case "StateFound": return turn.may.has(keyOf(said))
     case "TimeoutNow": return leads && said.from === id && votersOf(log.newest.conf).includes(said.to) && turn.believed.get(said.to) === log.last
     case "Append": return leads && said.from === id && said.prev >= log.place.i && log.termAt(said.prev) === said.prevTerm && said.prev + said.entries.length <= log.last
-      && said.entries.every((entry, at) => sameSlot(entry, log.at(said.prev + 1 + at)!)) && isBetween(said.commit, Math.min(before.commit, said.prev + said.entries.length), after.commit) && isRound(said.round)
+      && said.entries.every((entry, at) => sameSlot(entry, log.at(said.prev + 1 + at)!)) && isCommit(said) && isRound(said.round)
     case "Offer": return leads && said.from === id && samePlace(said.place, log.place) && said.place.i > 0 && isRound(said.round)
     case "Refused": return turn.may.has(keyOf(said))
     case "Heard": return said.from === id && said.term === after.term && heardRounds.has(`${said.to} ${said.round}`)
     case "EntriesWanted": return said.from === id && said.term === after.term && said.low === log.gap && said.high === endOfGaps(log)
-    case "ReadAnswered": return turn.answers.includes(`${said.read} ${said.index}`)
+    case "ReadAnswered": return said.from === id && said.term === after.term && turn.answers.includes(`${said.read} ${said.index}`)
   }
 }
 

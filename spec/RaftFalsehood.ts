@@ -17,9 +17,9 @@ type Taken = Extract<RaftStep, { readonly said: unknown }>
 
 /**
  * Values that may as well be others, or that the rest makes good again: what commands say; what a crash or rot may make of an entry; where
- * a log that is written anew ends; whose read it is.
+ * a log that is written anew ends; whose read it is; what a leader believes another one to have.
  */
-const loose = new Set(["action", "what", "ok", "cut", "round", "read", "by", "heard", "target"])
+const loose = new Set(["action", "what", "ok", "cut", "round", "read", "by", "heard", "target", "prev"])
 
 const leavesOf = (value: unknown, path: Path = []): ReadonlyArray<Path> => {
   if (typeof value !== "object" || value === null) return [path]
@@ -71,6 +71,17 @@ const promisedIn = (trace: RaftTrace, at: number): number => {
   })
 }
 
+/** So changed the step is no lie: whose disks are the same may crash in each other's place, what was promised once may be said again, and who asked to read is not told. */
+const isTrueToo = (trace: RaftTrace, at: number, path: Path, now: RaftTrace[number]): boolean => {
+  const step = trace[at]!
+  if (step.action === "Crash") return path[0] === "at"
+  const told = path[0] === "said" && isTaken(now) ? now.said[Number(path[1])] : undefined
+  if (told?.m === "ReadAnswered") return path[2] === "to"
+  if (told?.m !== "Appended") return false
+  const said = JSON.stringify(told)
+  return trace.some((one, index) => index < at && one.at === step.at && isTaken(one) && one.said.some((other) => JSON.stringify(other) === said))
+}
+
 const places: Readonly<Record<RaftLie, (trace: RaftTrace, at: number) => boolean>> = {
   Drop: () => true,
   Repeat: () => true,
@@ -97,7 +108,12 @@ const places: Readonly<Record<RaftLie, (trace: RaftTrace, at: number) => boolean
 
 const edited = (trace: RaftTrace, edits: ReadonlyMap<number, RaftTrace[number]>): RaftTrace => trace.map((step, at) => edits.get(at) ?? step)
 
-const told = (trace: RaftTrace, lie: RaftLie, at: number, draw: Draw): { readonly trace: RaftTrace; readonly what: string } => {
+interface Told {
+  readonly trace: RaftTrace
+  readonly what: string
+}
+
+const told = (trace: RaftTrace, lie: RaftLie, at: number, draw: Draw): Told | undefined => {
   const step = trace[at]!
   const what = `${lie} ${at} ${step.action} at ${step.at}`
   switch (lie) {
@@ -110,7 +126,8 @@ const told = (trace: RaftTrace, lie: RaftLie, at: number, draw: Draw): { readonl
     case "Change": {
       const leaves = leavesOf(step).filter(([name]) => name !== "steps" || step.action === "Finish")
       const path = leaves[draw(leaves.length)]!
-      return { trace: edited(trace, new Map([[at, changed(step, path) as RaftTrace[number]]])), what: `${what} ${path.join(".")}` }
+      const now = changed(step, path) as RaftTrace[number]
+      return isTrueToo(trace, at, path, now) ? undefined : { trace: edited(trace, new Map([[at, now]])), what: `${what} ${path.join(".")}` }
     }
     case "Early": {
       const from = step as Taken
@@ -130,8 +147,8 @@ const told = (trace: RaftTrace, lie: RaftLie, at: number, draw: Draw): { readonl
   }
 }
 
-/** The trace with one lie of this kind in it, and where; undefined: it has no place for one. */
-export const raftLied = (trace: RaftTrace, lie: RaftLie, draw: Draw): { readonly trace: RaftTrace; readonly what: string } | undefined => {
+/** The trace with one lie of this kind in it, and where; undefined: it has no place for one, or what was drawn is true as well. */
+export const raftLied = (trace: RaftTrace, lie: RaftLie, draw: Draw): Told | undefined => {
   const found = [...trace.keys()].filter((at) => places[lie](trace, at))
   return found.length === 0 ? undefined : told(trace, lie, found[draw(found.length)]!, draw)
 }

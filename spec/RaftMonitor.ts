@@ -46,7 +46,7 @@ export class RaftMonitor {
   step(step: RaftTrace[number]): void {
     must("Steps", !this.#isFinished, () => "the trace had ended")
     if (step.action === "Finish") {
-      must("Steps", step.steps === this.#steps && this.#steps > 0, () => `${step.steps} steps are told of, and there were ${this.#steps}`)
+      must("Steps", step.steps === this.#steps && this.#steps > 0 && (step.at as string) === "", () => `${step.steps} steps are told of, and there were ${this.#steps}`)
       this.#isFinished = true
       return
     }

@@ -207,6 +207,8 @@ export class Replica {
   readonly owed = new Set<string>()
   /** Votes that it counts, its own apart. */
   readonly votes = new Set<string>()
+  /** Who refused it, since it asked last. */
+  readonly refusals = new Set<string>()
   /** Of the leader of this term: who it is, and its rounds that were heard. */
   readonly heardRounds = new Set<string>()
   /** Of the newest Persist of this life. */
@@ -248,10 +250,15 @@ export class Replica {
 
   /** What belongs to a term and a role. */
   forget(): void {
-    this.votes.clear()
+    this.forgetVotes()
     this.reads.length = 0
     this.heardRounds.clear()
     this.proving = []
+  }
+
+  forgetVotes(): void {
+    this.votes.clear()
+    this.refusals.clear()
   }
 
   /** The oldest of what is on its way is there. */

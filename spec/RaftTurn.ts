@@ -69,7 +69,7 @@ export class RaftTurn {
     next.round = 0
     this.match.clear()
     this.rounds.clear()
-    this.replica.votes.clear()
+    this.replica.forgetVotes()
     this.replica.reads.length = 0
   }
 
@@ -80,11 +80,11 @@ export class RaftTurn {
   }
 
   standOrAsk(): void {
-    const { id, votes } = this.replica
+    const { id } = this.replica
     this.demand(this.before.role !== "Leader", "it leads")
     this.next.leader = ""
     if (!this.mayStand()) return
-    votes.clear()
+    this.replica.forgetVotes()
     if (decides(this.now.newest.conf, (one) => one === id)) return this.stand(false)
     this.next.role = "PreCandidate"
     this.may.add(keyOf(this.requestOf(this.next.term + 1, true, false)))
@@ -96,13 +96,13 @@ export class RaftTurn {
 
   stand(transfer: boolean): void {
     if (!this.mayStand()) return
-    const { id, owed, votes } = this.replica
+    const { id, owed } = this.replica
     this.next.role = "Candidate"
     this.next.leader = ""
     this.next.term += 1
     this.next.vote = id
     owed.clear()
-    votes.clear()
+    this.replica.forgetVotes()
     owed.add(keyOf(this.requestOf(this.next.term, false, transfer)))
   }
 
@@ -131,9 +131,20 @@ export class RaftTurn {
     const { role, term: now } = this.before
     this.demand(to === id && (pre ? role === "PreCandidate" && term === now + 1 : role === "Candidate" && term === now), "nobody waits for that vote")
     votes.add(from)
+    this.replica.refusals.delete(from)
     const conf = this.now.newest.conf
     if (pre) return decides(conf, (one) => one === id || votes.has(one)) ? this.stand(false) : undefined
     this.elect(disk.term === now && disk.vote === id)
+  }
+
+  /** So many that no quorum can be had any more: it stands no longer. */
+  denied(by: string): void {
+    const { refusals, votes } = this.replica
+    const { role, term } = this.before
+    this.demand(role === "Candidate" || role === "PreCandidate", "it does not stand")
+    votes.delete(by)
+    refusals.add(by)
+    if (!decides(this.now.newest.conf, (one) => !refusals.has(one))) this.follow(term, "")
   }
 
   elect(hasOwn: boolean): void {
@@ -142,7 +153,7 @@ export class RaftTurn {
     this.next.role = "Leader"
     this.next.leader = id
     this.next.round = 0
-    votes.clear()
+    this.replica.forgetVotes()
     this.appendOwn(noConf, "")
   }
 

@@ -3,6 +3,7 @@ import { expect, it } from "vitest"
 import { seededRandom } from "../../sim/Random.ts"
 import { raftLied, raftLies } from "../../spec/RaftFalsehood.ts"
 import { judgeRaft } from "../../spec/RaftMonitor.ts"
+import type { RaftTrace, Said } from "../../spec/RaftTrace.ts"
 import { traceOfWorld } from "./RandomWorld.ts"
 
 /** A gap, a state that is fetched, members that change, leaders that step down: what is rare is in the second half. */
@@ -38,3 +39,28 @@ it("the monitor refuses every lie of some hundreds", () => {
   if (process.env["RAFT_LIES"] !== undefined) console.log(told)
   for (const invariant of ["Steps", "PromisesAreDurable", "CorruptIsNotAbsent", "StateMachineSafety", "SnapshotIsWhole"]) expect(told.get(invariant) ?? 0, invariant).toBeGreaterThan(0)
 })
+
+type Step = RaftTrace[number]
+const saying = (step: Step, change: (said: Said) => Said): Step => ("said" in step ? { ...step, said: step.said.map(change) } : step)
+
+/** Each was believed once. */
+const believedOnce: Readonly<Record<string, (step: Step) => Step>> = {
+  "a candidate gives up before so many refuse it": (step) => (step.action === "Denied" && step.after.role !== "Follower" ? { ...step, after: { ...step.after, role: "Follower" } } : step),
+  "a leader says of more that it is committed than it carries, or of less": (step) =>
+    saying(step, (said) => (said.m === "Append" && said.commit > 0 && step.action === "AppendedBy" ? { ...said, commit: said.commit - 1 } : said)),
+  "a read is answered in another's name": (step) => saying(step, (said) => (said.m === "ReadAnswered" ? { ...said, from: said.from === "a" ? "b" : "a" } : said)),
+  "a trace ends at a replica": (step) => (step.action === "Finish" ? { ...step, at: "a" } as unknown as Step : step)
+}
+
+for (const [lie, change] of Object.entries(believedOnce)) {
+  it(`the monitor refuses it where ${lie}`, () => {
+    let told = 0
+    for (const trace of traces) {
+      const at = trace.findIndex((step) => JSON.stringify(change(step)) !== JSON.stringify(step))
+      if (at < 0) continue
+      told += 1
+      expect(judgeRaft(trace.map((step, index) => (index === at ? change(step) : step)))).toMatchObject({ _tag: "Refused", index: at })
+    }
+    expect(told).toBeGreaterThan(2)
+  })
+}

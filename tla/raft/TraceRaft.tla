@@ -27,7 +27,8 @@ VARIABLES
   which, line,   \* the trace that is judged, and its next step
   begun,         \* who has begun
   said,          \* all that was said
-  tickets        \* of each: the newest of its life
+  tickets,       \* of each: the newest of its life
+  denied         \* of each: who refused it, since it asked last
 
 aux == <<begun, said, tickets>>
 Trace == Traces[which]
@@ -35,7 +36,7 @@ E == Trace[line]
 R == E.at
 Range(f) == {f[k] : k \in DOMAIN f}
 
-TraceInit == Init /\ which \in 1..Len(Traces) /\ line = 1 /\ begun = {} /\ said = {} /\ tickets = [r \in Replicas |-> 0]
+TraceInit == Init /\ which \in 1..Len(Traces) /\ line = 1 /\ begun = {} /\ said = {} /\ tickets = [r \in Replicas |-> 0] /\ denied = [r \in Replicas |-> {}]
 
 After ==
   LET s == mem'[R]
@@ -89,10 +90,10 @@ MaySay(x) ==
          LET end == x.prev + Len(x.entries) IN
          /\ leads /\ x.prev >= l.i /\ end <= Last(l) /\ TermAt(l, x.prev) = x.prevTerm
          /\ \A k \in DOMAIN x.entries : x.entries[k] = Slot(l, x.prev + k)
-         /\ Min2(mem[R].commit, end) <= x.commit /\ x.commit <= s.commit /\ isRound(x.round)
+         /\ Min2(IF E.action = "Persisted" THEN mem[R].commit ELSE s.commit, end) <= x.commit /\ x.commit <= Min2(s.commit, end) /\ isRound(x.round)
     [] x.m = "Offer" -> leads /\ x.place = PlaceAt(l, l.i) /\ l.i > 0 /\ isRound(x.round)
     [] x.m = "EntriesWanted" -> x.from = R /\ x.term = s.term /\ FirstGap(l) # Never /\ x.low = FirstGap(l) /\ x.high = Wanted(l)
-    [] x.m = "ReadAnswered" -> x.from = R /\ [read |-> x.read, index |-> x.index] \in Range(E.answered)
+    [] x.m = "ReadAnswered" -> x.from = R /\ x.term = s.term /\ [read |-> x.read, index |-> x.index] \in Range(E.answered)
     [] OTHER -> FALSE
 
 \* What changes no term waits for no disk: it was said long ago, and is not what a write lets out.
@@ -129,9 +130,10 @@ Do(action) ==
     [] action = "StandOrAsk"        -> StandOrAsk(R)
     [] action = "VoteAsked"         -> WasHeard /\ E.heard.m = "RequestVote" /\ VoteAsked(R, E.heard)
     [] action = "Voted"             -> WasHeard /\ E.heard.m = "Vote" /\ Voted(R, E.heard)
-    [] action = "Denied"            -> LET s == [mem[R] EXCEPT !.votes = @ \ {E.by}] IN
-                                       /\ s.role \in {"PreCandidate", "Candidate"}
-                                       /\ Does(R, IF E.after.role = "Follower" THEN Follow(s, s.term, Nobody) ELSE s, {}, {}) /\ Same
+    [] action = "Denied"            -> LET s == [mem[R] EXCEPT !.votes = @ \ {E.by}]
+                                           isLost == ~Quorum(Conf(s.log), Replicas \ (denied[R] \cup {E.by}))
+                                       IN /\ s.role \in {"PreCandidate", "Candidate"}
+                                          /\ Does(R, IF isLost THEN Follow(s, s.term, Nobody) ELSE s, {}, {}) /\ Same
     [] action = "TimeoutNow"        -> WasHeard /\ E.heard.m = "TimeoutNow" /\ TimeoutNow(R, E.heard)
     [] action = "StepDown"          -> StepDown(R)
     [] action = "Raised"            -> E.term > mem[R].term /\ Does(R, Follow(mem[R], E.term, Nobody), {}, {}) /\ Same
@@ -172,6 +174,12 @@ TSaved ==
   /\ saved' = [saved EXCEPT ![R] = E.place]
   /\ UNCHANGED <<mem, disk, pend, msgs, budget, chosen, led, asked, answered, disturbed, aux>>
 
+\* Whoever asks anew, or stands no longer, forgets who refused it.
+Denies ==
+  LET s == mem'[R]
+      isAsked == E.action = "StandOrAsk" \/ s.role # mem[R].role \/ s.term # mem[R].term \/ s.role \notin {"PreCandidate", "Candidate"}
+  IN denied' = [denied EXCEPT ![R] = IF isAsked THEN {} ELSE IF E.action = "Denied" THEN @ \cup {E.by} ELSE IF E.action = "Voted" THEN @ \ {E.heard.from} ELSE @]
+
 Step ==
   /\ line < Len(Trace)
   /\ line' = line + 1 /\ UNCHANGED which
@@ -179,15 +187,16 @@ Step ==
        [] E.action = "Crash" -> TCrash /\ After
        [] E.action = "Saved" -> TSaved /\ After
        [] OTHER -> R \in begun /\ Do(E.action) /\ UNCHANGED begun /\ After /\ Writes /\ Answers /\ Says
+  /\ Denies
 
 Accepted ==
   /\ line = Len(Trace) /\ Len(Trace) > 1
-  /\ E.action = "Finish" /\ E.steps = line - 1
+  /\ E.action = "Finish" /\ E.at = "" /\ E.steps = line - 1
   /\ PrintT(<<"accepted", which>>)
   /\ line' = line + 1
-  /\ UNCHANGED <<which, aux, vars>>
+  /\ UNCHANGED <<which, aux, denied, vars>>
 
 TraceNext == Step \/ Accepted
-TraceSpec == TraceInit /\ [][TraceNext]_<<vars, which, line, aux>>
+TraceSpec == TraceInit /\ [][TraceNext]_<<vars, which, line, aux, denied>>
 TraceView == <<which, line>>
 =============================================================================
