@@ -61,7 +61,11 @@ export class Member extends Context.Service<Member, Replica>()("ouroborosdb/node
 const raftRecords = "ouroborosdb raft record v1"
 
 const raftJournal = (options: StoreOptions) =>
-  Layer.unwrap(Effect.map(Wal, (wal) => RaftJournal.layer({ wal, sealer: makeValueSealer(options.keys, raftRecords) })))
+  Layer.unwrap(Effect.map(Wal, (wal) => {
+    // What is copied forward is counted in segments as this journal has them: by larger ones, copying what is live would never end.
+    const segmentBytes = options.wal?.sizes?.segmentBytes
+    return RaftJournal.layer({ wal, sealer: makeValueSealer(options.keys, raftRecords), ...(segmentBytes === undefined ? {} : { segmentBytes }) })
+  }))
 
 const memberCommits = (options: StoreOptions, member: MemberOptions) =>
   Layer.effectContext(Effect.gen(function*() {

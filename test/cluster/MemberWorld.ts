@@ -31,7 +31,7 @@ export interface Seen {
   readonly cuts: number
 }
 
-interface Scene {
+export interface Scene {
   readonly members: Members
   readonly random: Random
   readonly histories: Map<string, Array<Operation<RegisterInput, string>>>
@@ -51,8 +51,11 @@ const valueOf = (key: string) =>
     (error._tag === "Refused" && (error.refusal === "NoSuchKey" || error.refusal === "DeleteMarker") ? Effect.succeed("") : Effect.fail(error)))
 const draw = (random: Random): RegisterInput["_tag"] | "Delete" => random.pick(["Read", "Read", "Write", "Write", "Delete"] as const)
 
+export const sceneOf = (members: Members, random: Random): Scene =>
+  ({ members, random, histories: new Map(keys.map((key) => [key, []])), problems: [], values: new Map(), count: 0, acknowledged: 0, cuts: 0 })
+
 /** A client who asks one thing after another, each of any member. */
-const client = (scene: Scene, isOver: () => boolean): void => {
+export const client = (scene: Scene, isOver: () => boolean): void => {
   const { histories, members, problems, random, values } = scene
   const { timeline } = members.country
   const next = (): void => {
@@ -127,7 +130,7 @@ export const runMembers = (seed: number): Seen => {
     settings: { ...tiny.settings!, retentionDays: random.pick([1, 1000, 3_600_000]) / 86_400_000 },
     gc: { intervalMs: random.pick([500, 4000]), graceMs: random.pick([0, 3000]), reserveBytes: 0, compactBytesPerSecond: 0, sweepMs: random.pick([2000, 20_000]) }
   })
-  const scene: Scene = { members, random, histories: new Map(keys.map((key) => [key, []])), problems: [], values: new Map(), count: 0, acknowledged: 0, cuts: 0 }
+  const scene = sceneOf(members, random)
   const { country } = members
   members.do(members.hosts[0]!, makeBucket)
   const untilUs = country.timeline.nowUs + troubleMs * 1000
@@ -144,11 +147,12 @@ export const runMembers = (seed: number): Seen => {
   return { problems: scene.problems, operations: scene.count, acknowledged: scene.acknowledged, cuts: scene.cuts }
 }
 
-const judge = (scene: Scene): void => {
+/** `hosts`: the members by then. `isSwept`: so much later that nothing is spared any more. */
+export const judge = (scene: Scene, hosts = scene.members.hosts, isSwept = true): void => {
   const { histories, members, problems } = scene
   for (const [key, history] of histories) {
     // In the calm each member says the same, and it fits what went before.
-    for (const host of members.hosts) {
+    for (const host of hosts) {
       const calledAt = members.country.timeline.nowUs
       const output = members.fenced(host, valueOf(key))
       history.push({ input: { _tag: "Read" }, calledAt, answer: { output, at: members.country.timeline.nowUs } })
@@ -156,18 +160,18 @@ const judge = (scene: Scene): void => {
     const verdict = checkLinearizable(history, registerModel)
     if (verdict._tag === "Violation") problems.push(`${key} is not linearizable: ${explain(history, verdict)}`)
   }
-  const rows = members.hosts.map((host) => members.fenced(host, Effect.map(State, ({ reader }) =>
+  const rows = hosts.map((host) => members.fenced(host, Effect.map(State, ({ reader }) =>
     hashOf(Buffer.from([...reader.scan("", "\u0100")].map(([key, value]) => `${Buffer.from(key, "latin1").toString("hex")} ${toHex(value)}`).join("\n"))))))
   if (new Set(rows).size > 1) problems.push("members have different rows")
-  const named = members.fenced(members.hosts[0]!, Effect.map(State, ({ reader }) => [...blocksNamed(reader)].map(({ block }) => block as string).sort()))
+  const named = members.fenced(hosts[0]!, Effect.map(State, ({ reader }) => [...blocksNamed(reader)].map(({ block }) => block as string).sort()))
   const copies = new Map<string, string>()
-  for (const { disk, station } of members.hosts) {
+  for (const { disk, station } of hosts) {
     const files = [...disk.contents()].filter(([path]) => path.startsWith("blocks/"))
     const here = files.map(([path]) => path.slice(path.lastIndexOf("/") + 1, -".block".length)).sort()
     const lacking = named.filter((block) => !here.includes(block))
     const over = here.filter((block) => !named.includes(block))
     if (lacking.length > 0) problems.push(`member ${station.id.slice(0, 6)} lacks blocks ${lacking.join()}`)
-    if (over.length > 0) problems.push(`member ${station.id.slice(0, 6)} keeps blocks that no commit names: ${over.join()}`)
+    if (isSwept && over.length > 0) problems.push(`member ${station.id.slice(0, 6)} keeps blocks that no commit names: ${over.join()}`)
     for (const [path, bytes] of files) {
       const hash = hashOf(bytes)
       if ((copies.get(path) ?? hash) !== hash) problems.push(`${path} differs between members`)

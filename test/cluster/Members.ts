@@ -7,7 +7,7 @@ import { calmPlan, type NetworkPlan } from "../../sim/faults/NetworkPlan.ts"
 import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import type { GroupId } from "../../src/base/ids.ts"
 import type { CarrierInterface } from "../../src/carrier/CarrierService.ts"
-import { Member, memberLayer } from "../../src/node/MemberLayer.ts"
+import { Member, memberLayer, type MemberOptions } from "../../src/node/MemberLayer.ts"
 import type { StoreOptions } from "../../src/node/StoreLayer.ts"
 import { Disk } from "../../src/ports/Disk.ts"
 import { Entropy } from "../../src/ports/Entropy.ts"
@@ -26,6 +26,19 @@ const plain: StoreOptions = {
 
 const layerOf = (options: StoreOptions, of: Parameters<typeof memberLayer>[1]) => memberLayer(options, of)
 export type Rooms = Layer.Success<ReturnType<typeof layerOf>>
+
+/** How a host is a member. */
+export interface Wiring {
+  readonly member: Pick<MemberOptions, "nodeOf" | "begin" | "membersChanged" | "steward">
+  readonly before: Effect.Effect<void>
+}
+
+export interface MembersOptions {
+  /** So many of them start at once; undefined: all. */
+  readonly started?: number
+  /** Undefined: all of them are, from the beginning and for ever. */
+  readonly wiring?: (host: Host, carrier: CarrierInterface) => Wiring
+}
 
 export class Host {
   readonly station: Station
@@ -53,12 +66,15 @@ export class Members {
   readonly options: StoreOptions
   lossesMax = 1
 
-  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}) {
+  readonly #wiring: MembersOptions["wiring"]
+
+  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}, { started = count, wiring }: MembersOptions = {}) {
     this.options = { ...plain, ...options }
+    this.#wiring = wiring
     this.country = new Country(count, seed, plan)
     this.hosts = this.country.stations.map((station) => new Host(station))
-    for (const host of this.hosts) this.start(host)
-    this.ready()
+    for (const host of this.hosts.slice(0, started)) this.start(host)
+    this.ready(this.hosts.slice(0, started))
   }
 
   /** All of them, or those given. */
@@ -76,8 +92,11 @@ export class Members {
       const ports = Layer.mergeAll(
         Layer.succeed(Disk, host.disk.service), Layer.succeed(KeyValue, host.index.service), Layer.succeed(Entropy, seededEntropy(random.fork())), Compute.layer()
       )
+      const wiring = this.#wiring?.(host, carrier)
+      if (wiring !== undefined) yield* wiring.before
       const layer = layerOf({ ...this.options, gc: { ...this.options.gc, observe: (phase) => void host.phases.add(phase) } }, {
-        carrier, group, replica: station.id, nodeOf: (replica) => ids.find((id) => id === replica), begin: { ...noSnapshot, configuration: configurationOf(ids) }, lossesMax: this.lossesMax
+        carrier, group, replica: station.id, lossesMax: this.lossesMax,
+        ...(wiring?.member ?? { nodeOf: (replica) => ids.find((id) => id === replica), begin: { ...noSnapshot, configuration: configurationOf(ids) } })
       })
       const scope = yield* Effect.scope
       // With the station and not before it: who serves has to be reached while rooms begin.
