@@ -7,7 +7,6 @@ import { Clock, Context, Effect, Layer, LogLevel, References } from "effect"
 import { adminConnectionsMax } from "../base/httpLimits.ts"
 import { expose } from "../base/Exposition.ts"
 import { HealthBoard } from "../base/HealthBoard.ts"
-import type { Sequence } from "../base/ids.ts"
 import { Meters } from "../base/Meters.ts"
 import { probe } from "../base/probes.ts"
 import { makeAdminHandler, type NodeControl } from "../gateway/admin/AdminHandler.ts"
@@ -16,9 +15,8 @@ import { requestIds } from "../gateway/RequestIds.ts"
 import { Gc } from "../gc.ts"
 import type { Crc64 } from "../gateway/s3/Checksums.ts"
 import { makeS3Handler } from "../gateway/s3/S3Handler.ts"
-import type { AsOf } from "../namespace/Model.ts"
 import type { CommitLog } from "../namespace/CommitLog.ts"
-import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
+import { Namespace } from "../namespace/Namespace.ts"
 import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { Health } from "../ports/Health.ts"
@@ -38,7 +36,7 @@ import { checkRooms, watchFolder } from "./NodeHealth.ts"
 import { meterRooms } from "./NodeMeters.ts"
 import { withinOpenFiles } from "./LoadLimits.ts"
 import { type HostPort, type Settings, SettingsError } from "./Settings.ts"
-import { lineageControl } from "./Lineages.ts"
+import { historyControl, lineageControl } from "./Lineages.ts"
 import { statusOf } from "./Status.ts"
 import { storeLayer, type StoreOptions } from "./StoreLayer.ts"
 import { changeVaultSecret, createVault, openVaultFile } from "./VaultFile.ts"
@@ -138,9 +136,6 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
     const up = rooms()
     return up === undefined ? Effect.die("asked before the rooms are up: the phase guards this") : Effect.provide(effect, up)
   })
-  const at = <A, E>(asOf: AsOf | undefined, read: (namespace: NamespaceService, sequence: Sequence) => Effect.Effect<A, E>) =>
-    within(Effect.flatMap(Namespace, (namespace) =>
-      Effect.flatMap(namespace.resolve(asOf), (sequence) => read(namespace, sequence))))
   const control: NodeControl = {
     phase: () => phase.current,
     accessKey: credentials.accessKey,
@@ -149,8 +144,7 @@ const makeControl = Effect.fnUntraced(function* (phase: Phase, { vault, credenti
     metrics: () => expose(meters),
     metricsPublic: settings.metricsPublic,
     status: within(statusOf(settings, folder, () => ({ warnings: warningsOf(phase), connections: phase.s3?.connections() }))),
-    history: (bucket, query, asOf) => at(asOf, (namespace, sequence) => namespace.history(bucket, query, sequence)),
-    children: (bucket, vertex, asOf) => at(asOf, (namespace, sequence) => namespace.children(bucket, vertex, sequence)),
+    ...historyControl(within),
     ...lineageControl(within),
     cluster: member?.control,
     exportKey: Effect.sync(() => exportKey(vault.keys)),

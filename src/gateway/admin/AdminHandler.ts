@@ -35,10 +35,10 @@ export interface NodeControl extends LineageControl {
   readonly status: Effect.Effect<unknown>
   readonly history: (
     bucket: string, query: VersionQuery, asOf: AsOf | undefined
-  ) => Effect.Effect<VersionPage, Refused | AsOfRefused>
+  ) => Effect.Effect<VersionPage, Refused | AsOfRefused | Unavailable>
   readonly children: (
     bucket: string, vertex: VertexHash, asOf: AsOf | undefined
-  ) => Effect.Effect<ReadonlyArray<ChildVersion>, Refused | AsOfRefused>
+  ) => Effect.Effect<ReadonlyArray<ChildVersion>, Refused | AsOfRefused | Unavailable>
   readonly exportKey: Effect.Effect<string>
   readonly changePassphrase: (passphrase: string | undefined) => Effect.Effect<void, { readonly message: string }>
   /** Seals what waits in the journal, and writes a checkpoint. */
@@ -112,13 +112,13 @@ const readJson = Effect.fnUntraced(function* (body: Body) {
 })
 
 /** The words that S3 has for the same. */
-const codeOf = (error: Refused | AsOfRefused): string =>
-  error._tag === "Refused" ? error.refusal : error.reason === "Future" ? "AsOfInFuture" : "AsOfBeforeHorizon"
+const codeOf = (error: Refused | AsOfRefused | Unavailable): string =>
+  error._tag === "Unavailable" ? "ServiceUnavailable" : error._tag === "Refused" ? error.refusal : error.reason === "Future" ? "AsOfInFuture" : "AsOfBeforeHorizon"
 
-const refusedJson = (error: Refused | AsOfRefused): HttpResponse => json(refusedStatus(error), { code: codeOf(error), error: error.message })
+const refusedJson = (error: Refused | AsOfRefused | Unavailable): HttpResponse => json(refusedStatus(error), { code: codeOf(error), error: error.message })
 
-const refusedStatus = (error: Refused | AsOfRefused): number =>
-  error._tag === "Refused" ? (error.refusal.startsWith("NoSuch") ? 404 : 409) : 400
+const refusedStatus = (error: Refused | AsOfRefused | Unavailable): number =>
+  error._tag === "Unavailable" ? 503 : error._tag === "Refused" ? (error.refusal.startsWith("NoSuch") ? 404 : 409) : 400
 
 const history = (query: URLSearchParams, control: NodeControl): Effect.Effect<HttpResponse> => {
   const asOf = parseAsOf(query.get("as-of"))
