@@ -12,11 +12,12 @@ import { dedup } from "./dedup.ts"
 import { gc } from "./gc.ts"
 import { keys } from "./keys.ts"
 import { large } from "./large.ts"
+import { members } from "./members.ts"
 import { memory } from "./memory.ts"
 import { range } from "./range.ts"
 import { small } from "./small.ts"
 
-const benches: ReadonlyArray<Bench> = [budget, large, small, range, keys, dedup, memory, code, gc]
+const benches: ReadonlyArray<Bench> = [budget, large, small, range, keys, dedup, memory, code, gc, members]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
