@@ -28,6 +28,9 @@ export interface RaftBook {
   snapshot: SnapshotPlace
   last: LogIndex
   readonly slots: Map<LogIndex, BookSlot>
+  /** No slot at or before the one, none behind the other: what need not be looked for. */
+  slotsBehind: LogIndex
+  slotsTo: LogIndex
   /** Of the newest step's record; undefined before the first. */
   stepAt: WalPosition | undefined
   /** Of the newest step that is there twice: the newest one's record alone would be all that says the snapshot's configuration. */
@@ -52,11 +55,11 @@ export interface PlannedStep {
 }
 
 export const newBook = (group: GroupId, replica: ReplicaId, step: number, snapshot: SnapshotPlace): RaftBook =>
-  ({ group, replica, step, hardState: { term: 0, vote: undefined }, snapshot, last: snapshot.index, slots: new Map(), stepAt: undefined, twiceAt: undefined })
+  ({ group, replica, step, hardState: { term: 0, vote: undefined }, snapshot, last: snapshot.index, slots: new Map(), slotsBehind: snapshot.index, slotsTo: snapshot.index, stepAt: undefined, twiceAt: undefined })
 
 /** As it was found, and what must be said anew so that nothing depends on what is rotten or was not accepted; undefined: nothing. */
 export const bookOf = ({ group, hardState, replica, slots, snapshot, step, stepAt, twiceAt }: FoundGroup): readonly [RaftBook, Change | undefined] => {
-  const book: RaftBook = { group, replica, step, hardState, snapshot, last: snapshot.index + slots.length, slots: new Map(), stepAt, twiceAt }
+  const book: RaftBook = { group, replica, step, hardState, snapshot, last: snapshot.index + slots.length, slots: new Map(), slotsBehind: snapshot.index, slotsTo: snapshot.index + slots.length, stepAt, twiceAt }
   const entries: Array<Entry> = []
   const gaps: Array<StepItem> = []
   for (const [offset, { at, entry, term }] of slots.entries()) {
@@ -124,11 +127,16 @@ const planStep = (book: RaftBook, { entries, gaps }: Part, keepTo: LogIndex, sna
 
 /** The step is on the disk, its records at these positions, in order. */
 export const stepWritten = ({ book, items, keepTo, records, snapshotIndex }: PlannedStep, positions: ReadonlyArray<WalPosition>): void => {
-  for (const index of book.slots.keys()) if (index > keepTo || index <= snapshotIndex) book.slots.delete(index)
+  if (keepTo < book.slotsTo || snapshotIndex > book.slotsBehind) {
+    for (const index of book.slots.keys()) if (index > keepTo || index <= snapshotIndex) book.slots.delete(index)
+    book.slotsBehind = Math.max(book.slotsBehind, snapshotIndex)
+    book.slotsTo = Math.min(book.slotsTo, keepTo)
+  }
   let record = 1
   for (const { index, isGap, term } of items) {
     const at = isGap ? positions[0]! : positions[record++]!
     if (index > snapshotIndex) book.slots.set(index, { term, isGap, at })
+    book.slotsTo = Math.max(book.slotsTo, index)
   }
   book.stepAt = positions[0]!
   if (records[0]!.head.isTwice) book.twiceAt = book.stepAt

@@ -1,6 +1,6 @@
 /** What must hold of one replica's machine between any two steps. Between Raft.ts and whoever watches it: tests, the simulator. */
 import { assert } from "../base/assert.ts"
-import { configurationAt, lastIndexOf, lastTermOf, slotAt } from "./RaftLog.ts"
+import { configurationAt, firstGapOf, isGap, lastIndexOf, lastTermOf, slotAt } from "./RaftLog.ts"
 import type { RaftState } from "./RaftState.ts"
 
 /** Throws AssertionError. */
@@ -10,6 +10,7 @@ export const invariants = (state: RaftState): void => {
   assert(lastTermOf(log, term) <= term, "no entry is of a later term than its replica")
   let before = log.snapshot.term
   let isLost = false
+  assert(firstGapOf(log) === log.slots.find(isGap)?.index, "the first gap is the first")
   log.slots.forEach((slot, offset) => {
     assert(slot.index === log.snapshot.index + 1 + offset, "slots are dense")
     assert((slot.term ?? before) >= before, "terms do not fall")

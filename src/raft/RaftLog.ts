@@ -26,6 +26,8 @@ export const isGap = (slot: Slot): slot is Gap => slot.body === undefined
 export interface RaftLog {
   snapshot: SnapshotPlace
   readonly slots: Array<Slot>
+  /** No gap up to here, as was seen once: a log that is whole is not looked through at every step. */
+  wholeTo?: LogIndex
 }
 
 export const noSnapshot: SnapshotPlace = { index: 0, term: 0, configuration: noConfiguration }
@@ -44,7 +46,13 @@ export const termAt = (log: RaftLog, index: LogIndex): Term | undefined =>
 export const lastTermOf = (log: RaftLog, atMost: Term): Term => termAt(log, lastIndexOf(log)) ?? atMost
 
 /** The first entry that cannot be read; undefined: all can. */
-export const firstGapOf = ({ slots }: RaftLog): LogIndex | undefined => slots.find(isGap)?.index
+export const firstGapOf = (log: RaftLog): LogIndex | undefined => {
+  const last = lastIndexOf(log)
+  let whole = Math.max(log.wholeTo ?? 0, log.snapshot.index)
+  while (whole < last && !isGap(slotAt(log, whole + 1)!)) whole += 1
+  log.wholeTo = whole
+  return whole < last ? whole + 1 : undefined
+}
 
 /** Entries from `from` on, up to a gap, `to` or so many bytes; the first whatever its size. */
 export const entriesFrom = (log: RaftLog, from: LogIndex, to: LogIndex, bytesMax: number, bytesOf: (entry: Entry) => number): ReadonlyArray<Entry> => {
@@ -70,6 +78,7 @@ export const append = (log: RaftLog, entry: Entry): void => {
 export const truncate = (log: RaftLog, from: LogIndex): void => {
   assert(from > log.snapshot.index, "what a snapshot stands for is committed")
   log.slots.length = Math.min(log.slots.length, from - log.snapshot.index - 1)
+  if (log.wholeTo !== undefined) log.wholeTo = Math.min(log.wholeTo, from - 1)
 }
 
 /** Puts an entry where a gap is. */
