@@ -42,6 +42,7 @@ export class SimulatedNetwork {
   readonly #links: Links
   readonly #listeners = new Map<string, Listener>()
   readonly #remembered: Array<Sent> = []
+  readonly #isolated = new Set<string>()
   #plan: NetworkPlan
   #isOn = false
 
@@ -58,11 +59,17 @@ export class SimulatedNetwork {
     this.#weather()
   }
 
+  /** Nothing comes to it or from it any more, until `heal`. For scenes; a plan has partitions of its own. */
+  isolate(address: string): void {
+    this.#isolated.add(address)
+  }
+
   /** Nothing goes wrong any more, whatever the plan says; who was cut off, clogged, paused or slow is so no longer. */
   heal(): void {
     this.#isOn = false
     this.#plan = calmPlan
     this.#links.heal()
+    this.#isolated.clear()
     this.#remembered.length = 0
   }
 
@@ -142,7 +149,7 @@ export class SimulatedNetwork {
   #arrive(from: string, to: string, bytes: Uint8Array): void {
     const listener = this.#listeners.get(to)
     // Nobody is there: as lost as any other.
-    if (listener === undefined || !listener.life.isOn) return
+    if (listener === undefined || !listener.life.isOn || this.#isolated.has(from) || this.#isolated.has(to)) return
     if (listener.receive({ from, bytes })) this.arrived += 1
     else this.#saw("QueueFull")
   }

@@ -211,7 +211,7 @@ const letGo = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, grac
 
 /** To the end: the journal and the checkpoints let go as well of what they kept. What was let go of at another member by now is garbage here, too. */
 const run = Effect.fnUntraced(function*(rooms: Rooms, progress: Progress, now: boolean) {
-  if (rooms.namespace.quorum !== undefined) yield* rooms.namespace.quorum.fence
+  if (rooms.namespace.quorum !== undefined) yield* rooms.namespace.quorum.fence()
   const before = freedOf(progress)
   yield* enter(rooms, progress, "Indexing")
   yield* index(rooms, progress.freeing, Number.MAX_SAFE_INTEGER)

@@ -24,7 +24,7 @@ export const noSweeping = (): Sweeping => ({ suspects: new Map(), waitedMs: 0 })
 /** Looks once; what somebody may still be writing waits for the next time. */
 export const sweep = Effect.fnUntraced(function*({ blocks, intents, namespace }: CompactRooms, { suspects }: Sweeping) {
   // What others have committed by now names no less than it will.
-  if (namespace.quorum !== undefined) yield* namespace.quorum.fence
+  if (namespace.quorum !== undefined) yield* namespace.quorum.fence()
   const list = yield* blocks.list
   const seenAt = namespace.head().sequence
   const unnamed = new Set(list.filter((block) => namespace.block(block) === undefined))

@@ -18,6 +18,11 @@ export const asOfFlag = Flag.String("as-of").pipe(
   Flag.withDescription("read the past: a commit sequence, a time (ISO 8601) or an age (2h)"), Flag.withDefault("")
 )
 
+/** Of a cluster; the node says what is wrong with it. */
+export const maxStalenessFlag = Flag.String("max-staleness").pipe(
+  Flag.withDescription("take what this member knew so many milliseconds ago, also where it is cut off from the others"), Flag.withDefault("")
+)
+
 export const ttlFlag = Flag.String("ttl").pipe(
   Flag.withDescription("how long what is stored lives: seconds, or 90m, 12h, 7d; none: for ever, whatever the node's default"), Flag.withDefault("")
 )
@@ -27,6 +32,7 @@ export interface Shared {
   readonly admin: string
   readonly data: string
   readonly json: boolean
+  readonly maxStaleness?: string
 }
 
 const given = (flag: string): string | undefined => (flag === "" ? undefined : flag)
@@ -36,7 +42,8 @@ export const connectionOf = (shared: Shared) =>
     connect({ endpoint: given(shared.endpoint), admin: given(shared.admin), data: given(shared.data) }, env))
 
 export const clientOf = (shared: Shared): Effect.Effect<S3Client, Effect.Error<ReturnType<typeof connectionOf>>, Effect.Services<ReturnType<typeof connectionOf>> | Effect.Services<ReturnType<typeof makeClient>>> =>
-  Effect.flatMap(connectionOf(shared), makeClient)
+  Effect.flatMap(connectionOf(shared), (connection) =>
+    makeClient(connection, shared.maxStaleness === undefined || shared.maxStaleness === "" ? [] : [["x-ouroboros-max-staleness", shared.maxStaleness]]))
 
 export const dataOf = (shared: Shared, env: Readonly<Record<string, string | undefined>>): string => folderOf(given(shared.data), env)
 

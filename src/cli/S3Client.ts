@@ -94,12 +94,12 @@ export interface S3Client {
   readonly head: (call: Call) => Effect.Effect<ReadonlyMap<string, string>, ClientFailure>
 }
 
-const makeCall = (http: HttpClientService, endpoint: Endpoint, keys: Keys) =>
+const makeCall = (http: HttpClientService, endpoint: Endpoint, keys: Keys, standing: Headers) =>
   Effect.fnUntraced(function* (call: Call) {
     const target = targetOf(call)
     const payload = call.body ?? new Uint8Array(0)
     const headers = signRequest(
-      { method: call.method, target, host: authority(endpoint), headers: call.headers ?? [] },
+      { method: call.method, target, host: authority(endpoint), headers: [...standing, ...call.headers ?? []] },
       { ...keys, region: "us-east-1" },
       yield* Clock.currentTimeMillis,
       createHash("sha256").update(payload).digest("hex")
@@ -113,9 +113,10 @@ const makeCall = (http: HttpClientService, endpoint: Endpoint, keys: Keys) =>
     return response
   })
 
-export const makeClient = Effect.fnUntraced(function* (connection: Connection) {
+/** `standing`: headers of every request. */
+export const makeClient = Effect.fnUntraced(function* (connection: Connection, standing: Headers = []) {
   const http = yield* HttpClient
-  const call = makeCall(http, connection.s3, connection.keys)
+  const call = makeCall(http, connection.s3, connection.keys, standing)
   const client: S3Client = {
     call,
     xml: (request) => Effect.scoped(Effect.flatMap(call(request), (response) =>

@@ -33,9 +33,9 @@ export class AsOfRefused extends Data.TaggedError("AsOfRefused")<{
   }
 }
 
-/** The store cannot take the change now: the journal failed, the disk is full, or the chunks of an abandoned segment are lost. */
+/** The store cannot take the change now: the journal failed, the disk is full, the chunks of an abandoned segment are lost, or the members that answer are no majority. */
 export class Unavailable extends Data.TaggedError("Unavailable")<{
-  readonly reason: "JournalFailed" | "DiskFull" | "LostChunks" | "BlockFailed" | "CommitTooLarge" | "Stopped"
+  readonly reason: "JournalFailed" | "DiskFull" | "LostChunks" | "BlockFailed" | "CommitTooLarge" | "Stopped" | "NoQuorum"
   readonly detail: string
 }> {
   override get message(): string {
@@ -66,8 +66,11 @@ type Read<A> = Effect.Effect<A, Refused | AsOfRefused>
 
 /** Of a store with several members: how this one stands to the others. */
 export interface Quorum {
-  /** Once it succeeds reads here see all that was answered, anywhere, before it began (R12). */
-  readonly fence: Effect.Effect<void, Unavailable>
+  /**
+   * Once it succeeds reads here see all that was answered, anywhere, before it began (R12); with `ageMsMax`, all that was answered so many milliseconds
+   * before that, which a member that is cut off may still know of itself. Unavailable NoQuorum.
+   */
+  readonly fence: (ageMsMax?: number) => Effect.Effect<void, Unavailable>
   /** What one member does for all is this one's to do. Two may believe so for a while: commits of housework are judged in apply. */
   readonly leads: () => boolean
 }

@@ -15,7 +15,7 @@ const author = "root"
 
 type Within = <A, E>(effect: Effect.Effect<A, E, Namespace | Entropy>) => Effect.Effect<A, E>
 
-const fenced = Effect.tap(Namespace, ({ quorum }) => quorum?.fence ?? Effect.void)
+const fenced = Effect.tap(Namespace, ({ quorum }) => quorum?.fence() ?? Effect.void)
 
 export const historyControl = (within: Within): Pick<NodeControl, "history" | "children"> => {
   const at = <A, E>(asOf: AsOf | undefined, read: (namespace: NamespaceService, sequence: Sequence) => Effect.Effect<A, E>) =>

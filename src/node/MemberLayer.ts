@@ -107,7 +107,7 @@ const seeing = (replica: Replica): NamespaceService => {
     Effect.suspend(() => (state.stamp().sequence >= sequence ? Effect.void : Effect.andThen(Effect.sleep(memberSeesPauseMs), seen(sequence))))
   return {
     ...namespace,
-    quorum: { fence: replica.fence(), leads: () => replica.raft.status().role === "Leader" },
+    quorum: { fence: replica.fence, leads: () => replica.raft.status().role === "Leader" },
     propose: (change, walEpoch, author) => Effect.tap(namespace.propose(change, walEpoch, author), ({ sequence }) => seen(sequence))
   }
 }

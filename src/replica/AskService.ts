@@ -64,7 +64,7 @@ const unknown: Reply = { _tag: "Again", reason: "Unknown" }
 
 const noQuorum = (isSure: boolean): Unavailable =>
   new Unavailable({
-    reason: "JournalFailed",
+    reason: "NoQuorum",
     detail: `no leader with a quorum of the cluster's voters answered in ${proposeMsMax} ms: ${isSure ? "nothing was changed" : "the change may come true yet, or not"}; look at the cluster's status`
   })
 

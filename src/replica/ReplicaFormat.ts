@@ -93,7 +93,8 @@ const checkpointKind = word<CheckpointKind>(["base", "delta"])
 const identity = raw(32)
 const offeredFile = struct<OfferedFile>({ kind: checkpointKind, generation: uint(), sizeBytes: uint(), identity })
 const againReason = word<AgainReason>(["NotLeader", "Settling", "Busy", "Stale", "Unknown"])
-const unavailableReason = word<Extract<Reply, { readonly _tag: "Unavailable" }>["reason"]>(["JournalFailed", "DiskFull", "LostChunks", "BlockFailed", "CommitTooLarge", "Stopped"])
+/** Grows at its end only. */
+const unavailableReason = word<Extract<Reply, { readonly _tag: "Unavailable" }>["reason"]>(["JournalFailed", "DiskFull", "LostChunks", "BlockFailed", "CommitTooLarge", "Stopped", "NoQuorum"])
 
 /** Details are for people: cut where they are long. */
 const detail: Codec<string> = { ...text(1024), write: (value) => Buffer.from(value.toWellFormed().slice(0, 256), "utf8") }

@@ -65,7 +65,7 @@ export interface Replica {
   readonly raft: Pick<RaftInterface<Reply>, "change" | "transfer" | "status">
   /**
    * Once it succeeds reads here see all that was answered when it was called (linearizable); with `ageMsMax`, at least all that was answered so many
-   * milliseconds ago (bounded staleness, by this machine's monotonic clock alone). Unavailable where no quorum answers.
+   * milliseconds ago (bounded staleness, by this machine's monotonic clock alone). Unavailable NoQuorum where none answers.
    */
   readonly fence: (ageMsMax?: number) => Effect.Effect<void, Unavailable>
   /** For a client with numbers of his own: what he asks under them is done once. */
@@ -183,7 +183,7 @@ const fence = Effect.fnUntraced(function*(room: Room, ageMsMax: number) {
       return
     }
     if (askedMs - beganMs >= readMsMax) {
-      return yield* new Unavailable({ reason: "JournalFailed", detail: `no quorum of the cluster's voters answered a read in ${readMsMax} ms (${read.failure.message}); look at the cluster's status` })
+      return yield* new Unavailable({ reason: "NoQuorum", detail: `no quorum of the cluster's voters answered a read in ${readMsMax} ms (${read.failure.message}); look at the cluster's status` })
     }
     yield* Effect.sleep(pauseMs)
   }

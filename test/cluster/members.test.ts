@@ -9,7 +9,7 @@ import { Namespace } from "../../src/namespace/Namespace.ts"
 import { State } from "../../src/namespace/State.ts"
 import { get, makeBucket, put } from "../pipeline/operations.ts"
 import { tiny } from "../pipeline/store.ts"
-import type { Running } from "../carrier/Stations.ts"
+import { reasonOf, type Running } from "../carrier/Stations.ts"
 import { type Host, Members } from "./Members.ts"
 import { runMembers } from "./MemberWorld.ts"
 
@@ -42,6 +42,34 @@ describe("members of a store", () => {
     for (const count of files()) expect(count).toBeLessThan(4)
     for (const host of members.hosts) expect(hashOf(members.fenced(host, get("k7")))).toBe(hashOf(seededRandom(7).bytes(20_000)))
     expect(members.hosts.filter(({ phases }) => phases.has("Freeing"))).toHaveLength(1)
+  })
+
+  it("members: one that is cut off answers reads that may be old, for as long as they may be so old, and no other; then it has all again", { timeout: 60_000 }, () => {
+    const members = new Members(3, 7)
+    const [cut, ...others] = members.hosts as [Host, Host, Host]
+    const fence = (ageMsMax?: number) => Effect.flatMap(Namespace, ({ quorum }) => quorum!.fence(ageMsMax))
+    const reasonOfFence = (ageMsMax?: number): string => {
+      const running = cut.run(fence(ageMsMax))
+      members.country.passUntil(() => running.exit !== undefined)
+      return reasonOf(running)
+    }
+    members.do(others[0], makeBucket)
+    members.do(others[0], put("k", bodies[1]!))
+    members.do(cut, fence())
+    members.country.network.isolate(cut.station.id)
+    const beganMs = members.country.nowMs
+    members.do(others[1], put("k", bodies[2]!))
+    // What it knew when it was cut off, and nothing that came since: so old a read may be.
+    expect(reasonOfFence(20_000)).toBe("success")
+    expect(hashOf(members.do(cut, get("k")))).toBe(hashOf(bodies[1]!))
+    expect(reasonOfFence()).toBe("NoQuorum")
+    members.country.pass(Math.max(0, 20_500 - (members.country.nowMs - beganMs)))
+    expect(reasonOfFence(20_000)).toBe("NoQuorum")
+    expect(reasonOfFence(600_000)).toBe("success")
+    members.country.network.heal()
+    members.country.pass(5000)
+    members.do(cut, fence(1))
+    expect(hashOf(members.do(cut, get("k")))).toBe(hashOf(bodies[2]!))
   })
 
   it("members: one of three may go at any moment, and another; what was acknowledged is there in the end, at each of them alike", { timeout: 240_000 }, () => {

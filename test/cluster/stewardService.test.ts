@@ -55,7 +55,7 @@ class Played {
           members: { current: (): Wanted | undefined => (this.members.size === 0 ? undefined : this) },
           fence: () => Effect.suspend(() => {
             if (this.#failing("leads no more")) this.term += 1
-            return this.#failing("fence") ? Effect.fail(new Unavailable({ reason: "JournalFailed", detail: "no quorum" })) : Effect.void
+            return this.#failing("fence") ? Effect.fail(new Unavailable({ reason: "NoQuorum", detail: "no quorum" })) : Effect.void
           }),
           raft: {
             status: () => this.status(),

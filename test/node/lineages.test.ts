@@ -16,8 +16,8 @@ const scene = (hasQuorum: boolean) => {
   const namespace = {
     quorum: {
       leads: () => false,
-      fence: Effect.suspend(() => {
-        if (!hasQuorum) return Effect.fail(new Unavailable({ reason: "JournalFailed", detail: "no quorum" }))
+      fence: () => Effect.suspend(() => {
+        if (!hasQuorum) return Effect.fail(new Unavailable({ reason: "NoQuorum", detail: "no quorum" }))
         head = 7
         return Effect.void
       })

@@ -102,11 +102,11 @@ it("replicas: without a quorum changes and reads end, and say why; a read that m
   scene.at(scene.c, ({ fence }) => fence(60_000))
   const beganUs = scene.world.timeline.nowUs
   const put1 = reasonOf(scene.exit(scene.c, ({ namespace }) => namespace.propose(put("things", "k", "v"))))
-  ok(put1 instanceof Unavailable && /no leader with a quorum/.test(put1.message), String(put1))
+  ok(put1 instanceof Unavailable && put1.reason === "NoQuorum" && /no leader with a quorum/.test(put1.message), String(put1))
   ok(scene.world.timeline.nowUs - beganUs < (proposeMsMax + 10_000) * 1000)
   const readAtUs = scene.world.timeline.nowUs
   const read = reasonOf(scene.exit(scene.c, ({ fence }) => fence()))
-  ok(read instanceof Unavailable && /no quorum/.test(read.message), String(read))
+  ok(read instanceof Unavailable && read.reason === "NoQuorum" && /no quorum/.test(read.message), String(read))
   ok(scene.world.timeline.nowUs - readAtUs < (readMsMax + 5000) * 1000)
   ok(reasonOf(scene.exit(scene.c, ({ fence }) => fence(1000))) instanceof Unavailable)
   scene.a.start()

@@ -1,7 +1,7 @@
 /** ouroboros ls, cat, rm, mb, rb: the everyday commands on buckets and objects. */
 import { Effect, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { asOfFlag, asOfOf, clientOf, connectionFlags, print, writeOut, type Shared } from "../Context.ts"
+import { asOfFlag, asOfOf, clientOf, connectionFlags, maxStalenessFlag, print, writeOut, type Shared } from "../Context.ts"
 import { formatBytes, printable } from "../Format.ts"
 import { listBuckets, listPages } from "../Listing.ts"
 import { formatRemote, parseRemote, UsageError, type Remote } from "../Location.ts"
@@ -32,6 +32,7 @@ const listObjects = (shared: Shared, client: S3Client, remote: Remote, recursive
 export const listCommand = Command.make("ls", {
   ...connectionFlags,
   asOf: asOfFlag,
+  maxStaleness: maxStalenessFlag,
   recursive: recursiveFlag("keys below every prefix too"),
   target: Argument.String("target").pipe(Argument.withDescription("s3://BUCKET[/PREFIX]; all buckets without one"), Argument.withDefault(""))
 }, Effect.fnUntraced(function* (flags) {
@@ -48,6 +49,7 @@ export const listCommand = Command.make("ls", {
 export const catCommand = Command.make("cat", {
   ...connectionFlags,
   asOf: asOfFlag,
+  maxStaleness: maxStalenessFlag,
   versionId: versionFlag,
   target: Argument.String("target").pipe(Argument.withDescription("s3://BUCKET/KEY"))
 }, Effect.fnUntraced(function* (flags) {

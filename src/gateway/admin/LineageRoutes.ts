@@ -168,7 +168,7 @@ const answered = <A>(effect: Effect.Effect<A, Failure>, show: (answer: A) => unk
   Effect.match(effect, { onSuccess: (answer) => ({ status: 200, value: show(answer) }), onFailure: refusedTold })
 
 const refusedTold = (error: Failure): Told => {
-  if (error._tag === "Unavailable") return { status: 503, value: { code: "ServiceUnavailable", error: error.message } }
+  if (error._tag === "Unavailable") return { status: 503, value: { code: error.reason === "NoQuorum" ? "NoQuorum" : "ServiceUnavailable", error: error.message } }
   if (error._tag === "AsOfRefused") {
     return { status: 400, value: { code: error.reason === "Future" ? "AsOfInFuture" : "AsOfBeforeHorizon", error: error.message } }
   }

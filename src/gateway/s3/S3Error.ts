@@ -161,6 +161,8 @@ const ofUnavailable = (error: Unavailable): S3Error => {
       return new S3Error({ code: "SlowDown", detail: "The write was interrupted by a failed disk operation. Send it again.", headers: retryLater })
     case "DiskFull":
       return new S3Error({ code: "ServiceUnavailable", detail: `The disk of the store is full: ${error.detail}`, headers: retryLater })
+    case "NoQuorum":
+      return new S3Error({ code: "ServiceUnavailable", detail: `The members of the cluster that answer are no majority: ${error.detail}`, headers: retryLater })
     default:
       return new S3Error({ code: "ServiceUnavailable", detail: error.message, headers: retryLater })
   }

@@ -21,8 +21,9 @@ import { asOfHeader, commitHeader, parseAsOf } from "./AsOfHeader.ts"
 import { authenticate, type Credentials, makeAuthenticator } from "./Authentication.ts"
 import { type Crc64, makeCrc64 } from "./Checksums.ts"
 import { type Call, type Header, ofNow, type Reply, type Rooms } from "./Operation.ts"
-import { messageOf, type OperationError, S3Error, s3Error, statusOf, toS3Error } from "./S3Error.ts"
+import { invalidArgument, messageOf, type OperationError, S3Error, s3Error, statusOf, toS3Error } from "./S3Error.ts"
 import { readRequest } from "./S3Request.ts"
+import { maxStalenessHeader, parseMaxStaleness } from "./StalenessHeader.ts"
 import { type Route, route } from "./S3Router.ts"
 import { errorDocument } from "./XmlOut.ts"
 
@@ -96,6 +97,8 @@ const refuse = (desk: Desk, exchange: Exchange, http: HttpRequest, error: S3Erro
 interface Order {
   readonly route: Route
   readonly call: Call
+  /** How old what it reads may be. */
+  readonly ageMsMax: number
 }
 
 /** Told apart, authenticated, routed, authorized; or the error that keeps it from being carried out. */
@@ -111,15 +114,14 @@ const orderOf = (desk: Desk, exchange: Exchange, http: HttpRequest, nowMs: numbe
   const key = request.key ?? ""
   if (!desk.authorize(identity.principal, routed.name, bucket, key)) return s3Error("AccessDenied")
   const text = request.headers.get(asOfHeader)
-  if (text !== undefined && routed.writes) {
-    return new S3Error({
-      code: "InvalidArgument", detail: `${routed.name} writes, and the past cannot be written: send it without ${asOfHeader}.`,
-      extra: [["ArgumentName", asOfHeader], ["ArgumentValue", text]]
-    })
-  }
+  if (text !== undefined && routed.writes) return invalidArgument(asOfHeader, text, `${routed.name} writes, and the past cannot be written: send it without ${asOfHeader}.`)
+  const age = request.headers.get(maxStalenessHeader)
+  if (age !== undefined && routed.writes) return invalidArgument(maxStalenessHeader, age, `${routed.name} writes, and what it changes is never old: send it without ${maxStalenessHeader}.`)
   const asOf = text === undefined ? undefined : parseAsOf(text)
   if (asOf instanceof S3Error) return asOf
-  return { route: routed, call: { request, identity, bucket, key, asOf } }
+  const ageMsMax = age === undefined ? 0 : parseMaxStaleness(age)
+  if (ageMsMax instanceof S3Error) return ageMsMax
+  return { route: routed, call: { request, identity, bucket, key, asOf }, ageMsMax }
 }
 
 const explain = (desk: Desk, exchange: Exchange, http: HttpRequest, cause: Cause.Cause<OperationError>): Effect.Effect<HttpResponse> => {
@@ -174,7 +176,7 @@ const handle = (desk: Desk): S3Handler => (http) => {
     const given = order ?? orderOf(desk, exchange, http, clock.currentTimeMillisUnsafe())
     if (given instanceof S3Error) return Effect.fail(given)
     const run = ofNow(given.call.asOf, given.route.run(rooms, given.call))
-    return rooms.namespace.quorum === undefined ? run : Effect.andThen(rooms.namespace.quorum.fence, run)
+    return rooms.namespace.quorum === undefined ? run : Effect.andThen(rooms.namespace.quorum.fence(given.ageMsMax), run)
   })))
 }
 
