@@ -182,3 +182,6 @@ export const foundingRetryMs = 500
 /** How often a member says to every other that it is there, and how long after the last word it still counts as there for who asks at once. */
 export const presenceMs = 1_000
 export const presentMsMax = 3_000
+/** Who has no leader asks another member for its table of members: how often, and how long it waits. */
+export const tableLookMs = 3_000
+export const tableAskMs = 2_500

@@ -18,5 +18,7 @@ export const topics = {
   /** To whoever leads: hand over. */
   handOver: 11,
   /** Presence: a member is there. */
-  presence: 12
+  presence: 12,
+  /** TableCarrier: the members' table, for who was away. */
+  table: 13
 } as const

@@ -15,6 +15,7 @@ import type { GroupId } from "../base/ids.ts"
 import { answerStranger, membershipOverCarrier, type MembershipOver } from "../cluster/Joining.ts"
 import { membershipOver } from "../cluster/MembershipReplica.ts"
 import { runRenewal } from "../cluster/RenewalService.ts"
+import { followTables } from "../cluster/TableCarrier.ts"
 import { serveWelcome } from "../cluster/Welcome.ts"
 import { isNodeId, type NodeId, shortIdOf } from "../membership/Identity.ts"
 import type { MembershipRecord } from "../membership/Membership.ts"
@@ -65,8 +66,11 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   yield* serveWelcome(link.carrier, () => welcomeOf(ground, about))
   const records = yield* Effect.acquireRelease(Queue.sliding<MembershipRecord>(1), Queue.shutdown)
   yield* Effect.forkScoped(watched("following who belongs", Effect.forever(Effect.flatMap(Queue.take(records), (record) => follow(ground, about, link, record)))))
-  const entropy = yield* Entropy
   const ports = yield* Effect.context<Disk>()
+  const entropy = yield* Entropy
+  yield* followTables(link.carrier, {
+    self, record: link.record, isLed: () => about.replica?.raft.status().leader !== undefined, follow: (record) => Effect.provide(follow(ground, about, link, record), ports)
+  })
   const membershipOf = (replica: Replica) => makeMembership({ self: own.identity, pairs, entropy, store: membershipOver(replica) })
   const begun = Effect.fnUntraced(function*(replica: Replica) {
     about.replica = replica

@@ -2,7 +2,7 @@
 import { CreateBucketCommand } from "@aws-sdk/client-s3"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { clientOf, Load } from "./Load.ts"
-import { ouroboros, Trio } from "./Trio.ts"
+import { type Host, ouroboros, Trio } from "./Trio.ts"
 
 /** An election takes one to three seconds on a machine that is shared; a client that asked whoever is silent gives up after three, and asks another, who may be the next that is silent. */
 const outageMsMax = 12_000
@@ -88,15 +88,30 @@ it("processes: a restart rolls through the cluster under load; whoever leads han
   await judged(load)
 }, 180_000)
 
+it("processes: one comes in and leads while another is away, which has never heard of it when it comes back, and follows it", async () => {
+  const load = new Load(trio.hosts.slice(0, 2), "things", "away")
+  const [first, , away] = trio.hosts as [Host, Host, Host]
+  await trio.stop(away, "SIGKILL")
+  const fourth = await trio.add("dan")
+  await trio.until("the new one votes", ({ members }) => members.some(({ name, role }) => name === "dan" && (role === "voter" || role === "leader")))
+  await ouroboros(["cluster", "transfer-leader", "dan", ...trio.at(first)])
+  expect(await trio.leader()).toBe(fourth)
+  await progress(load, 10)
+  await trio.start(away)
+  await trio.until("it follows", ({ leader, members, quorum }) => quorum && members.length === 4 && members.find(({ node }) => node === leader)?.name === "dan")
+  await progress(load, 10)
+  await judged(load)
+}, 120_000)
+
 it("processes: leadership goes where an operator says; one that is removed goes, and the others go on without it", async () => {
   const load = new Load(trio.hosts.slice(0, 2), "things", "removed")
-  const [first, , last] = trio.hosts as [Trio["hosts"][number], Trio["hosts"][number], Trio["hosts"][number]]
+  const [first, , last] = trio.hosts as [Host, Host, Host]
   await ouroboros(["cluster", "transfer-leader", last.name, ...trio.at(first)])
   expect((await trio.leader()).name).toBe(last.name)
   await ouroboros(["cluster", "remove", last.name, ...trio.at(first)])
   const gone = last.server
   last.server = undefined
-  await trio.until("two are left", ({ members }) => members.length === 2)
+  await trio.until("three are left", ({ members }) => members.length === 3)
   await gone?.stop()
   await progress(load, 20)
   await judged(load)
