@@ -185,3 +185,5 @@ export const presentMsMax = 3_000
 /** Who has no leader asks another member for its table of members: how often, and how long it waits. */
 export const tableLookMs = 3_000
 export const tableAskMs = 2_500
+/** How long a member that has gone is given to hear so, before it is cut off. */
+export const farewellMs = 1_000

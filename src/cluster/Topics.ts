@@ -20,5 +20,7 @@ export const topics = {
   /** Presence: a member is there. */
   presence: 12,
   /** TableCarrier: the members' table, for who was away. */
-  table: 13
+  table: 13,
+  /** Farewell: the table, for one that it has no more. */
+  farewell: 14
 } as const

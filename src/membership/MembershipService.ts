@@ -141,13 +141,13 @@ const admit = Effect.fnUntraced(function*(options: MembershipOptions, record: Me
   return yield* store.change({ _tag: "Admitted", node, token, certificate, sealedAuthority })
 })
 
-/** It knows the epoch in which it is a member: what it said in an earlier membership is not said again. */
+/** It is a member until whoever leads has taken its replica out. It knows the epoch in which it is one: what it said in an earlier membership is not said again. */
 const leaveAnswer = Effect.fnUntraced(function*(options: MembershipOptions, { ask, from, hash }: HeardAsk, epoch: number): Effect.fn.Return<Answer, MembershipFailure> {
   const record = yield* options.store.read
   const { member } = yield* right(rowOf(record, from))
   if (ask.cluster !== record.cluster) return yield* refuse("Foreign", `of cluster ${ask.cluster}`)
   if (epoch < member.sinceEpoch) return yield* refuse("Expired", `asked in epoch ${epoch}, before it was a member again`)
-  const { epoch: after } = yield* remove(options, from)
+  const { epoch: after } = yield* options.store.change({ _tag: "Leaving", node: from, isForced: false })
   return { _tag: "Left", version: 1, cluster: record.cluster, ask: hash, epoch: after }
 })
 

@@ -15,6 +15,7 @@ import type { GroupId } from "../base/ids.ts"
 import { answerStranger, membershipOverCarrier, type MembershipOver } from "../cluster/Joining.ts"
 import { membershipOver } from "../cluster/MembershipReplica.ts"
 import { runRenewal } from "../cluster/RenewalService.ts"
+import { sayFarewell, serveFarewell } from "../cluster/Farewell.ts"
 import { followTables } from "../cluster/TableCarrier.ts"
 import { serveWelcome } from "../cluster/Welcome.ts"
 import { isNodeId, type NodeId, shortIdOf } from "../membership/Identity.ts"
@@ -47,6 +48,7 @@ export interface MemberGround {
 
 /** What is known before the replica runs, and after. */
 interface About {
+  readonly self: NodeId
   known: KnownMembers
   over: MembershipOver | undefined
   replica: Replica | undefined
@@ -57,7 +59,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   const { folder, keys } = ground
   const { known, own } = yield* openMember(folder, keys, pairs)
   const { id: self } = own.identity
-  const about: About = { known, over: undefined, replica: undefined }
+  const about: About = { self, known, over: undefined, replica: undefined }
   const link = yield* openLink({
     own, listen: ground.listen ?? known.listen, record: known.record,
     stranger: (asked, remote) => (about.over === undefined ? Effect.undefined : answerStranger(about.over)(asked, remote))
@@ -71,6 +73,9 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   yield* followTables(link.carrier, {
     self, record: link.record, isLed: () => about.replica?.raft.status().leader !== undefined, follow: (record) => Effect.provide(follow(ground, about, link, record), ports)
   })
+  yield* serveFarewell(link.carrier, { self, record: link.record, told: (record) => Effect.andThen(
+    Effect.logWarning(`this node was removed from its cluster in epoch ${record.epoch}: stop it; what it has is kept, and nothing of it is served any more`), Effect.provide(follow(ground, about, link, record), ports)
+  ) })
   const membershipOf = (replica: Replica) => makeMembership({ self: own.identity, pairs, entropy, store: membershipOver(replica) })
   const begun = Effect.fnUntraced(function*(replica: Replica) {
     about.replica = replica
@@ -84,7 +89,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   })
   const desk = clusterDesk({ self, link })
   return {
-    control: desk.control, handOver: desk.handOver, finding: (): Finding => findingOf(about, self),
+    control: desk.control, handOver: desk.handOver, finding: (): Finding => findingOf(about),
     rooms: (options: StoreOptions) => memberLayer(options, {
       carrier: link.carrier, group: groupOf(known.record), replica: self, nodeOf: nodeOf(link), lossesMax: lossesMaxDefault, ...beginOf(known, self), begun,
       membersChanged: (record) => void Queue.offerUnsafe(records, record), steward: (replica) => ({ isUp: link.isUp, remove: membershipOf(replica).remove })
@@ -117,7 +122,9 @@ const kept = ({ folder, keys }: MemberGround, about: About, change: Partial<Know
 const follow = Effect.fnUntraced(function*(ground: MemberGround, about: About, link: MemberLink, record: MembershipRecord) {
   if (record.epoch < about.known.record.epoch) return
   const isNew = record.epoch > about.known.record.epoch
+  const before = link.record()
   yield* kept(ground, about, { record })
+  if (record.members.has(about.self)) yield* sayFarewell(link.carrier, before, record)
   yield* link.follow(record)
   if (isNew) yield* Effect.logInfo(`epoch ${record.epoch}: ${[...record.members.values()].map(({ member }) => member.name).join(", ")}`)
 })
@@ -130,7 +137,7 @@ const founded = (about: About, replica: Replica): Effect.Effect<void> =>
       Effect.andThen(Effect.logDebug(`the cluster is not founded yet: ${error.message}`), Effect.andThen(Effect.sleep(foundingRetryMs), founded(about, replica))))
   })
 
-const findingOf = ({ known, replica }: About, self: NodeId): Finding => {
+const findingOf = ({ known, replica, self }: About): Finding => {
   if (!known.record.members.has(self)) return failed("this node was removed from its cluster: stop it; with an empty folder it may join anew")
   const status = replica?.raft.status()
   if (status === undefined) return failed("its replica has not begun")

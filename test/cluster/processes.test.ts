@@ -112,6 +112,7 @@ it("processes: leadership goes where an operator says; one that is removed goes,
   const gone = last.server
   last.server = undefined
   await trio.until("three are left", ({ members }) => members.length === 3)
+  while (!/this node was removed from its cluster in epoch \d+/.test(gone?.output() ?? "")) await after(50)
   await gone?.stop()
   await progress(load, 20)
   await judged(load)
