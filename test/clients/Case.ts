@@ -7,7 +7,7 @@ import type { Clients } from "./install.ts"
 
 /** One server, one way to reach it. */
 export interface Stage {
-  readonly name: "http" | "tls"
+  readonly name: "http" | "tls" | "cluster"
   readonly server: Server
   readonly clients: Clients
   /** Path of the certificate that clients must trust; undefined over plain HTTP. */

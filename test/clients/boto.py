@@ -1,7 +1,7 @@
 """boto3 against the running server: one function a case; a JSON line a result. Sits between run.ts and boto3, old or new.
 
 Environment: ENDPOINT, ACCESS_KEY, SECRET_KEY, CA (path or empty), PREFIX (of bucket names),
-FILTER (text in a case) and SUITE (its suite).
+FILTER (text in a case), SUITE (its suite), and CASES (a regular expression that a case's name has; absent: all).
 """
 import base64
 import datetime
@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -35,10 +36,10 @@ TLS = ENDPOINT.startswith("https:")
 CASES = []
 
 
-def client(**config):
+def client(endpoint=ENDPOINT, **config):
     return boto3.client(
         "s3",
-        endpoint_url=ENDPOINT,
+        endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id=os.environ["ACCESS_KEY"],
         aws_secret_access_key=os.environ["SECRET_KEY"],
@@ -87,8 +88,12 @@ def noise(size, seed=1):
     return random.Random(seed).randbytes(size)
 
 
+def body_of_client(of, name, key, **arguments):
+    return of.get_object(Bucket=name, Key=key, **arguments)["Body"].read()
+
+
 def body_of(name, key, **arguments):
-    return s3.get_object(Bucket=name, Key=key, **arguments)["Body"].read()
+    return body_of_client(s3, name, key, **arguments)
 
 
 def round_trip(name, key, data):
@@ -562,11 +567,11 @@ def expire(*_):
     raise TimeoutError(f"not done within {CASE_SECONDS_MAX} s")
 
 
-def main():
+def main(cases):
     signal.signal(signal.SIGALRM, expire)
     failed = 0
-    for name, function in CASES:
-        if os.environ.get("FILTER", "") not in f"{os.environ.get('SUITE', '')} {name}":
+    for name, function in cases:
+        if os.environ.get("FILTER", "") not in f"{os.environ.get('SUITE', '')} {name}" or not re.search(os.environ.get("CASES", ""), name):
             continue
         start = time.monotonic()
         signal.alarm(CASE_SECONDS_MAX)
@@ -575,8 +580,9 @@ def main():
             function()
         except BaseException as problem:
             failed += 1
-            frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == __file__]
-            error = f"{type(problem).__name__}: {problem} (boto.py line {frames[-1].lineno if frames else '?'})"
+            frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if os.path.dirname(frame.filename) == os.path.dirname(__file__)]
+            where = f"{os.path.basename(frames[-1].filename)} line {frames[-1].lineno}" if frames else "?"
+            error = f"{type(problem).__name__}: {problem} ({where})"
         finally:
             signal.alarm(0)
         print(json.dumps({"name": name, "error": error, "ms": round((time.monotonic() - start) * 1000)}), flush=True)
@@ -584,4 +590,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(CASES))

@@ -76,4 +76,4 @@ const casesOf = (stage: Stage, provider: (typeof providers)[number]): ReadonlyAr
   ]
 }
 
-export const rcloneCases = (stage: Stage): ReadonlyArray<Case> => providers.flatMap((provider) => casesOf(stage, provider))
+export const rcloneCases = (stage: Stage, as: ReadonlyArray<(typeof providers)[number]> = providers): ReadonlyArray<Case> => as.flatMap((provider) => casesOf(stage, provider))

@@ -1,5 +1,5 @@
 /**
- * `npm run test:clients -- FILTER`: unmodified S3 clients against the real server, over plain HTTP and over TLS.
+ * `npm run test:clients -- FILTER`: unmodified S3 clients against the real server, over plain HTTP and over TLS, and against three members of a cluster.
  * Installs the clients, starts a server a stage, runs every case by name, and ends with "N passed, N failed".
  * FILTER is text in a suite or a case.
  */
@@ -8,8 +8,10 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { makeCertificate } from "../e2e/certificate.ts"
 import { cleanEnvironment, type Ended, runCommand, startServer, temporaryFolder } from "../e2e/server.ts"
+import type { Host } from "../cluster/Trio.ts"
 import { awsCases } from "./awsCli.ts"
 import type { Case, Result, Stage } from "./Case.ts"
+import { endCases, endpointsOf, openCluster, rollingCases } from "./cluster.ts"
 import { type Clients, ClientMissing, installClients } from "./install.ts"
 import { memoryCases } from "./memory.ts"
 import { ouroborosCases } from "./ouroboros.ts"
@@ -20,6 +22,7 @@ import { syncCases } from "./sync.ts"
 const caseMsMax = 180_000
 const botoMsMax = 8 * 60_000
 const botoScript = fileURLToPath(new URL("boto.py", import.meta.url))
+const membersScript = fileURLToPath(new URL("members.py", import.meta.url))
 
 const filter = process.argv.slice(2).join(" ")
 const isWanted = (suite: string, name: string): boolean => `${suite} ${name}`.includes(filter)
@@ -52,15 +55,15 @@ const runCases = async (cases: ReadonlyArray<Case>): Promise<void> => {
 }
 
 /** The Python cases report a JSON line each; a run that ends badly without a failed case is a failure of its own. */
-const runBoto = async (stage: Stage, age: "old" | "new"): Promise<void> => {
+const runBoto = async (stage: Stage, age: "old" | "new", script = botoScript, more: Readonly<Record<string, string>> = {}): Promise<void> => {
   const suite = `boto3 ${age} ${stage.name}`
   const { ca, clients, scratch, server } = stage
   const env = cleanEnvironment({
-    ENDPOINT: server.s3, ACCESS_KEY: server.accessKey, SECRET_KEY: server.secretKey, CA: ca ?? "", PREFIX: `boto-${age}`,
+    ENDPOINT: server.s3, ACCESS_KEY: server.accessKey, SECRET_KEY: server.secretKey, CA: ca ?? "", PREFIX: `boto-${age}`, ...more,
     FILTER: filter, SUITE: suite, PYTHONDONTWRITEBYTECODE: "1", AWS_EC2_METADATA_DISABLED: "true", HOME: scratch
   })
   const startMs = performance.now()
-  const { code, late, stderr, stdout } = await runCommand(age === "old" ? clients.botoOld : clients.botoNew, ["-W", "ignore", botoScript], { env, msMax: botoMsMax })
+  const { code, late, stderr, stdout } = await runCommand(age === "old" ? clients.botoOld : clients.botoNew, ["-W", "ignore", script], { env, msMax: botoMsMax })
   const lines = stdout.toString("utf8").split("\n").filter((line) => line.startsWith("{"))
   const read = lines.map((line) => JSON.parse(line) as { readonly name: string; readonly error: string | null; readonly ms: number })
   for (const { error, ms, name } of read) report({ suite, name, ms, error: error ?? undefined })
@@ -71,7 +74,7 @@ const runBoto = async (stage: Stage, age: "old" | "new"): Promise<void> => {
 
 const endedWell = (ended: Ended): string | undefined => (ended.code === 0 ? undefined : `the server ended with ${JSON.stringify(ended)}`)
 
-const runStage = async (name: Stage["name"], clients: Clients, scratch: string): Promise<void> => {
+const runStage = async (name: "http" | "tls", clients: Clients, scratch: string): Promise<void> => {
   const folder = join(scratch, name)
   mkdirSync(folder, { recursive: true })
   const certificate = makeCertificate()
@@ -92,6 +95,28 @@ const runStage = async (name: Stage["name"], clients: Clients, scratch: string):
   }
 }
 
+/** Of cases that have run against a single node, those whose way is another in a cluster; all of the new boto3 run. */
+const clusterOldCases = "^(round trip|copy|versioning|multipart|presigned|checksums|AS OF)"
+const clusterCommands = /^(rclone|restic)|^aws-cli \S+ (s3 cp of 20|s3api: multipart)|^ouroboros \S+ (cat|log)/
+
+/** Each suite at another member, then all at once; the members stop and start meanwhile, and end. */
+const runCluster = async (clients: Clients, scratch: string): Promise<void> => {
+  const folder = join(scratch, "cluster")
+  mkdirSync(folder, { recursive: true })
+  const trio = await openCluster()
+  const at = ({ server }: Host): Stage => ({ name: "cluster", server: server!, clients, ca: undefined, scratch: folder })
+  try {
+    const [first, second, third] = trio.hosts.map(at) as [Stage, Stage, Stage]
+    await runBoto(first, "new")
+    await runBoto(second, "old", botoScript, { CASES: clusterOldCases })
+    await runBoto(third, "new", membersScript, { ENDPOINTS: endpointsOf(trio), PREFIX: "boto-members" })
+    const commands = [...awsCases(third), ...rcloneCases(first, ["Minio"]), ...resticCases(second), ...ouroborosCases(third)].filter(({ name, suite }) => clusterCommands.test(`${suite} ${name}`))
+    await runCases([...commands, ...rollingCases(trio, clients), ...endCases(trio)])
+  } finally {
+    await trio.dispose()
+  }
+}
+
 const main = async (): Promise<void> => {
   const startMs = performance.now()
   const scratch = temporaryFolder("clients")
@@ -101,6 +126,7 @@ const main = async (): Promise<void> => {
     const installedMs = performance.now()
     await runStage("http", clients, scratch)
     await runStage("tls", clients, scratch)
+    await runCluster(clients, scratch)
     await runCases([...syncCases(scratch), ...memoryCases()])
     console.log(`install ${((installedMs - startMs) / 1000).toFixed(0)} s, cases ${((performance.now() - installedMs) / 1000).toFixed(0)} s`)
   } catch (problem) {
