@@ -177,7 +177,13 @@ const fence = Effect.fnUntraced(function*(room: Room, ageMsMax: number) {
   if (ageMsMax > 0 && beganMs - room.freshMs <= ageMsMax) return
   for (let pauseMs = askPauseMs;; pauseMs = Math.min(2 * pauseMs, askPauseMsMax)) {
     const askedMs = yield* monotonicMs
-    const read = yield* Effect.result(room.raft.read)
+    // Where a quorum has answered and what it named does not come, the read itself has no end.
+    const tried = yield* Effect.timeoutOption(Effect.result(room.raft.read), Math.max(0, beganMs + readMsMax - askedMs) + askPauseMsMax)
+    if (tried._tag === "None") {
+      const { applied } = room.raft.status()
+      return yield* new Unavailable({ reason: "NoQuorum", detail: `this member has applied what was committed up to ${applied} and got no further in ${readMsMax} ms: it catches up, or has no room for more; ask another, and look at this one's health` })
+    }
+    const read = tried.value
     if (read._tag === "Success") {
       room.freshMs = Math.max(room.freshMs, askedMs)
       return

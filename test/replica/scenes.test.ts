@@ -160,3 +160,23 @@ it("replicas: one that joins fetches a state, votes, and goes on when one that w
   deepStrictEqual(d.rows(), scene.a.rows())
   deepStrictEqual(configurationRow.decode(d.replica!.state.reader.get(configurationKey)!).voters, ["a", "b", "d"])
 })
+
+it("replicas: one whose disk takes nothing more ends reads in time and says that it is behind; the others go on, and it catches up once the disk does", () => {
+  const scene = new Scene(5)
+  scene.at(scene.a, ({ namespace }) => namespace.propose(create("things", 1)))
+  const follower = [scene.a, scene.b, scene.c].find(({ replica }) => replica!.raft.status().role !== "Leader")!
+  const other = [scene.a, scene.b, scene.c].find((node) => node !== follower)!
+  scene.at(follower, ({ fence }) => fence())
+  let isStuck = true
+  // Of the first sync until now: the others wait behind it.
+  follower.disk.delayMs = (operation) => (operation === "sync" && isStuck ? 60_000 : 0)
+  scene.putMany(other, 3)
+  const readAtUs = scene.world.timeline.nowUs
+  const read = reasonOf(scene.exit(follower, ({ fence }) => fence()))
+  ok(read instanceof Unavailable && /got no further/.test(read.message), String(read))
+  ok(scene.world.timeline.nowUs - readAtUs < (readMsMax + 5000) * 1000)
+  isStuck = false
+  scene.later(120 * secondUs)
+  scene.at(follower, ({ fence }) => fence())
+  scene.equal()
+})

@@ -113,7 +113,7 @@ const readJson = Effect.fnUntraced(function* (body: Body) {
 
 /** The words that S3 has for the same. */
 const codeOf = (error: Refused | AsOfRefused | Unavailable): string =>
-  error._tag === "Unavailable" ? "ServiceUnavailable" : error._tag === "Refused" ? error.refusal : error.reason === "Future" ? "AsOfInFuture" : "AsOfBeforeHorizon"
+  error._tag === "Unavailable" ? (error.reason === "NoQuorum" ? "NoQuorum" : "ServiceUnavailable") : error._tag === "Refused" ? error.refusal : error.reason === "Future" ? "AsOfInFuture" : "AsOfBeforeHorizon"
 
 const refusedJson = (error: Refused | AsOfRefused | Unavailable): HttpResponse => json(refusedStatus(error), { code: codeOf(error), error: error.message })
 
