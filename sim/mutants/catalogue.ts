@@ -1,6 +1,7 @@
 /** Every mutant there is. */
 import { answerMutants } from "./answers.ts"
 import { carrierMutants } from "./carrier.ts"
+import { clusterMutants } from "./cluster.ts"
 import { indexMutants } from "./index.ts"
 import { journalMutants } from "./journal.ts"
 import type { Mutant } from "./Mutant.ts"
@@ -40,7 +41,7 @@ const passing = new Set([
   "free-beyond-intent", "unknown-is-refused", "pin-behind-append"
 ])
 
-const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants, ...raftMutants, ...replicaMutants, ...carrierMutants]
+const all: ReadonlyArray<Mutant> = [...journalMutants, ...sealingMutants, ...wayMutants, ...subtleMutants, ...referenceMutants, ...indexMutants, ...answerMutants, ...raftMutants, ...replicaMutants, ...carrierMutants, ...clusterMutants]
 
 export const mutants: ReadonlyArray<Mutant> = all.map((one) => ({
   ...one, ...(uncaught.has(one.id) ? { open: "rare" } : {}), ...(passing.has(one.id) ? { passesUnits: true as const } : {})

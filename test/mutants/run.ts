@@ -39,7 +39,9 @@ const carrierSeedsMax = 12
 const storiesOf: ReadonlyArray<readonly [file: string, stories: string]> = [
   ["carrier/AsksService", "test/carrier/CarrierService"], ["carrier/CarrierService", "test/carrier/CarrierService"], ["carrier/", "test/carrier/carrier.test"],
   ["membership/Availability", "test/membership/availability"], ["membership/", "test/membership/membership"],
-  ["cluster/RaftCarrier", "test/cluster/raftCarrier"], ["replica/FetchService", "test/replica/fetch.test"]
+  ["cluster/RaftCarrier", "test/cluster/raftCarrier"],
+  ["cluster/BlockCopies", "test/cluster/blockCopies"], ["cluster/BlockLanes", "test/cluster/blockLanes"], ["cluster/StewardService", "test/cluster/stewardService"], ["cluster/Steward", "test/cluster/steward.test"],
+  ["cluster/HandOver", "test/cluster/handOver"], ["cluster/Presence", "test/cluster/presence"], ["cluster/Welcome", "test/node/memberFolder"], ["cluster/MembershipReplica", "test/cluster/membershipReplica"], ["replica/FetchService", "test/replica/fetch.test"]
 ]
 
 const judgesOf = ({ edits, merciless, room }: Mutant): ReadonlyArray<string> => {
