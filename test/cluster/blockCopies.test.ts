@@ -14,6 +14,7 @@ import { type BlockCopies, makeBlockCopies } from "../../src/cluster/BlockCopies
 import {
   decodeBlock, decodeBlockAsk, decodeLacking, decodeRegionsAsk, encodeBlock, encodeBlockAsk, encodeLacking, encodeLackingAsk, encodeRegionsAsk, isLackingAsk
 } from "../../src/cluster/BlockMessage.ts"
+import { topics } from "../../src/cluster/Topics.ts"
 import { Country, type Running, type Station, valueOf } from "../carrier/Stations.ts"
 
 const options = { store: "01".repeat(16) as StoreId, vault: "02".repeat(16) as VaultId }
@@ -129,6 +130,36 @@ describe("copies of blocks", () => {
     shire.country.passUntil(() => lonely.exit !== undefined, 200_000)
     expect(() => valueOf(lonely)).toThrow(/0 of 1 other members have a copy/)
     expect(shire.held(blockOf(2))).toEqual([0, 0])
+  })
+
+  it("copies: what a member gives that lies is not believed, neither regions nor a whole block under another's hash", () => {
+    const shire = new Shire(3)
+    const [first, liar, third] = shire.hosts as [Host, Host, Host]
+    const written = shire.write(third, blockOf(1), given)
+    shire.country.passUntil(() => written.exit !== undefined)
+    shire.country.pass(2000)
+    liar.station.powerOff()
+    let lies = 0
+    liar.station.start((_, carrier) => carrier.serve(topics.blockRegions, ({ bytes }, more) => Effect.gen(function*() {
+      for (const { lengthBytes } of decodeRegionsAsk(bytes) as ReadonlyArray<RegionRead>) {
+        lies += 1
+        yield* more(new Uint8Array(lengthBytes).fill(7))
+      }
+      return new Uint8Array(0)
+    })))
+    shire.country.pass(3000)
+    // Who has a session is asked first.
+    const greeted = liar.station.run(Effect.exit(liar.station.carrier!.ask(first.station.id, topics.blocksLacking, encodeLackingAsk(), { level: 1, deadlineMs: 5000 })))
+    shire.country.passUntil(() => greeted.exit !== undefined)
+    const removed = first.station.run(first.local!.remove(blockOf(1)))
+    shire.country.passUntil(() => removed.exit !== undefined)
+    expect(shire.read(first, valueOf(written))).toEqual(hashes)
+    expect(lies).toBeGreaterThan(0)
+    const message = encodeBlock({ block: blockOf(2), hash: hashOf(new Uint8Array(1)), chunks: given })
+    const told = liar.station.run(liar.station.carrier!.ask(first.station.id, topics.blockTake, message, { level: 2, deadlineMs: 5000 }))
+    shire.country.passUntil(() => told.exit !== undefined)
+    expect(() => valueOf(told)).toThrow(/written from its chunks it is/)
+    expect(first.file(blockOf(2))).toBe(undefined)
   })
 
   it("copies: at the moment at which a write succeeds a power cut of all leaves it on copiesMin and one disks", () => {
