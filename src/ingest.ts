@@ -338,10 +338,10 @@ const none: ReadonlySet<BlockArrival> = new Set()
 const blocksOf = (change: Change): ReadonlyArray<BlockArrival> => "blocks" in change ? change.blocks : "content" in change ? change.content.blocks : []
 
 /** What is proposed may land whatever happens to the caller; what is refused leaves the upload's blocks to it. */
-export const propose = (rooms: IngestRooms, upload: Upload, change: Change): Effect.Effect<Committed, Refused | Unavailable> =>
+export const propose = (rooms: IngestRooms, upload: Upload, change: Change, once?: Uint8Array): Effect.Effect<Committed, Refused | Unavailable> =>
   Effect.uninterruptible(Effect.suspend(() => {
     upload.proposed = new Set(blocksOf(change))
-    return rooms.namespace.propose(change, upload.walEpoch).pipe(
+    return rooms.namespace.propose(change, upload.walEpoch, undefined, once).pipe(
       Effect.tapError((error) => Effect.sync(() => {
         if (error._tag === "Refused") upload.proposed = none
       }))

@@ -56,6 +56,8 @@ export interface PutRequest extends PutBody {
   readonly key: string
   readonly attributes: Attributes
   readonly condition?: WriteCondition
+  /** What makes this request the one that it is (NamespaceService.propose), once its body has an ETag. */
+  readonly once?: (etag: string) => Uint8Array
 }
 
 export interface PartRequest extends PutBody {
@@ -71,6 +73,7 @@ export interface CopyRequest {
   readonly key: string
   readonly attributes: Attributes
   readonly condition?: WriteCondition
+  readonly once?: Uint8Array
 }
 
 export interface CompleteRequest {
@@ -82,6 +85,7 @@ export interface CompleteRequest {
   /** Whole-object checksum that the client claims; the composite or combined one is computed and compared. */
   readonly checksum?: Checksum
   readonly condition?: WriteCondition
+  readonly once?: Uint8Array
 }
 
 export interface Stored {
@@ -134,7 +138,7 @@ const putObject = Effect.fnUntraced(function*(rooms: IngestRooms, request: PutRe
   const content = yield* ingest(rooms, upload, request)
   const { bucket, key, attributes, condition } = request
   const change = { _tag: "PutObject" as const, bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) }
-  const answer = yield* propose(rooms, upload, change)
+  const answer = yield* propose(rooms, upload, change, request.once?.(content.etag))
   committed(rooms, upload)
   return storedOf(answer, content)
 })
@@ -214,7 +218,7 @@ const copy = Effect.fnUntraced(function*(rooms: IngestRooms, request: CopyReques
     arrivals: [], blocks: [], ...(source.checksum === undefined ? {} : { checksum: source.checksum })
   }
   const change = { _tag: "PutObject" as const, bucket, key, attributes, content, ...(condition === undefined ? {} : { condition }) }
-  return storedOf(yield* rooms.namespace.propose(change), content)
+  return storedOf(yield* rooms.namespace.propose(change, undefined, undefined, request.once), content)
 })
 
 /** Parts become one object: their manifests are joined, no byte is moved. Settle drops the parts afterwards. */
@@ -225,7 +229,7 @@ const complete = Effect.fnUntraced(function*(rooms: IngestRooms, get: GetService
   const committed = yield* propose(rooms, upload, {
     _tag: "CompleteUpload", bucket, key, upload: request.upload, content, objectParts,
     parts: parts.map(({ partNumber, etag }) => ({ partNumber, etag })), ...(condition === undefined ? {} : { condition })
-  })
+  }, request.once)
   return storedOf(committed, content)
 })
 

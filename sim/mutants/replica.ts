@@ -18,6 +18,7 @@ const planted = (file: string) => (id: string, what: string, find: string, repla
 
 const apply = planted("ReplicaApply")
 const sessions = planted("Sessions")
+const named = planted("NamedAnswers")
 const lead = planted("LeadService")
 const machine = planted("MachineService")
 const slot = planted("SlotService")
@@ -43,6 +44,9 @@ export const replicaMutants: ReadonlyArray<Mutant> = [
   apply("place-not-moved", "a state's place stays where the last commit was: an entry that is no commit is applied again after a restart", `  const stamp: Stamp = { ...before, wal: placeOf(entry.index) }`, `  const stamp: Stamp = entry.body._tag === "Command" ? { ...before, wal: placeOf(entry.index) } : before`),
   apply("term-row-forgotten", "a state does not say of which term its last entry is", `  const terms: ReadonlyArray<RowChange> = termOf(state) === entry.term ? [] :`, `  const terms: ReadonlyArray<RowChange> = termOf(state) !== 0 ? [] :`),
   sessions("answers-forgotten", "the answer of a request is not kept", `  const changes: Array<RowChange> = [[keptKey(session, number), keptRow.encode({ digest, done })], [sessionKey(`, `  const changes: Array<RowChange> = [[sessionKey(`),
+  sessions("name-unheeded", "what was done under a name is done again in another session", `namedDone(state, name)`, `namedDone(state, undefined)`),
+  sessions("name-forgotten", "what was done under a name is not kept", `  if (name !== undefined) changes.push(...keepNamed(state, name, done, rules))\n`, ``),
+  named("names-go-early", "no more than one name is kept", `(count <= namedMax &&`, `(count <= Math.min(1, namedMax) &&`),
   sessions("window-not-refused", "a number before the window counts as new", `  if (number + window <= row.high) return { _tag: "Refused", reason: "Forgotten" }\n`, ``),
   sessions("window-too-short", "answers leave one number before they may", `  for (let gone = Math.max(1, row.high - rules.window + 1); gone <= high - rules.window; gone += 1) {`, `  for (let gone = Math.max(1, row.high - rules.window + 2); gone <= high - rules.window + 1; gone += 1) {`),
   sessions("expired-opens", "a request of a session that is gone opens it again", `  if (bytes === undefined) return { _tag: "Refused", reason: "Expired" }\n  const row = sessionRow.decode(bytes)`, `  const row = bytes === undefined ? { usedMs: 0, high: 0 } : sessionRow.decode(bytes)`),

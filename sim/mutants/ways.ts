@@ -8,7 +8,7 @@ export const wayMutants: ReadonlyArray<Mutant> = [
   mutant("sealing", "chunks-unpinned", "chunks are appended without a pin: the journal may let go before their commit", "ingest.ts",
     `  yield* rooms.pins.pin\n`, ``),
   mutant("sealing", "epoch-unnamed", "a commit does not say in which epoch its chunks were appended (R3)", "ingest.ts",
-    `    return rooms.namespace.propose(change, upload.walEpoch).pipe(`, `    return rooms.namespace.propose(change, upload.entries.length > 1_000_000 ? upload.walEpoch : undefined).pipe(`),
+    `    return rooms.namespace.propose(change, upload.walEpoch, undefined, once).pipe(`, `    return rooms.namespace.propose(change, upload.entries.length > 1_000_000 ? upload.walEpoch : undefined).pipe(`),
   mutant("sealing", "last-epoch-named", "a commit names the epoch of its last append, not of its first (R3)", "ingest.ts",
     `upload.walEpoch = Math.min(upload.walEpoch ?? ticket.epoch, ticket.epoch)`, `upload.walEpoch = Math.max(upload.walEpoch ?? ticket.epoch, ticket.epoch)`),
   mutant("blocks", "proposed-block-removed", "an upload whose answer is unknown removes blocks that its commit may name", "ingest.ts",

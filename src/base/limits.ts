@@ -336,6 +336,8 @@ export const deleteTargetsPerCommitMax = 250
 /** Derived signing keys that the gateway remembers. */
 export const signingKeysMax = 256
 export const retryAfterSeconds = 2
+/** What a client may call a request (x-ouroboros-request-id). */
+export const requestIdBytesMax = 128
 /** How old a read may be that asks for no more than that (x-ouroboros-max-staleness). */
 export const stalenessMsMax = 3_600_000
 /** A request on which the node itself spends this long is named in the log (slowRequestMs). */

@@ -11,6 +11,12 @@ export const sessionWindow = 256
 export const sessionsMax = 1024
 export const sessionIdleMs = 3_600_000
 export const sessionTouchMs = 60_000
+/** Names that clients give their requests: so many answers are kept, each for so long of the log's time. Part of the machine, as sessions are. */
+export const requestNameBytes = 32
+export const namedAnswersMax = 65_536
+export const namedKeptMs = 3_600_000
+/** Answers that may go with each that comes. */
+export const namedGoneAtOnce = 2
 /** A digest of a request, and who asks whom: bytes of one piece of a fetched file; files of one state. */
 export const requestDigestBytes = 32
 export const statePieceBytes = 256 * KiB

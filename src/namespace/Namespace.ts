@@ -84,9 +84,10 @@ export interface NamespaceService {
   /**
    * Logs, syncs and applies one change; a refusal is an error and changes nothing (but has its sequence).
    * `walEpoch` is the journal's epoch at which the change's chunks were appended: LostChunks where it has moved since.
-   * `author` is the principal that asked; absent, the node itself.
+   * `author` is the principal that asked; absent, the node itself. `once`: 32 bytes of all that makes a client's request this one: what was done under
+   * them is not done again, and has the answer that it had, where the store has other members; one without does not keep them.
    */
-  readonly propose: (change: Model.Change, walEpoch?: number, author?: string) => Effect.Effect<Committed, Refused | Unavailable>
+  readonly propose: (change: Model.Change, walEpoch?: number, author?: string, once?: Uint8Array) => Effect.Effect<Committed, Refused | Unavailable>
   readonly head: () => Model.CommitInfo
   readonly oldestReadable: () => Sequence
   /** The newest commit that was not the store's own housework; at a start, the newest of all. */

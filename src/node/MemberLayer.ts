@@ -108,7 +108,7 @@ const seeing = (replica: Replica): NamespaceService => {
   return {
     ...namespace,
     quorum: { fence: replica.fence, leads: () => replica.raft.status().role === "Leader" },
-    propose: (change, walEpoch, author) => Effect.tap(namespace.propose(change, walEpoch, author), ({ sequence }) => seen(sequence))
+    propose: (change, walEpoch, author, once) => Effect.tap(namespace.propose(change, walEpoch, author, once), ({ sequence }) => seen(sequence))
   }
 }
 

@@ -133,7 +133,7 @@ const stamped = (room: Room, change: Unstamped): Effect.Effect<Effect.Effect<Rep
     if (sealed === undefined) return Effect.succeed(Effect.succeed(tooLarge(entry)))
     room.sequence = entry.sequence
     room.time = entry.time
-    return handed(room, { _tag: "Commit", term: room.raft.status().term, sealed }, sealed.length)
+    return handed(room, { _tag: "Commit", term: room.raft.status().term, sealed }, sealed.length, entry.sequence)
   })
 
 const tooLarge = ({ change }: Entry): Reply => ({ _tag: "Unavailable", reason: "CommitTooLarge", detail: `${change._tag} is too large for one commit of ${commitBytesMax} bytes; split it` })
@@ -151,13 +151,14 @@ const stamp = (room: Room, { request, ...change }: Unstamped): Entry => {
 }
 
 /** Raft has it once this returns; what it gives waits for it to be applied. */
-const handed = (room: Room, command: Command, sizeBytes: number): Effect.Effect<Effect.Effect<Reply>> => {
+const handed = (room: Room, command: Command, sizeBytes: number, sequence: Sequence): Effect.Effect<Effect.Effect<Reply>> => {
   room.inFlight += 1
   room.bytesInFlight += sizeBytes
   const proposed = Effect.map(proposing(room, command), (reply) => {
     room.inFlight -= 1
     room.bytesInFlight -= sizeBytes
-    if (reply._tag !== "Done") room.isOff = true
+    // What had been done under its name before took no sequence.
+    if (reply._tag !== "Done" || reply.sequence !== sequence) room.isOff = true
     if (room.inFlight === 0 || !room.isOff) room.idle.openUnsafe()
     return reply
   })

@@ -6,7 +6,7 @@ import { concatBytes, getU64, putU64 } from "../base/bytes.ts"
 import { membershipChangeBytesMax } from "../base/clusterLimits.ts"
 import { commitBytesMax, deleteTargetsPerCommitMax } from "../base/limits.ts"
 import { raftCommandBytesMax, raftReplicaIdBytesMax } from "../base/raftLimits.ts"
-import { requestDigestBytes, stateFilesMax, statePieceBytes } from "../base/replicaLimits.ts"
+import { requestDigestBytes, requestNameBytes, stateFilesMax, statePieceBytes } from "../base/replicaLimits.ts"
 import type { HybridTime } from "../base/time.ts"
 import type { MembershipError, MembershipReason } from "../membership/MembershipError.ts"
 import { type Codec, decodeWith, encodeWith, flag, FormatError, list, optional, raw, struct, text, uint, uint64, union, word } from "../namespace/Canonical.ts"
@@ -88,6 +88,9 @@ const doneAs: Codec<Done> = {
 /** Of one request, in its session. */
 export const keptFormat: Format<KeptDone> = formatOf<KeptDone>("kept answer", struct<KeptDone>({ digest: raw(requestDigestBytes), done: doneAs }))
 
+/** Of what was done under a name: the name has all that makes the request. */
+export const namedFormat: Format<{ readonly done: Done }> = formatOf("named answer", struct<{ readonly done: Done }>({ done: doneAs }))
+
 const replicaId = text(raftReplicaIdBytesMax)
 const checkpointKind = word<CheckpointKind>(["base", "delta"])
 const identity = raw(32)
@@ -121,9 +124,10 @@ export const replyFormat: Format<Reply> = formatOf<Reply>("reply", union<Reply>(
 
 const idBytes = 16
 
-/** What an entry has of a request (R14). */
-export const requestOf = ({ digest, number, session }: RequestId): NonNullable<Entry["request"]> => {
-  const id = new Uint8Array(idBytes)
+/** What an entry has of a request (R14): session, number, and its name where it has one. */
+export const requestOf = ({ digest, name, number, session }: RequestId): NonNullable<Entry["request"]> => {
+  const id = new Uint8Array(idBytes + (name?.length ?? 0))
+  if (name !== undefined) id.set(name, idBytes)
   putU64(id, 0, session)
   putU64(id, 8, number)
   return { id, digest }
@@ -131,12 +135,14 @@ export const requestOf = ({ digest, number, session }: RequestId): NonNullable<E
 
 /** Throws FormatError. */
 export const requestIdOf = ({ request }: Entry): RequestId => {
-  const session = request?.id.length === idBytes ? getU64(request.id, 0) : undefined
-  const number = request?.id.length === idBytes ? getU64(request.id, 8) : undefined
+  const isNamed = request?.id.length === idBytes + requestNameBytes
+  const isOne = isNamed || request?.id.length === idBytes
+  const session = isOne ? getU64(request.id, 0) : undefined
+  const number = isOne ? getU64(request.id, 8) : undefined
   if (request === undefined || session === undefined || number === undefined || number === 0 || request.digest.length !== requestDigestBytes) {
     throw new FormatError("an entry of a replicated log names its session, number and digest")
   }
-  return { session, number, digest: request.digest }
+  return { session, number, digest: request.digest, ...(isNamed ? { name: request.id.subarray(idBytes) } : {}) }
 }
 
 /** Not stamped: the first sequence, and no time. Undefined: the change is too large for one commit (R9). */

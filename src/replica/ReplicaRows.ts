@@ -3,17 +3,18 @@
  * checkpoint has them all. Between State, which knows only bytes, and apply. The same on every replica at the same index.
  */
 import { fromHex, toByteString } from "../base/bytes.ts"
-import { type Codec, list, struct, text, uint } from "../namespace/Canonical.ts"
+import { type Codec, list, raw, struct, text, uint } from "../namespace/Canonical.ts"
 import { afterPrefix, ascending } from "../namespace/Rows.ts"
 import type { RowKey } from "../namespace/State.ts"
 import { raftMembersMax, raftReplicaIdBytesMax } from "../base/raftLimits.ts"
+import { requestNameBytes } from "../base/replicaLimits.ts"
 import type { Configuration } from "../raft/Configuration.ts"
 import type { Term } from "../raft/Entry.ts"
-import { type Format, formatOf, keptFormat } from "./ReplicaFormat.ts"
+import { type Format, formatOf, keptFormat, namedFormat } from "./ReplicaFormat.ts"
 import type { SessionId } from "./Request.ts"
 
 /** First byte of a row's key: 0x40 to 0x4f are replication's. Numbers are never reused. */
-const table = { term: "\x40", configuration: "\x41", settled: "\x42", sessions: "\x43", session: "\x44", used: "\x45", kept: "\x46", members: "\x47", member: "\x48", invited: "\x49", revocations: "\x4a", signedRevocations: "\x4b" } as const
+const table = { term: "\x40", configuration: "\x41", settled: "\x42", sessions: "\x43", session: "\x44", used: "\x45", kept: "\x46", members: "\x47", member: "\x48", invited: "\x49", revocations: "\x4a", signedRevocations: "\x4b", named: "\x4c", namedAt: "\x4d", nameds: "\x4e" } as const
 
 /** Of hex digits. */
 const id = (hex: string): string => toByteString(fromHex(hex))
@@ -40,6 +41,12 @@ export const signedRevocationsKey: RowKey = table.signedRevocations
 export const memberRange: readonly [RowKey, RowKey] = [table.member, afterPrefix(table.member)]
 export const invitedRange: readonly [RowKey, RowKey] = [table.invited, afterPrefix(table.invited)]
 
+/** What was done under a name, wherever it was asked for; the commit that did it, oldest first; how many there are. */
+export const namedKey = (name: Uint8Array): RowKey => table.named + toByteString(name)
+export const namedAtKey = (sequence: number): RowKey => table.namedAt + ascending(sequence)
+export const namedAtRange: readonly [RowKey, RowKey] = [table.namedAt, afterPrefix(table.namedAt)]
+export const namedsKey: RowKey = table.nameds
+
 export interface SessionRow {
   /** By the log's time, in whole `sessionTouchMs`. */
   readonly usedMs: number
@@ -57,6 +64,9 @@ export const sessionsRow: Format<{ readonly count: number }> = formatOf("session
 export const sessionRow: Format<SessionRow> = formatOf("session", struct<SessionRow>({ usedMs: uint(), high: uint() }))
 export const usedRow: Format<{ readonly session: SessionId }> = formatOf("used", struct({ session: uint() }))
 export const keptRow: typeof keptFormat = keptFormat
+export const namedRow: typeof namedFormat = namedFormat
+export const namedAtRow: Format<{ readonly timeMs: number; readonly name: Uint8Array }> = formatOf("named at", struct<{ readonly timeMs: number; readonly name: Uint8Array }>({ timeMs: uint(), name: raw(requestNameBytes) }))
+export const namedsRow: Format<{ readonly count: number }> = formatOf("nameds", struct({ count: uint() }))
 
 /** Rules that are part of the machine: the same on all replicas; small in tests. */
 export interface SessionRules {
@@ -64,5 +74,8 @@ export interface SessionRules {
   readonly sessionsMax: number
   readonly idleMs: number
   readonly touchMs: number
+  /** Names whose answers are kept, and for how long. */
+  readonly namedMax: number
+  readonly namedMs: number
 }
 

@@ -129,7 +129,7 @@ const namespaceOf = (room: Room): NamespaceService => {
     momentOf: (asOf) => Effect.andThen(settled(asOf), reads.momentOf(asOf)),
     lastChange: machine.lastChange,
     checkpoint: (now = false) => machine.checkpoint(now),
-    propose: (change, _, author) => own((request) => requested(room, request, change, author ?? options.author))
+    propose: (change, _, author, once) => own((request) => requested(room, once === undefined ? request : { ...request, name: once }, change, author ?? options.author))
   }
 }
 

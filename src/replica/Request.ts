@@ -20,6 +20,8 @@ export interface RequestId {
   /** From 1 on, each for one request; the answers of the last `sessionWindow` are kept. */
   readonly number: number
   readonly digest: Uint8Array
+  /** 32 bytes of all that makes a client's request this one: what was done under it is answered again, in any session. Absent: nobody named it. */
+  readonly name?: Uint8Array
 }
 
 /** A change that is not stamped yet: sequence and time are the leader's to say. */

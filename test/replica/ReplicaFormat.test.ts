@@ -9,8 +9,8 @@ import { encodeMembershipChange } from "../../src/membership/RecordFormat.ts"
 import { FormatError } from "../../src/namespace/Canonical.ts"
 import { StateError } from "../../src/namespace/State.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
-import { commandFormat, decodeAsk, encodeAsk, keptFormat, replyFormat, requestIdOf, requestOf, withKeys } from "../../src/replica/ReplicaFormat.ts"
-import { configurationKey, configurationRow, invitedKey, keptKey, memberKey, membersKey, revocationsKey, sessionKey, sessionRow, sessionsKey, sessionsRow, settledKey, settledRow, signedRevocationsKey, termKey, termRow, usedKey, usedRow } from "../../src/replica/ReplicaRows.ts"
+import { commandFormat, decodeAsk, encodeAsk, keptFormat, namedFormat, replyFormat, requestIdOf, requestOf, withKeys } from "../../src/replica/ReplicaFormat.ts"
+import { configurationKey, configurationRow, invitedKey, keptKey, memberKey, membersKey, namedAtKey, namedAtRow, namedKey, namedsKey, namedsRow, revocationsKey, sessionKey, sessionRow, sessionsKey, sessionsRow, settledKey, settledRow, signedRevocationsKey, termKey, termRow, usedKey, usedRow } from "../../src/replica/ReplicaRows.ts"
 import type { Ask, Command, Done, Reply, Unstamped } from "../../src/replica/Request.ts"
 import { decodePointer, encodePointer } from "../../src/replica/SlotService.ts"
 import { put, tenant, vault } from "../namespace/store.ts"
@@ -74,6 +74,21 @@ test("replica format 1, members: command, ask, replies and the keys of rows are 
   expect(memberKeys.map((key) => Buffer.from(key, "latin1").toString("hex"))).toEqual(["47", `48${"5a".repeat(32)}`, `49${"6b".repeat(16)}`, "4a", "4b"])
   const [command, ask, ...said] = goldenOf("members-1").map(fromHex)
   expect([commandFormat.decode(command!), decodeAsk(ask!), ...said.map(replyFormat.decode)]).toEqual([membersCommand, membersAsk, ...membersReplies])
+})
+
+const name = Uint8Array.from({ length: 32 }, (_, at) => at)
+const namedRows: ReadonlyArray<readonly [string, Uint8Array]> = [
+  [namedKey(name), namedFormat.encode({ done: { sequence: 9, time, answer: { _tag: "Stored", versionId: "0000000000000009", etag: "e" } } })], [namedAtKey(9), namedAtRow.encode({ timeMs: 1_700_000_000_000, name })],
+  [namedsKey, namedsRow.encode({ count: 2 })]
+]
+
+test("replica format 1, names: rows, and what an entry has of a request with a name, are the bytes that they always were, and read back", () => {
+  const request = { session: 17, number: 4, digest, name }
+  const lines = [...namedRows.map(([key, value]) => `${Buffer.from(key, "latin1").toString("hex")} ${toHex(value)}`), `${toHex(requestOf(request).id)} ${toHex(requestOf(request).digest)}`]
+  expect(lines).toEqual(goldenOf("named-1"))
+  expect(requestIdOf({ ...change, sequence: 1, time: 1n, request: requestOf(request) })).toEqual(request)
+  expect(decodeAsk(encodeAsk({ _tag: "Propose", change: { ...change, request } })!)).toEqual({ _tag: "Propose", change: { ...change, request } })
+  for (const bytes of [15, 17, 47, 49, 64]) expect(() => requestIdOf({ ...change, sequence: 1, time: 1n, request: { ...requestOf(request), id: new Uint8Array(bytes) } })).toThrow(FormatError)
 })
 
 test("replica format: an answer to deletions is kept without its keys, and whole again beside the change that it answers", () => {

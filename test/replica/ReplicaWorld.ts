@@ -16,6 +16,7 @@ import { checkLinearizable, explain, type Operation } from "../../spec/Lineariza
 import { all as allThings, create, put } from "../namespace/store.ts"
 import { type RegisterInput, registerModel } from "../sim/Register.ts"
 import { smallSizes } from "../wal/scene.ts"
+import { namesake } from "./Namesake.ts"
 import { Registrar } from "./Registrar.ts"
 import { Node, type World } from "./Replicas.ts"
 
@@ -35,6 +36,7 @@ export interface Seen {
   readonly terms: number
   /** Changes of the record of members that were acknowledged. */
   readonly members: number
+  readonly repeated: number
 }
 
 interface Scene {
@@ -46,6 +48,8 @@ interface Scene {
   /** In half of the worlds; the others are as they were before there was one. */
   readonly registrar: Registrar | undefined
   retried: number
+  /** Answers to what had been asked before under the same name. */
+  repeated: number
 }
 
 /** Now and then one that believes to lead: rightly or not. */
@@ -280,12 +284,12 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   const names = ["a", "b", "c", "d", "e"].slice(0, random.chance(0.3) ? 5 : 3)
   const world: World = {
     timeline, network, random, nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: random.pick([1500, 10_000]), stale: 0, isMerciful: true, strikes: () => undefined, endsAsks: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
-    sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([names.length + 2, 64]), idleMs: random.pick([2000, 3_600_000]), touchMs: random.pick([1, 1000]) },
+    sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([names.length + 2, 64]), idleMs: random.pick([2000, 3_600_000]), touchMs: random.pick([1, 1000]), namedMax: 4096, namedMs: 3_600_000 },
     logBytesMax: random.pick([1000, 2000, 50_000]), sizes: smallSizes
   }
   for (const id of names) world.nodes.set(id, new Node(world, id, names))
   for (const node of world.nodes.values()) node.start()
-  const scene: Scene = { world, histories: new Map(keys.map((key) => [key, []])), values: new Map(), problems: [], registrar: registrarOf(seed, world, () => isTrouble()), retried: 0 }
+  const scene: Scene = { world, histories: new Map(keys.map((key) => [key, []])), values: new Map(), problems: [], registrar: registrarOf(seed, world, () => isTrouble()), retried: 0, repeated: 0 }
   const failureOf = (): string | undefined => [...world.nodes.values()].map(({ failure }) => failure).find((failure) => failure !== undefined)
   const runUntil = (untilUs: number, isOver: () => boolean = () => false): void => {
     while ((timeline.nextUs ?? Infinity) < untilUs && failureOf() === undefined && !isOver()) timeline.step()
@@ -299,7 +303,7 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
       if (verdict._tag === "Violation") scene.problems.push(`${key} is not linearizable: ${explain(history, verdict)}`)
     }
     const terms = new Set([...world.history.values()].map((text) => text.slice(0, text.indexOf(":"))))
-    return { problems: scene.problems, applied: world.history.size, operations: histories.reduce((sum, [, history]) => sum + history.length, 0), retried: scene.retried, installs: installsOf(world), stale: world.stale, terms: terms.size, members: scene.registrar?.acknowledged ?? 0 }
+    return { problems: scene.problems, applied: world.history.size, operations: histories.reduce((sum, [, history]) => sum + history.length, 0), retried: scene.retried, installs: installsOf(world), stale: world.stale, terms: terms.size, members: scene.registrar?.acknowledged ?? 0, repeated: scene.repeated }
   }
   if (!setUp(world, runUntil)) {
     scene.problems.push("no bucket was made in calm")
@@ -310,6 +314,8 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   for (const name of ["x", "y", "z"]) client(scene, name, isTrouble)
   for (const name of ["p", "q"]) insister(scene, name, isTrouble)
   burster(scene, isTrouble)
+  const own = seededRandom(seed ^ 0x4e41_4d45)
+  if (own.chance(0.5)) namesake({ ...scene, ...world, bucket, nodes: [...world.nodes.values()], random: own, isOver: isTrouble, repeated: () => { scene.repeated += 1 } })
   scene.registrar?.begin()
   trouble(world, beganUs + troubleUs)
   network.begin()
@@ -368,6 +374,8 @@ const calm = ({ problems, values, ...scene }: Scene, runUntil: (untilUs: number,
     if (left > 0) problems.push("something does not end in calm")
   }
   done((replica) => replica.fence())
+  // What was asked in trouble and is given up by its client may come true now: checkpoints are compared that are of one place.
+  runUntil(until(), () => new Set(nodes.map(({ replica }) => replica!.state.stamp().wal.offset)).size === 1)
   done((replica) => replica.namespace.checkpoint(true))
   const [first, ...others] = nodes
   const rows = JSON.stringify(first!.rows())

@@ -16,13 +16,14 @@ import { commandFormat, requestOf } from "../../src/replica/ReplicaFormat.ts"
 import { recordOf } from "../../src/replica/MembersTable.ts"
 import { invitedKey, memberKey, type SessionRules } from "../../src/replica/ReplicaRows.ts"
 import type { Command, Reply } from "../../src/replica/Request.ts"
+import { namedCount } from "../../src/replica/NamedAnswers.ts"
 import { countOf } from "../../src/replica/Sessions.ts"
 import { good, nowMs, sceneOf } from "../membership/fixtures.ts"
 import { admissionOf, foundingOf, removalOf } from "../membership/story.ts"
 import { MemoryRows } from "../namespace/MemoryState.ts"
 import { context, create, put, tenant, testSealer, vault } from "../namespace/store.ts"
 
-const rules: SessionRules = { window: 4, sessionsMax: 3, idleMs: 10_000, touchMs: 10 }
+const rules: SessionRules = { window: 4, sessionsMax: 3, idleMs: 10_000, touchMs: 10, namedMax: 3, namedMs: 5000 }
 const digest = new Uint8Array(32).fill(3)
 
 /** One replica's rows, and a log that a test writes. */
@@ -60,11 +61,11 @@ class Log {
     return reply.session
   }
 
-  put(session: number, number: number, text: string, said: { readonly term?: number; readonly sequence?: number; readonly time?: bigint; readonly digest?: Uint8Array } = {}): Reply {
+  put(session: number, number: number, text: string, said: { readonly term?: number; readonly sequence?: number; readonly time?: bigint; readonly digest?: Uint8Array; readonly name?: Uint8Array } = {}): Reply {
     this.nowMs += 1
     const entry = {
       format: entryFormat, group: 0, tenant, vault, author: "ada", change: number === 0 ? create("things", 1) : put("things", "k", text),
-      sequence: said.sequence ?? this.stamp.sequence + 1, time: said.time ?? hybridTime(this.nowMs, 0), request: requestOf({ session, number: Math.max(1, number), digest: said.digest ?? digest })
+      sequence: said.sequence ?? this.stamp.sequence + 1, time: said.time ?? hybridTime(this.nowMs, 0), request: requestOf({ session, number: Math.max(1, number), digest: said.digest ?? digest, ...(said.name === undefined ? {} : { name: said.name }) })
     }
     return this.command({ _tag: "Commit", term: said.term ?? this.term, sealed: sealEntry(testSealer, entry)! })
   }
@@ -173,6 +174,63 @@ describe("replica's machine: a request is done once", () => {
     expect(log.put(session, 2, "x")).toEqual(first)
     deepStrictEqual(log.all(), before)
     deepStrictEqual(log.put(session, 2, "x", { digest: new Uint8Array(32) }), { _tag: "Refused", reason: "Misused" })
+  })
+
+  const nameOf = (byte: number): Uint8Array => new Uint8Array(32).fill(byte)
+
+  it("what was done under a name is not done again, in no session and with no content, and has its answer; its session's window does not end it", () => {
+    const { log, session } = begun()
+    const first = log.put(session, 2, "x", { name: nameOf(7) })
+    ok(first._tag === "Done" && first.answer._tag === "Stored")
+    const other = log.open()
+    const before = log.all()
+    expect(log.put(other, 1, "another body", { name: nameOf(7) })).toEqual(first)
+    deepStrictEqual(log.all(), before)
+    for (let number = 3; number < 9; number += 1) log.put(session, number, "later")
+    deepStrictEqual(log.put(session, 2, "x"), { _tag: "Refused", reason: "Forgotten" })
+    expect(log.put(session, 9, "x", { name: nameOf(7) })).toEqual(first)
+    const { sequence } = log.stamp
+    strictEqual(log.put(other, 1, "another name", { name: nameOf(8) })._tag, "Done")
+    strictEqual(log.stamp.sequence, sequence + 1)
+  })
+
+  it("what was refused under a name changed nothing, and may come true when it is asked for again", () => {
+    const log = new Log()
+    const session = log.open()
+    const first = log.put(session, 1, "no bucket", { name: nameOf(7) })
+    ok(first._tag === "Done" && first.answer._tag === "Refused")
+    strictEqual(namedCount(log.rows), 0)
+    strictEqual(log.put(log.open(), 0, "")._tag, "Done")
+    const second = log.put(session, 2, "no bucket", { name: nameOf(7) })
+    ok(second._tag === "Done" && second.answer._tag === "Stored")
+    strictEqual(namedCount(log.rows), 1)
+  })
+
+  it("so many names are kept, the oldest goes first; and those whose time is over, two with each that comes", () => {
+    const { log, session } = begun()
+    const kept = (): ReadonlyArray<number> => log.rows.rows.keysArray().filter((key) => key.startsWith("\x4c")).map((key) => key.charCodeAt(1))
+    const counted = (): void => {
+      strictEqual(namedCount(log.rows), kept().length)
+      strictEqual(log.rows.rows.keysArray().filter((key) => key.startsWith("\x4d")).length, kept().length)
+    }
+    for (let name = 1; name <= 5; name += 1) {
+      log.put(session, 1 + name, "x", { name: nameOf(name) })
+      counted()
+    }
+    deepStrictEqual(kept(), [3, 4, 5])
+    const { sequence } = log.stamp
+    strictEqual(log.put(session, 7, "again", { name: nameOf(3) })._tag, "Done")
+    strictEqual(log.stamp.sequence, sequence)
+    log.put(session, 7, "forgotten", { name: nameOf(1) })
+    strictEqual(log.stamp.sequence, sequence + 1)
+    deepStrictEqual(kept(), [1, 4, 5])
+    log.nowMs += rules.namedMs
+    log.put(session, 8, "x", { name: nameOf(9) })
+    deepStrictEqual(kept(), [1, 9])
+    counted()
+    log.put(session, 9, "x", { name: nameOf(10) })
+    deepStrictEqual(kept(), [9, 10])
+    counted()
   })
 
   it("a refused change is an answer like any other", () => {

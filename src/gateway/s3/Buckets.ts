@@ -4,6 +4,7 @@ import { idOf, type BucketId, idBytes } from "../../base/ids.ts"
 import { formatIso } from "./HttpDate.ts"
 import { refuseHeaders } from "./ObjectAttributes.ts"
 import { findVersion, versionHeaders } from "./ObjectRead.ts"
+import { onceOf } from "./Once.ts"
 import { bucketAt, bytesOf, type Call, numberOf, type Operation, orFail, pointOf, reply, type Rooms, xmlOf, xmlReply } from "./Operation.ts"
 import { s3Error } from "./S3Error.ts"
 import { parseXml, textOf } from "./XmlIn.ts"
@@ -43,7 +44,7 @@ export const createBucket: Operation = Effect.fnUntraced(function*(rooms: Rooms,
   if (bytes.length > 0) yield* orFail(parseXml(bytes, "CreateBucketConfiguration", "CreateBucketRequest"))
   const committed = yield* rooms.namespace.propose({
     _tag: "CreateBucket", bucket: call.bucket, id: idOf<BucketId>(rooms.entropy.bytes(idBytes)), owner: call.identity.principal
-  })
+  }, undefined, undefined, onceOf(call, "CreateBucket").once)
   return reply(200, committed.sequence, [["location", `/${call.bucket}`]])
 })
 
@@ -54,7 +55,7 @@ export const headBucket: Operation = Effect.fnUntraced(function*(rooms: Rooms, c
 })
 
 export const deleteBucket: Operation = (rooms, call) =>
-  Effect.map(rooms.namespace.propose({ _tag: "DeleteBucket", bucket: call.bucket }), ({ sequence }) => reply(204, sequence))
+  Effect.map(rooms.namespace.propose({ _tag: "DeleteBucket", bucket: call.bucket }, undefined, undefined, onceOf(call, "DeleteBucket").once), ({ sequence }) => reply(204, sequence))
 
 /** us-east-1 has the empty location, as in S3. */
 export const getBucketLocation: Operation = Effect.fnUntraced(function*(rooms: Rooms, call: Call) {

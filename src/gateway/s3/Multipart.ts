@@ -3,12 +3,14 @@ import { Effect } from "effect"
 import { idBytes, idOf, type UploadId } from "../../base/ids.ts"
 import { partNumberMax, singlePutBytesMax } from "../../base/limits.ts"
 import type { Checksum, ChecksumAlgorithm, CompletedPart, UploadInfo } from "../../namespace/Model.ts"
+import type { AsOfRefused, Refused } from "../../namespace/Namespace.ts"
 import { type ByteRange, parseCopyRange } from "./ByteRange.ts"
 import { algorithms, checkValue, claimOf, elementOf, headerOf, requestedAlgorithm } from "./Checksums.ts"
 import { parseEtags, writeCondition } from "./Conditions.ts"
 import { readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
 import { blameStore, findSource, laterBody, resultElements, sourceBody } from "./ObjectCopy.ts"
 import { storedHeaders, tooLarge } from "./ObjectWrite.ts"
+import { onceOf } from "./Once.ts"
 import { type Call, type Header, type Operation, orFail, payloadOf, reply, type Rooms, xmlOf, xmlReply } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import { childrenOf, textOf, type XmlNode } from "./XmlIn.ts"
@@ -180,17 +182,22 @@ const checkSize = Effect.fnUntraced(function*(rooms: Rooms, call: Call, upload: 
   }
 })
 
+/** Undefined: it is gone, and what its client calls the request may say that it was completed by it. */
+const uploadOf = (rooms: Rooms, call: Call, upload: UploadId): Effect.Effect<UploadInfo | undefined, Refused | AsOfRefused> =>
+  Effect.catch(rooms.namespace.upload(call.bucket, call.key, upload), (error) =>
+    error._tag === "Refused" && error.refusal === "NoSuchUpload" && call.invocation !== undefined ? Effect.succeed(undefined) : Effect.fail(error))
+
 export const completeUpload: Operation = Effect.fnUntraced(function*(rooms: Rooms, call: Call) {
   const upload = yield* orFail(uploadIdOf(call))
-  const info = yield* rooms.namespace.upload(call.bucket, call.key, upload)
-  const checksum = wholeChecksum(call, info)
+  const info = yield* uploadOf(rooms, call, upload)
+  const checksum = info === undefined ? undefined : wholeChecksum(call, info)
   if (checksum instanceof S3Error) return yield* checksum
   // The x-amz-checksum headers speak of the object here, not of this document.
   const parts = yield* orFail(readParts(yield* xmlOf(rooms, withoutChecksums(call), "CompleteMultipartUpload", "CompleteMultipartUploadRequest")))
-  yield* checkSize(rooms, call, upload, parts)
+  if (info !== undefined) yield* checkSize(rooms, call, upload, parts)
   const condition = writeCondition(call.request)
   const stored = yield* rooms.put.complete({
-    bucket: call.bucket, key: call.key, upload, parts,
+    bucket: call.bucket, key: call.key, upload, parts, ...onceOf(call, "CompleteUpload", upload, parts, condition),
     ...(checksum === undefined ? {} : { checksum }),
     ...(condition === undefined ? {} : { condition })
   })
@@ -213,6 +220,6 @@ const withoutChecksums = (call: Call): Call => {
 
 export const abortUpload: Operation = Effect.fnUntraced(function*(rooms: Rooms, call: Call) {
   const upload = yield* orFail(uploadIdOf(call))
-  const { sequence } = yield* rooms.namespace.propose({ _tag: "AbortUpload", bucket: call.bucket, key: call.key, upload })
+  const { sequence } = yield* rooms.namespace.propose({ _tag: "AbortUpload", bucket: call.bucket, key: call.key, upload }, undefined, undefined, onceOf(call, "AbortUpload", upload).once)
   return reply(204, sequence)
 })

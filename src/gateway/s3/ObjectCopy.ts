@@ -10,6 +10,7 @@ import { judgeCopy, writeCondition } from "./Conditions.ts"
 import { formatIso } from "./HttpDate.ts"
 import { expiryHeaders, readAttributes, readTtl, refuseHeaders } from "./ObjectAttributes.ts"
 import { versionHeaders } from "./ObjectRead.ts"
+import { onceOf } from "./Once.ts"
 import { type Call, type Header, type Operation, orFail, type Rooms, versionIdOf, xmlReply } from "./Operation.ts"
 import { invalidArgument, type OperationError, S3Error, s3Error, slowDown } from "./S3Error.ts"
 import { parseQuery, percentDecode } from "./S3Request.ts"
@@ -137,12 +138,17 @@ const store = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Stored, OperationError, Scope.Scope> {
   const algorithm = yield* orFail(requestedAlgorithm(call.request.headers))
   const condition = writeCondition(call.request)
+  // The source as the request names it: by the next attempt it may be another version, with other attributes.
+  const { headers } = call.request
+  const asked = [headers.get("x-amz-copy-source"), headers.get("x-amz-metadata-directive"), readAttributes(call.request, rooms.ttlDefaultSeconds)]
+  const once = onceOf(call, "CopyObject", asked, condition, algorithm)
+  const { once: name } = once
   const target = { bucket: call.bucket, key: call.key, attributes, ...(condition === undefined ? {} : { condition }) }
   if (algorithm === undefined || (version.checksum?.algorithm === algorithm && version.checksum.type === "FULL_OBJECT")) {
-    return yield* rooms.put.copy({ ...target, source: version })
+    return yield* rooms.put.copy({ ...target, source: version, ...once })
   }
   const body = yield* laterBody(rooms, version)
-  return yield* blameStore(rooms.put.object({ ...target, ...sourceBody(rooms, body, algorithm) }))
+  return yield* blameStore(rooms.put.object({ ...target, ...sourceBody(rooms, body, algorithm), ...(name === undefined ? {} : { once: () => name }) }))
 })
 
 export const resultElements = (stored: Stored): string =>

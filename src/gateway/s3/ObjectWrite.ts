@@ -9,6 +9,7 @@ import type { Stored } from "../../put.ts"
 import { checksumHeaders } from "./Checksums.ts"
 import { parseEtags, writeCondition } from "./Conditions.ts"
 import { expiryHeaders, readAttributes, refuseHeaders } from "./ObjectAttributes.ts"
+import { onceOf, onceOfBody } from "./Once.ts"
 import { bucketAt, type Call, type Header, type Operation, orFail, payloadOf, type Reply, reply, type Rooms, versionIdOf, xmlOf, xmlReply } from "./Operation.ts"
 import { codeOfRefusal, messageOf, type OperationError, S3Error, s3Error } from "./S3Error.ts"
 import { childrenOf, textOf, type XmlNode } from "./XmlIn.ts"
@@ -35,7 +36,7 @@ export const putObject: Operation = (rooms, call) =>
     const condition = writeCondition(call.request)
     // Without its bucket no byte of the body need come; apply judges again.
     const written = Effect.andThen(bucketAt(rooms, call, rooms.namespace.head().sequence), rooms.put.object({
-      bucket: call.bucket, key: call.key, attributes, ...payload,
+      bucket: call.bucket, key: call.key, attributes, ...payload, ...onceOfBody(call, "PutObject", attributes, condition),
       ...(condition === undefined ? {} : { condition })
     }))
     return Effect.map(written, (stored) =>
@@ -47,8 +48,9 @@ interface Deleted {
   readonly sequence: number
 }
 
-const propose = (rooms: Rooms, bucket: string, targets: ReadonlyArray<DeleteTarget>): Effect.Effect<Deleted, Refused | Unavailable> =>
-  Effect.map(rooms.namespace.propose({ _tag: "DeleteObjects", bucket, targets }), ({ answer, sequence }) => ({
+/** `at`: which commit of its request it is. */
+const propose = (rooms: Rooms, call: Call, targets: ReadonlyArray<DeleteTarget>, at: number): Effect.Effect<Deleted, Refused | Unavailable> =>
+  Effect.map(rooms.namespace.propose({ _tag: "DeleteObjects", bucket: call.bucket, targets }, undefined, undefined, onceOf(call, "DeleteObjects", at, targets).once), ({ answer, sequence }) => ({
     outcomes: answer._tag === "Deleted" ? answer.outcomes : [],
     sequence
   }))
@@ -73,7 +75,7 @@ export const deleteObject: Operation = Effect.fnUntraced(function*(rooms: Rooms,
     ...(versionId === undefined ? {} : { versionId }),
     ...(condition === undefined ? {} : { condition })
   }
-  const { outcomes, sequence } = yield* propose(rooms, call.bucket, [target])
+  const { outcomes, sequence } = yield* propose(rooms, call, [target], 0)
   const outcome = outcomes[0]
   if (outcome?.refusal !== undefined && (condition !== undefined || !isAbsence(outcome))) {
     return yield* new S3Error({ code: codeOfRefusal(outcome.refusal), commit: sequence })
@@ -134,7 +136,7 @@ export const deleteObjects: Operation = Effect.fnUntraced(function*(rooms: Rooms
   if (targets.length === 0) yield* rooms.namespace.bucket(call.bucket, commit)
   for (let from = 0; from < targets.length; from += deleteTargetsPerCommitMax) {
     const batch = targets.slice(from, from + deleteTargetsPerCommitMax)
-    const { outcomes, sequence } = yield* propose(rooms, call.bucket, batch)
+    const { outcomes, sequence } = yield* propose(rooms, call, batch, from)
     commit = sequence
     for (const [index, target] of batch.entries()) {
       const outcome = outcomes[index]

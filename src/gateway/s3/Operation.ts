@@ -41,6 +41,8 @@ export interface Call {
   readonly bucket: string
   readonly key: string
   readonly asOf: AsOf | undefined
+  /** What its client calls a write, the same with every attempt; where the store has other members, which keep what came of it. */
+  readonly invocation?: string
 }
 
 export interface Reply {

@@ -20,6 +20,7 @@ import { requestIds } from "../RequestIds.ts"
 import { asOfHeader, commitHeader, parseAsOf } from "./AsOfHeader.ts"
 import { authenticate, type Credentials, makeAuthenticator } from "./Authentication.ts"
 import { type Crc64, makeCrc64 } from "./Checksums.ts"
+import { invocationOf } from "./Once.ts"
 import { type Call, type Header, ofNow, type Reply, type Rooms } from "./Operation.ts"
 import { invalidArgument, messageOf, type OperationError, S3Error, s3Error, statusOf, toS3Error } from "./S3Error.ts"
 import { readRequest } from "./S3Request.ts"
@@ -121,7 +122,10 @@ const orderOf = (desk: Desk, exchange: Exchange, http: HttpRequest, nowMs: numbe
   if (asOf instanceof S3Error) return asOf
   const ageMsMax = age === undefined ? 0 : parseMaxStaleness(age)
   if (ageMsMax instanceof S3Error) return ageMsMax
-  return { route: routed, call: { request, identity, bucket, key, asOf }, ageMsMax }
+  const invocation = routed.writes ? invocationOf(request.headers) : undefined
+  if (invocation instanceof S3Error) return invocation
+  const isKept = invocation !== undefined && desk.rooms.namespace.quorum !== undefined
+  return { route: routed, call: { request, identity, bucket, key, asOf, ...(isKept ? { invocation } : {}) }, ageMsMax }
 }
 
 const explain = (desk: Desk, exchange: Exchange, http: HttpRequest, cause: Cause.Cause<OperationError>): Effect.Effect<HttpResponse> => {
