@@ -9,6 +9,7 @@ import { degraded, failed, type Finding, type HealthBoard, sound } from "../base
 import { healthProbeLateMs, healthProbeMs, overlayRowsStop, walQueueBytesMax, walReserveBytes } from "../base/limits.ts"
 import type { Meters } from "../base/Meters.ts"
 import { Gc, type GcService } from "../gc.ts"
+import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
 import { State, type StateService } from "../namespace/State.ts"
 import { Disk, type DiskService } from "../ports/Disk.ts"
 import { watched } from "../ports/Health.ts"
@@ -77,13 +78,14 @@ const spaceFinding = (freeBytes: number | undefined): Finding => {
 }
 
 /** Posted once the rooms are up. */
-export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal | State | Settle | Gc | Retention | Allowances> =>
+export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal | Namespace | State | Settle | Gc | Retention | Allowances> =>
   Effect.gen(function* () {
     const wal = yield* Wal
     const state = yield* State
     const settle = yield* Settle
     const retention = yield* Retention
-    board.check("journal", () => journalFinding(wal))
+    const namespace = yield* Namespace
+    board.check("journal", () => journalFinding(wal, namespace))
     const allowances = yield* Allowances
     board.check("index", () => indexFinding(state))
     board.check("queues", () => queueFinding(wal, state, allowances))
@@ -93,8 +95,10 @@ export const checkRooms = (board: HealthBoard): Effect.Effect<void, never, Wal |
     board.check("history", () => historyFinding(retention))
   })
 
-const journalFinding = (wal: WalInterface): Finding => {
+/** A member reads behind what the others commit, which its journal has to take first: without room it serves nothing, and load is to go to another. */
+export const journalFinding = (wal: Pick<WalInterface, "status">, { quorum }: Pick<NamespaceService, "quorum">): Finding => {
   const { phase, failure } = wal.status()
+  if (phase === "Full" && quorum !== undefined) return failed("has no room on the disk: what other members commit is not taken, and nothing is served, until there is some")
   if (phase === "Full") return degraded("has no room on the disk: writes are refused until there is some")
   return phase === "Failed" ? failed(`takes no writes: ${failure ?? "unknown"}; restart the node`) : sound(`takes writes (${phase})`)
 }

@@ -51,7 +51,7 @@ const restarted = async (trio: Trio, clients: Clients): Promise<void> => {
   const progress = async (): Promise<void> => {
     const [from, beganMs] = [acknowledged(), performance.now()]
     while (acknowledged() < from + putsBetween) {
-      if (performance.now() - beganMs > progressMsMax) throw new CaseFailed(`${acknowledged() - from} puts in ${progressMsMax} ms\n${script.output().slice(-3000)}\n${trio.logs().slice(-8000)}`)
+      if (performance.now() - beganMs > progressMsMax) throw new CaseFailed(`${acknowledged() - from} puts in ${progressMsMax} ms\n${script.output().slice(-3000)}`)
       await new Promise((resolve) => void setTimeout(resolve, 50))
     }
   }
@@ -75,6 +75,8 @@ const restarted = async (trio: Trio, clients: Clients): Promise<void> => {
     console.log(`           | rolling restart: ${report.puts} puts, ${report.gets} gets, ${report.refused} tries refused; longest until an answer ${report.longestMs} ms, ${outageMsMax} ms at most`)
     assertSame(report.wrong, [], "what boto3 was told")
     assertThat(report.longestMs <= outageMsMax, `an operation took ${report.longestMs} ms, more than an election (${outageMsMax} ms)`)
+  } catch (problem) {
+    throw new CaseFailed(`${problem instanceof Error ? problem.message : String(problem)}\n${trio.logs().slice(-6000)}`)
   } finally {
     script.child.kill("SIGKILL")
     await script.ended

@@ -5,7 +5,8 @@ import { expect, it } from "vitest"
 import { HealthBoard, worst } from "../../src/base/HealthBoard.ts"
 import { healthProbeLateMs, healthProbeMs } from "../../src/base/limits.ts"
 import { Meters } from "../../src/base/Meters.ts"
-import { probeFile, watchFolder } from "../../src/node/NodeHealth.ts"
+import type { Quorum } from "../../src/namespace/Namespace.ts"
+import { journalFinding, probeFile, watchFolder } from "../../src/node/NodeHealth.ts"
 import { Health, watched } from "../../src/ports/Health.ts"
 import { Disk, type DiskService } from "../../src/ports/Disk.ts"
 import { MemoryDisk } from "../../sim/Disk.ts"
@@ -50,6 +51,12 @@ it("a full disk is degraded, not failed: it still serves reads", async () => {
   const report = await watching(service, (board) => Effect.sync(() => board.report()))
   expect(worst(report)).toBe("degraded")
   expect(report.find(({ name }) => name === "disk space")?.detail).toMatch(/^5 MiB are free, below the reserve/)
+})
+
+it("a journal without room: a node alone still reads, a member of a cluster serves nothing", () => {
+  const wal = { status: () => ({ phase: "Full" }) } as unknown as Parameters<typeof journalFinding>[0]
+  expect(journalFinding(wal, {}).soundness).toBe("degraded")
+  expect(journalFinding(wal, { quorum: { leads: () => false, fence: Effect.void } as unknown as Quorum }).soundness).toBe("failed")
 })
 
 it("a disk that does not answer is noticed without asking it again", async () => {
