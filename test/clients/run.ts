@@ -100,19 +100,21 @@ const runStage = async (name: "http" | "tls", clients: Clients, scratch: string)
 const clusterOldCases = "^(round trip|copy|versioning|multipart|presigned|checksums|AS OF)"
 const clusterCommands = /^(rclone|restic)|^aws-cli \S+ (s3 cp of 20|s3api: multipart)/
 
-/** Each suite at another member, then all at once; the members stop and start meanwhile, and end. */
+/** The members stop and start under load; then each suite at another one, all at once, and their end. */
 const runCluster = async (clients: Clients, scratch: string): Promise<void> => {
   const folder = join(scratch, "cluster")
   mkdirSync(folder, { recursive: true })
   const trio = await openCluster()
   const at = ({ server }: Host): Stage => ({ name: "cluster", server: server!, clients, ca: undefined, scratch: folder })
   try {
+    // First: a member that starts again applies its log from the last checkpoint on, and these have made none.
+    await runCases(rollingCases(trio, clients))
     const [first, second, third] = trio.hosts.map(at) as [Stage, Stage, Stage]
     await runBoto(first, "new")
     await runBoto(second, "old", botoScript, { CASES: clusterOldCases })
     await runBoto(third, "new", membersScript, { ENDPOINTS: endpointsOf(trio), PREFIX: "boto-members" })
     const commands = [...awsCases(third), ...rcloneCases(first, ["Minio"]), ...resticCases(second)].filter(({ name, suite }) => clusterCommands.test(`${suite} ${name}`))
-    await runCases([...commands, ...rollingCases(trio, clients), ...endCases(trio)])
+    await runCases([...commands, ...endCases(trio)])
   } finally {
     await trio.dispose()
   }
