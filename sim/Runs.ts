@@ -6,12 +6,16 @@ import { toUtf8 } from "../src/base/bytes.ts"
 import { hashOf } from "../src/base/hash.ts"
 import type { ProfileName } from "./Profile.ts"
 
+/** Of worlds of whole members (test/cluster) beside those of one node. */
+export const runProfiles = ["short", "full", "members-short", "members-full"] as const
+export type RunProfile = ProfileName | (typeof runProfiles)[number]
+
 export interface Run {
   /** The commit that ran: twelve hex digits. */
   readonly commit: string
   /** What worlds run of its `src/` (`machinesOf`): twelve hex digits. */
   readonly machines: string
-  readonly profile: ProfileName
+  readonly profile: RunProfile
   readonly faults: "merciful" | "merciless"
   readonly first: number
   readonly last: number
@@ -44,13 +48,15 @@ const columns = ["commit", "machines", "profile", "faults", "first", "last", "wo
 
 export const lineOf = (run: Run): string => columns.map((column) => run[column]).join("\t")
 
+const isProfile = (name: string | undefined): name is RunProfile => runProfiles.some((profile) => profile === name)
+
 /** Every run of the text of RUNS.tsv. Throws, with the line's number, where a line is none. */
 export const runsOf = (text: string): ReadonlyArray<Run> =>
   text.split("\n").flatMap((line, index) => {
     if (line === "" || line.startsWith("#") || index === 0) return []
     const cells = line.split("\t")
     const [commit, machines, profile, faults, first, last, worlds, verdict] = cells
-    if (cells.length !== columns.length || (profile !== "short" && profile !== "full") || (faults !== "merciful" && faults !== "merciless")) {
+    if (cells.length !== columns.length || !isProfile(profile) || (faults !== "merciful" && faults !== "merciless")) {
       throw new Error(`sim/RUNS.tsv, line ${index + 1}: not a run: ${line}`)
     }
     return [{ commit: commit!, machines: machines!, profile, faults, first: Number(first), last: Number(last), worlds: Number(worlds), verdict: verdict! }]
@@ -68,15 +74,15 @@ const worldsIn = (runs: ReadonlyArray<Run>): number => {
 }
 
 export interface Tally {
-  readonly profile: ProfileName
+  readonly profile: RunProfile
   readonly green: number
   readonly greenAtCommit: number
   readonly red: number
 }
 
 /** What was run of these machines, and of this commit alone. */
-export const tallyOf = (runs: ReadonlyArray<Run>, at: Pick<Run, "commit" | "machines">): ReadonlyArray<Tally> =>
-  (["short", "full"] as const).map((profile) => {
+export const tallyOf = (runs: ReadonlyArray<Run>, at: Pick<Run, "commit" | "machines">, profiles: ReadonlyArray<RunProfile> = ["short", "full"]): ReadonlyArray<Tally> =>
+  profiles.map((profile) => {
     const ours = runs.filter((run) => run.machines === at.machines && run.profile === profile)
     const green = ours.filter(({ verdict }) => verdict === "ok")
     return {
@@ -86,6 +92,6 @@ export const tallyOf = (runs: ReadonlyArray<Run>, at: Pick<Run, "commit" | "mach
   })
 
 /** The lines of `--tally`. */
-export const tallyLines = (text: string, at: Pick<Run, "commit" | "machines">): ReadonlyArray<string> =>
-  tallyOf(runsOf(text), at).map(({ green, greenAtCommit, profile, red }) =>
+export const tallyLines = (text: string, at: Pick<Run, "commit" | "machines">, profiles?: ReadonlyArray<RunProfile>): ReadonlyArray<string> =>
+  tallyOf(runsOf(text), at, profiles).map(({ green, greenAtCommit, profile, red }) =>
     `${profile}: ${green} worlds green of the machines ${at.machines}, ${greenAtCommit} of them at ${at.commit}; ${red} runs red`)

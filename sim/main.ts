@@ -1,11 +1,11 @@
 /** main: `npm run sim`: worlds, what they went through, and a verdict. */
-import { execFileSync } from "node:child_process"
-import { appendFileSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs"
+import { readdirSync, writeFileSync, writeSync } from "node:fs"
 import { probeNames } from "../src/base/probes.ts"
 import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
 import { type Job, type Result, runSwarm } from "./Swarm.ts"
-import { lineOf, machinesOf, type Run, tallyLines } from "./Runs.ts"
+import { committedOf, isCommitted, keepRun, keptRuns } from "./Record.ts"
+import { type Run, tallyLines } from "./Runs.ts"
 import type { Shrunken } from "./ShrinkWorld.ts"
 import { timelinePage } from "./TimelinePage.ts"
 import { hashOfTraces } from "./Trace.ts"
@@ -14,20 +14,9 @@ import { exitCodes } from "./Violation.ts"
 /** So many failing seeds end a swarm. */
 const failuresMax = 10
 const linesOfStory = 40
+/** What a world runs. */
+const entry = "sim/worker.ts"
 const seedsMax = 2 ** 32
-
-const runsFile = new URL("./RUNS.tsv", import.meta.url)
-const hashDigits = 12
-
-const git = (...args: ReadonlyArray<string>): string => execFileSync("git", args, { cwd: new URL("../", import.meta.url), encoding: "utf8" }).trim()
-
-const committed = (): Pick<Run, "commit" | "machines"> => ({
-  commit: git("rev-parse", "HEAD").slice(0, hashDigits),
-  machines: machinesOf("sim/worker.ts", (path) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8"))
-})
-
-/** What runs is what was committed. */
-const isCommitted = (): boolean => git("status", "--porcelain", "--", "src", "sim", "spec", "package-lock.json", ":!sim/RUNS.tsv") === ""
 
 const say = (line: string): void => void writeSync(1, `${line}\n`)
 
@@ -82,10 +71,10 @@ class Account {
   record(at: Pick<Run, "commit" | "machines">): void {
     const [first] = this.failures
     const { seed = this.#order.first } = this.results.at(-1) ?? {}
-    appendFileSync(runsFile, `${lineOf({
+    keepRun({
       ...at, profile: this.#order.profile, faults: this.#order.merciless ? "merciless" : "merciful", first: this.#order.first, last: seed, worlds: this.results.length,
       verdict: first?.violation === undefined ? "ok" : `${first.violation.kind}: ${this.failures.length} failed, the first ${first.seed}`
-    })}\n`)
+    })
   }
 
   report(realMs: number): number {
@@ -150,8 +139,8 @@ const run = async (order: Order): Promise<number> => {
       ...(order.only === undefined ? {} : { only: order.only }), ...(order.strikes === undefined ? {} : { strikes: order.strikes }),
       ...(order.operations === undefined ? {} : { operations: order.operations }) }
   }
-  const at = order.record ? committed() : undefined
-  if (at !== undefined && !isCommitted()) {
+  const at = order.record ? committedOf(entry) : undefined
+  if (at !== undefined && !isCommitted(["src", "sim", "spec"])) {
     say("--record: src, sim or spec are not as committed: commit first, or leave --record out")
     return exitCodes.usage
   }
@@ -165,5 +154,5 @@ const order = parseOrder(process.argv.slice(2), workloadNames)
 if (typeof order === "string") {
   say(`${order}\n\n${usage}`)
   process.exitCode = exitCodes.usage
-} else if (order.tally) tallyLines(readFileSync(runsFile, "utf8"), committed()).forEach(say)
+} else if (order.tally) tallyLines(keptRuns(), committedOf(entry)).forEach(say)
 else process.exitCode = await run(order)

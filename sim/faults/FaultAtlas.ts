@@ -5,10 +5,13 @@
  * checkpoints, as long as the journal reaches back to the one before; a block that is not yet read back; what is not
  * synced; what only the page cache tells. A merciful plan harms nothing else for good: nothing acknowledged may be lost
  * then. A merciless one harms everything in the folders of data: each loss must be named, and no answer may be wrong.
+ *
+ * Of a member of a cluster all of that may be harmed which others have a copy of, and which tells by itself that it is not what it was ("Copied"): nothing acknowledged may be lost
+ * then either. Not writes of its journal that vanish: whoever forgets what it has promised, and does not know, is no fault that a majority survives.
  */
 import type { DiskFaultClass } from "./FaultClass.ts"
 
-export type Mercy = "Merciful" | "Merciless"
+export type Mercy = "Merciful" | "Merciless" | "Copied"
 
 export interface Harm {
   readonly fault: DiskFaultClass
@@ -31,6 +34,7 @@ export class FaultAtlas {
 
   /** A write to this path may go astray: for the merciful only where it is read back, past the page cache, before it counts. */
   mayGoAstray(path: string, isDirectRefused: boolean): boolean {
+    if (this.mercy === "Copied") return isCopied(path)
     return this.mercy === "Merciless" ? isData(path) : path.startsWith("blocks/") && !isDirectRefused
   }
 
@@ -45,8 +49,9 @@ export class FaultAtlas {
    * that an error of the disk made unreadable is set aside, and no newer one made since: the journal is kept back to the
    * generation before that one, so that only one is left.
    */
-  harmable(paths: Iterable<string>): ReadonlyArray<string> {
+  harmable(paths: Iterable<string>, fault?: DiskFaultClass): ReadonlyArray<string> {
     if (this.mercy === "Merciless") return [...paths].filter(isData)
+    if (this.mercy === "Copied") return [...paths].filter(fault === "StaleSector" ? isCopied : isData)
     if (this.#isCheckpointHarmed) return []
     const files = [...paths].flatMap((path) => {
       const [, generation, aside] = checkpoint.exec(path) ?? []
@@ -70,4 +75,5 @@ export class FaultAtlas {
   }
 }
 
+const isCopied = (path: string): boolean => path.startsWith("blocks/") || path.startsWith("checkpoints/")
 const isData = (path: string): boolean => dataFolders.some((folder) => path.startsWith(folder)) && path !== "journal/reserve"

@@ -314,7 +314,7 @@ export class FaultPlan {
   /** In its own file, or for the merciless as well over another one. */
   #elsewhere(disk: MemoryDisk, random: Random, path: string, length: number): Landing {
     const sizes = disk.sizes()
-    const others = this.atlas.mercy === "Merciful" ? [] : this.atlas.harmable(sizes.keys()).filter((other) => sizes.get(other)! > length)
+    const others = this.atlas.mercy !== "Merciless" ? [] : this.atlas.harmable(sizes.keys()).filter((other) => sizes.get(other)! > length)
     if (others.length > 0 && random.chance(0.5)) {
       const other = random.pick(others)
       const at = sectorBelow(random, sizes.get(other)! - length)
@@ -330,7 +330,7 @@ export class FaultPlan {
     for (const fault of ["BitRot", "LatentSector", "StaleSector"] as const) {
       if (!this.#strikes(random, fault)) continue
       const sizes = disk.sizes()
-      const paths = this.atlas.harmable(sizes.keys()).filter((path) => sizes.get(path)! > 0)
+      const paths = this.atlas.harmable(sizes.keys(), fault).filter((path) => sizes.get(path)! > 0)
       if (paths.length === 0) continue
       const path = random.pick(paths)
       const offset = random.below(sizes.get(path)!)
@@ -350,7 +350,7 @@ export class FaultPlan {
   #harm(fault: DiskFaultClass, path: string, offset: number): void {
     const isWrite = fault === "LostWrite" || fault === "MisdirectedWrite"
     if (isWrite) this.saw(fault)
-    if (!isWrite || this.atlas.mercy === "Merciless") this.atlas.harmed({ fault, path, offset })
+    if (!isWrite || this.atlas.mercy !== "Merciful") this.atlas.harmed({ fault, path, offset })
   }
 
   #seen<A>(fault: DiskFaultClass, answer: A): A {

@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import { seededEntropy } from "../../sim/Entropy.ts"
 import type { NetworkPlan } from "../../sim/faults/NetworkPlan.ts"
 import type { CarrierInterface } from "../../src/carrier/CarrierService.ts"
+import { followTables } from "../../src/cluster/TableCarrier.ts"
 import { membershipOver } from "../../src/cluster/MembershipReplica.ts"
 import type { Step } from "../../src/cluster/Steward.ts"
 import { encodePublicIdentity, type NodeId } from "../../src/membership/Identity.ts"
@@ -18,7 +19,7 @@ import { configurationOf, noConfiguration } from "../../src/raft/Configuration.t
 import { noSnapshot } from "../../src/raft/RaftLog.ts"
 import type { Replica } from "../../src/replica/ReplicaService.ts"
 import { good, noise, nowMs } from "../membership/fixtures.ts"
-import { type Host, Members, type Rooms, type Wiring } from "./Members.ts"
+import { type Host, Members, type MembersOptions, type Rooms, type Wiring } from "./Members.ts"
 
 /** Silence after which a node counts as gone. */
 const silentMs = 4000
@@ -30,8 +31,8 @@ export class GrowingMembers {
   readonly steps: Array<Step> = []
   readonly #heardMs = new Map<Host, Map<string, number>>()
 
-  constructor(count: number, seed: number, plan: NetworkPlan, options: Partial<StoreOptions> = {}) {
-    this.members = new Members(count, seed, plan, options, { started: 0, wiring: (host, carrier) => this.#wire(host, carrier) })
+  constructor(count: number, seed: number, plan: NetworkPlan, options: Partial<StoreOptions> = {}, more: Pick<MembersOptions, "starts"> = {}) {
+    this.members = new Members(count, seed, plan, options, { ...more, started: 0, wiring: (host, carrier) => this.#wire(host, carrier) })
     const first = this.members.hosts[0]!
     const record = this.#founded(first)
     this.begin(first, record)
@@ -65,11 +66,14 @@ export class GrowingMembers {
       this.known.set(host, record)
       station.machine.fork(carrier.setMembers(identitiesIn(record)))
     }
+    const tables = followTables(carrier, {
+      self: station.id, record: () => this.known.get(host)!, isLed: () => host.replica?.raft.status().leader !== undefined, follow: (record) => Effect.sync(() => follow(record))
+    })
     return {
-      before: carrier.setMembers(identitiesIn(this.known.get(host)!)),
+      before: Effect.andThen(Effect.suspend(() => carrier.setMembers(identitiesIn(this.known.get(host)!))), tables),
       member: {
         nodeOf: (replica) => (this.known.get(host)!.members.has(replica as NodeId) ? replica as NodeId : undefined),
-        begin: { ...noSnapshot, configuration: host === this.members.hosts[0] ? configurationOf([station.id]) : noConfiguration },
+        ...(host.hasBegun ? {} : { begin: { ...noSnapshot, configuration: host === this.members.hosts[0] ? configurationOf([station.id]) : noConfiguration } }),
         membersChanged: follow,
         steward: (replica) => ({
           isUp: (id) => nowMsOf() - (heardMs.get(id) ?? Number.NEGATIVE_INFINITY) < silentMs, remove: (node) => this.#membershipOf(host, replica).remove(node),

@@ -38,6 +38,8 @@ export interface Scene {
   readonly problems: Array<string>
   /** Bodies by what they stand for. */
   readonly values: Map<string, string>
+  /** What was asked and is not answered. */
+  readonly open: Set<string>
   count: number
   acknowledged: number
   cuts: number
@@ -52,7 +54,7 @@ const valueOf = (key: string) =>
 const draw = (random: Random): RegisterInput["_tag"] | "Delete" => random.pick(["Read", "Read", "Write", "Write", "Delete"] as const)
 
 export const sceneOf = (members: Members, random: Random): Scene =>
-  ({ members, random, histories: new Map(keys.map((key) => [key, []])), problems: [], values: new Map(), count: 0, acknowledged: 0, cuts: 0 })
+  ({ members, random, histories: new Map(keys.map((key) => [key, []])), problems: [], values: new Map(), open: new Set(), count: 0, acknowledged: 0, cuts: 0 })
 
 /** A client who asks one thing after another, each of any member. */
 export const client = (scene: Scene, isOver: () => boolean): void => {
@@ -75,9 +77,12 @@ export const client = (scene: Scene, isOver: () => boolean): void => {
     }
     const asked = ask(scene, what, key)
     let isAsked = true
+    const name = `${what} ${key} at member ${host.station.id.slice(0, 6)} at ${Math.round(calledAt / 1000)} ms`
+    scene.open.add(name)
     const ended = (output: string | undefined): void => {
       if (!isAsked) return
       isAsked = false
+      scene.open.delete(name)
       end(asked.input, output)
     }
     const fiber = host.station.machine.fork(Effect.provide(asked.effect, host.rooms!))

@@ -1,5 +1,5 @@
 /** Members: whole stores of a cluster, as its nodes would run them, each on a machine of a simulated world: memberLayer on twins of disk, index, clock and network. */
-import { type Context, Effect, Layer } from "effect"
+import { type Context, Effect, Layer, type Scope } from "effect"
 import * as Compute from "../../sim/Compute.ts"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { seededEntropy } from "../../sim/Entropy.ts"
@@ -14,6 +14,7 @@ import { Entropy } from "../../src/ports/Entropy.ts"
 import { KeyValue } from "../../src/ports/KeyValue.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
 import { noSnapshot } from "../../src/raft/RaftLog.ts"
+import type { Replica } from "../../src/replica/ReplicaService.ts"
 import { Country, type Running, type Station, valueOf } from "../carrier/Stations.ts"
 import { keys, storeId, tiny } from "../pipeline/store.ts"
 
@@ -30,7 +31,7 @@ export type Rooms = Layer.Success<ReturnType<typeof layerOf>>
 /** How a host is a member. */
 export interface Wiring {
   readonly member: Pick<MemberOptions, "nodeOf" | "begin" | "membersChanged" | "steward">
-  readonly before: Effect.Effect<void>
+  readonly before: Effect.Effect<void, never, Scope.Scope>
 }
 
 export interface MembersOptions {
@@ -38,6 +39,8 @@ export interface MembersOptions {
   readonly started?: number
   /** Undefined: all of them are, from the beginning and for ever. */
   readonly wiring?: (host: Host, carrier: CarrierInterface) => Wiring
+  /** Its machine is off, and a life begins. */
+  readonly starts?: (host: Host) => void
 }
 
 export class Host {
@@ -46,6 +49,10 @@ export class Host {
   index = new MemoryKeyValue()
   rooms: Context.Context<Rooms> | undefined
   failure: string | undefined
+  /** Runs, maybe before its rooms do. */
+  replica: Replica | undefined
+  /** Its journal has a replica: from then on one without it is damaged. */
+  hasBegun = false
   /** Told when its power goes: nothing that it was asked is answered. */
   readonly gone = new Set<() => void>()
   /** What its collection was at. */
@@ -67,10 +74,12 @@ export class Members {
   lossesMax = 1
 
   readonly #wiring: MembersOptions["wiring"]
+  readonly #starts: MembersOptions["starts"]
 
-  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}, { started = count, wiring }: MembersOptions = {}) {
+  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}, { started = count, starts, wiring }: MembersOptions = {}) {
     this.options = { ...plain, ...options }
     this.#wiring = wiring
+    this.#starts = starts
     this.country = new Country(count, seed, plan)
     this.hosts = this.country.stations.map((station) => new Host(station))
     for (const host of this.hosts.slice(0, started)) this.start(host)
@@ -85,7 +94,8 @@ export class Members {
   }
 
   start(host: Host): void {
-    Object.assign(host, { rooms: undefined, failure: undefined })
+    Object.assign(host, { rooms: undefined, failure: undefined, replica: undefined })
+    this.#starts?.(host)
     const { random, stations } = this.country
     const ids = stations.map(({ id }) => id)
     host.station.start((station: Station, carrier: CarrierInterface) => Effect.gen({ self: this }, function*() {
@@ -96,6 +106,7 @@ export class Members {
       if (wiring !== undefined) yield* wiring.before
       const layer = layerOf({ ...this.options, gc: { ...this.options.gc, observe: (phase) => void host.phases.add(phase) } }, {
         carrier, group, replica: station.id, lossesMax: this.lossesMax,
+        begun: (replica) => Effect.sync(() => void Object.assign(host, { replica, hasBegun: true })),
         ...(wiring?.member ?? { nodeOf: (replica) => ids.find((id) => id === replica), begin: { ...noSnapshot, configuration: configurationOf(ids) } })
       })
       const scope = yield* Effect.scope
@@ -108,10 +119,21 @@ export class Members {
   }
 
   cut(host: Host): void {
-    host.station.powerOff()
+    this.#end(host)
     host.disk = host.disk.crash(this.country.random)
     host.index = host.index.crash(this.country.random)
-    host.rooms = undefined
+  }
+
+  /** SIGKILL. */
+  kill(host: Host): void {
+    this.#end(host)
+    host.disk = host.disk.kill(this.country.random)
+    host.index = host.index.kill()
+  }
+
+  #end(host: Host): void {
+    host.station.powerOff()
+    Object.assign(host, { rooms: undefined, replica: undefined })
     for (const gone of host.gone) gone()
     host.gone.clear()
   }

@@ -9,6 +9,10 @@ describe("the account of swarms", () => {
   it("reads what it wrote, and names a line that is none", () => {
     const text = `commit\tmachines\n${lineOf(ours)}\n`
     expect(runsOf(text)).toEqual([ours])
+    const members: Run = { ...ours, profile: "members-short" }
+    expect(runsOf(`${text}${lineOf(members)}\n`)).toEqual([ours, members])
+    expect(tallyOf([ours, members], ours, ["members-short", "members-full"]).map(({ green, profile }) => [profile, green])).toEqual([["members-short", 100], ["members-full", 0]])
+    expect(() => runsOf(`${text}${lineOf(ours).replace("short", "members")}\n`)).toThrow("line 3")
     expect(() => runsOf(`${text}nonsense\n`)).toThrow("sim/RUNS.tsv, line 3")
   })
 
