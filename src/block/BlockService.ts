@@ -107,11 +107,15 @@ export interface BlocksService {
 export interface BlockOptions {
   readonly store: StoreId
   readonly vault: VaultId
+  /** A file has a block's name only once it is the block: where a commit may name it that this node has not finished (members of a cluster). */
+  readonly isNamedLast?: boolean
 }
 
 const folder = "blocks"
 const folderOf = (block: BlockId): string => `${folder}/${block.slice(0, 2)}`
 const pathOf = (block: BlockId): string => `${folderOf(block)}/${block}.block`
+const growingPathOf = (block: BlockId): string => `${folderOf(block)}/${block}.growing`
+const growingName = /^[0-9a-f]{32}\.growing$/
 const blockName = /^([0-9a-f]{32})\.block$/
 const folderName = /^[0-9a-f]{2}$/
 
@@ -124,9 +128,12 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
       const folders = yield* openFolders(disk)
       const open = yield* makeBlockFiles(disk, pathOf, blockFilesOpenMax)
       const atRest = yield* makeBlockFiles({ ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) }, pathOf, blockFilesAtRestMax)
+      const isNamedLast = options.isNamedLast === true
+      if (isNamedLast) yield* sweepGrowing(disk)
       const begin = beginBlock({
-        disk, options, pathOf, ensureFolder: folders.ensure, syncFolderOf: folders.sync,
-        remove: (block) => removeBlock(disk, block), readBack: (block, frameHash) => readBack(disk, options, reader, block, frameHash)
+        disk, options, pathOf, growingPathOf: isNamedLast ? growingPathOf : pathOf, ensureFolder: folders.ensure, syncFolderOf: folders.sync,
+        remove: (block) => Effect.andThen(isNamedLast ? removeFile(disk, growingPathOf(block)) : Effect.void, removeFile(disk, pathOf(block))),
+        readBack: (block, path, frameHash) => readBack(disk, options, reader, block, path, frameHash)
       })
       return {
         write: (block, chunks) => Effect.scoped(Effect.flatMap(begin(block), (writer) => Effect.andThen(writer.append(chunks), writer.finish))),
@@ -136,7 +143,7 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
         inspect: (block, judge) => inspectBlock(disk, options, block, judge),
         verify: (block) => Effect.map(inspectBlock(disk, options, block), ({ damages }) => damages),
         list: listBlocks(disk),
-        remove: (block) => Effect.andThen(Effect.andThen(open.drop(block), atRest.drop(block)), removeBlock(disk, block))
+        remove: (block) => Effect.andThen(Effect.andThen(open.drop(block), atRest.drop(block)), removeFile(disk, pathOf(block)))
       }
     }))
 }
@@ -191,10 +198,10 @@ interface ReadBack {
 
 /** From the disk: what the page cache still shows says nothing of a write that the disk lost, or put elsewhere. */
 const readBack = Effect.fnUntraced(function*(
-  disk: DiskService, options: BlockOptions, reader: ReadBack, block: BlockId, frameHash: Hash
+  disk: DiskService, options: BlockOptions, reader: ReadBack, block: BlockId, path: string, frameHash: Hash
 ) {
   reader.underWay += 1
-  const { damages, directory } = yield* Effect.ensuring(inspectBlock(disk, options, block, reader.judge, reader.slots), readBackEnds(reader))
+  const { damages, directory } = yield* Effect.ensuring(inspectBlock(disk, options, block, reader.judge, reader.slots, path), readBackEnds(reader))
   if (directory.hash !== frameHash) return yield* new BlockDamaged({ block, what: "read back, it is another block" })
   if (damages[0] !== undefined) return yield* damages[0]
 })
@@ -206,10 +213,10 @@ const readBackEnds = (reader: ReadBack): Effect.Effect<void> => Effect.sync(() =
 })
 
 const inspectBlock = (
-  disk: DiskService, options: BlockOptions, block: BlockId, judge: RegionsJudge = byHash, slots?: PageSlots
+  disk: DiskService, options: BlockOptions, block: BlockId, judge: RegionsJudge = byHash, slots?: PageSlots, path = pathOf(block)
 ): Effect.Effect<BlockInspected, BlockError> =>
   inBlock(block, Effect.scoped(Effect.gen(function*() {
-    const file = yield* disk.open(pathOf(block), "read", { direct: true })
+    const file = yield* disk.open(path, "read", { direct: true })
     const directory = yield* readDirectory(file, options, block)
     return { directory, damages: yield* inspectRegions(file, directory, judge, slots) }
   })))
@@ -350,7 +357,15 @@ const listBlocks = Effect.fnUntraced(function*(disk: DiskService) {
   return blocks
 })
 
-const removeBlock = (disk: DiskService, block: BlockId): Effect.Effect<void, DiskError> =>
-  disk.remove(pathOf(block)).pipe(
+/** What a crash left of blocks that were growing. */
+const sweepGrowing = Effect.fnUntraced(function*(disk: DiskService) {
+  for (const name of yield* disk.list(folder)) {
+    if (!folderName.test(name)) continue
+    for (const file of yield* disk.list(`${folder}/${name}`)) if (growingName.test(file)) yield* removeFile(disk, `${folder}/${name}/${file}`)
+  }
+})
+
+const removeFile = (disk: DiskService, path: string): Effect.Effect<void, DiskError> =>
+  disk.remove(path).pipe(
     Effect.catch((error) => error.code === "NotFound" ? Effect.void : Effect.fail(error))
   )

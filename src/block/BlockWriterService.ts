@@ -3,6 +3,9 @@
  *
  * Life of a block's file: 1 created, 2 written, 3 synced, 4 name synced, 5 read back and verified; else removed. Whole pages
  * are written as they come, past the page cache; what is no whole page yet waits for what comes behind it.
+ *
+ * Where others may name the block before it is finished here (`isNamedLast`), 4 comes after 5: until then the file has another name. A power cut in between, or one that brings back
+ * what was removed, must not leave a file that looks like the block.
  */
 import { Effect, Exit, Scope } from "effect"
 import { concatBytes } from "../base/bytes.ts"
@@ -43,10 +46,12 @@ interface Housing {
   readonly disk: DiskService
   readonly options: BlockOptions
   readonly pathOf: (block: BlockId) => string
+  /** Its name until it is finished. */
+  readonly growingPathOf: (block: BlockId) => string
   readonly ensureFolder: (block: BlockId) => Effect.Effect<void, DiskError>
   readonly syncFolderOf: (block: BlockId) => Effect.Effect<void, DiskError>
   readonly remove: (block: BlockId) => Effect.Effect<void, DiskError>
-  readonly readBack: (block: BlockId, frameHash: Hash) => Effect.Effect<void, BlockError>
+  readonly readBack: (block: BlockId, path: string, frameHash: Hash) => Effect.Effect<void, BlockError>
 }
 
 interface Growing {
@@ -62,13 +67,13 @@ interface Growing {
 
 /** A file that is not finished when the scope closes, or is interrupted, is closed and removed. */
 export const beginBlock = (housing: Housing) => Effect.fnUntraced(function*(block: BlockId, isFinished?: (arrival: BlockWritten["arrival"]) => void) {
-  const { disk, ensureFolder, options, pathOf, readBack, syncFolderOf } = housing
+  const { ensureFolder, growingPathOf, options, pathOf, readBack, syncFolderOf } = housing
   yield* ensureFolder(block)
   const header = encodeHeader({ store: options.store, vault: options.vault, block })
   const open = yield* Scope.make()
   const close = Scope.close(open, Exit.void)
   const growing = yield* Effect.acquireRelease(
-    Effect.map(Scope.provide(disk.open(pathOf(block), "create", { direct: true }), open), (file): Growing =>
+    Effect.map(Scope.provide(create(housing, block), open), (file): Growing =>
       ({ file, regions: [], end: blockHeaderBytes, writtenBytes: 0, held: header, finished: false })),
     ({ finished }) => Effect.andThen(close, finished ? Effect.void : giveUp(housing, block))
   )
@@ -78,8 +83,9 @@ export const beginBlock = (housing: Housing) => Effect.fnUntraced(function*(bloc
     const tail = encodeTail(header, regions, end)
     yield* file.write(writtenBytes, [held, tail.bytes])
     // Contents and name, side by side.
-    yield* Effect.all([file.sync, syncFolderOf(block)], { concurrency: 2, discard: true })
-    yield* Effect.all([readBack(block, tail.frameHash), close], { concurrency: 2, discard: true })
+    yield* options.isNamedLast === true ? file.sync : Effect.all([file.sync, syncFolderOf(block)], { concurrency: 2, discard: true })
+    yield* Effect.all([readBack(block, growingPathOf(block), tail.frameHash), close], { concurrency: 2, discard: true })
+    if (options.isNamedLast === true) yield* Effect.andThen(housing.disk.rename(growingPathOf(block), pathOf(block)), syncFolderOf(block))
     const arrival = { block, sizeBytes, hash: tail.frameHash, regions: regions.length }
     growing.finished = true
     isFinished?.(arrival)
@@ -88,6 +94,13 @@ export const beginBlock = (housing: Housing) => Effect.fnUntraced(function*(bloc
   const writer: BlockWriter = { append: (chunks) => append(growing, block, chunks), finish }
   return writer
 })
+
+/** What an earlier attempt could not remove goes. */
+const create = ({ disk, growingPathOf, options }: Housing, block: BlockId): Effect.Effect<DiskFile, DiskError, Scope.Scope> => {
+  const path = growingPathOf(block)
+  const created = disk.open(path, "create", { direct: true })
+  return options.isNamedLast === true ? Effect.catch(created, (error) => (error.code === "Exists" ? Effect.andThen(disk.remove(path), created) : Effect.fail(error))) : created
+}
 
 const giveUp = (housing: Housing, block: BlockId): Effect.Effect<void> =>
   Effect.andThen(Effect.sync(() => probe("block.writeGivenUp")), housing.remove(block)).pipe(

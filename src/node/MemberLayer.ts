@@ -130,7 +130,8 @@ const memberBlocks = (options: StoreOptions, { carrier, lossesMax, nodeOf, repli
     if (steward !== undefined) yield* runSteward({ ...steward(replica), replica, lacking: (node) => copies.lacking(node === id ? undefined : node) })
     const blocks: BlocksService = copies.blocks
     return blocks
-  })).pipe(Layer.provide(blocksAlone(options)))
+    // A file with a block's name is the block: another member's commit may name it, and then nothing looks again whether it is whole.
+  })).pipe(Layer.provide(blocksAlone(options, { isNamedLast: true })))
 
 /** By what this replica has applied; blocks of commits to come are theirs who write them. */
 function* named({ state }: Replica): Generator<BlockId> {

@@ -107,7 +107,7 @@ const commitsAlone = (options: StoreOptions) => {
 }
 
 /** Blocks of a store with one member. */
-export const blocksAlone = ({ keys, store }: StoreOptions) => Blocks.layer({ store, vault: keys.vaultId })
+export const blocksAlone = ({ keys, store }: StoreOptions, more: { readonly isNamedLast?: boolean } = {}) => Blocks.layer({ store, vault: keys.vaultId, ...more })
 
 /** The rooms over whoever orders commits, and over blocks wherever they lie. */
 export const roomsOver = <Services, CommitError, CommitNeeds, BlockError, BlockNeeds>(

@@ -21,7 +21,7 @@ const isCore = (path: string): boolean =>
   isCode(path) && ["src", "spec", "sim"].includes(areaOf(path)) && !isAtTheEdge(path)
 
 /** What runs worlds, and is not in one. */
-const AROUND_WORLDS = ["sim/main.ts", "sim/bench.ts", "sim/worker.ts", "sim/Swarm.ts", "sim/Ambient.ts", "sim/StandIns.ts"]
+const AROUND_WORLDS = ["sim/main.ts", "sim/Record.ts", "sim/bench.ts", "sim/worker.ts", "sim/Swarm.ts", "sim/Ambient.ts", "sim/StandIns.ts"]
 
 /** Where time, chance and I/O live: adapters, the launcher, build scripts of kernels, what runs simulated worlds. */
 const isAtTheEdge = (path: string): boolean =>
