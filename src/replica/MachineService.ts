@@ -8,7 +8,7 @@
  */
 import { Effect, Latch, Semaphore } from "effect"
 import { assert } from "../base/assert.ts"
-import { checkpointRetryMs, overlayBytesMax, overlayBytesStop, overlayRowsMax, overlayRowsStop } from "../base/limits.ts"
+import { checkpointRetryMs, overlayBytesMax, overlayBytesStop, overlayRowsMax, overlayRowsStop, stopCheckpointRowsMin } from "../base/limits.ts"
 import { appliedAtOnceMax, replicaLogBytesMax } from "../base/replicaLimits.ts"
 import type { MembershipRecord } from "../membership/Membership.ts"
 import type { Entry as Commit } from "../namespace/Entry.ts"
@@ -51,6 +51,8 @@ export interface ReplicaMachine extends StateMachine<Reply> {
   readonly lastChange: () => number
   /** As it is applied here, decoded once for each change; undefined: none was founded. */
   readonly members: () => MembershipRecord | undefined
+  /** One last checkpoint, so that the next start applies little; what fails costs that start its time, and nothing else. */
+  readonly atStop: Effect.Effect<void>
   /** Where due, or at once. */
   readonly checkpoint: (now: boolean) => Effect.Effect<void, Unavailable>
   /** Checkpoints by themselves from here on; `compact` tells Raft what its log need not have. */
@@ -91,6 +93,8 @@ export const makeMachine = (options: MachineOptions, current: OpenSlot, founding
     lastChange: () => room.lastChange,
     members: () => room.members,
     checkpoint: (now) => Effect.suspend(() => (now || isDue(room) ? Effect.mapError(checkpoint(room), unavailable) : Effect.void)),
+    atStop: Effect.suspend(() => (room.current.state.overlay().rows < stopCheckpointRowsMin ? Effect.void
+      : Effect.catch(checkpoint(room), (error) => Effect.logWarning(`no last checkpoint, the next start applies the log: ${error.message}`)))),
     begin: (compact) => Effect.suspend(() => {
       room.compact = compact
       return watched("a replica's checkpoints", checkpoints(room))

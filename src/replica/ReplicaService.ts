@@ -104,7 +104,8 @@ export const runReplica = Effect.fnUntraced(function*(options: ReplicaOptions) {
     slots, peers, sealer: options.sealer, vertexHash: options.vertexHash, sessions: options.sessions ?? sessionRules, applied: options.applied ?? (() => undefined),
     ...(options.membersChanged === undefined ? {} : { membersChanged: options.membersChanged }), ...options.machine
   }, open, founding)
-  yield* Effect.addFinalizer(() => Effect.suspend(() => machine.open().close))
+  // Once Raft has ended: nothing is applied any more.
+  yield* Effect.addFinalizer(() => Effect.andThen(machine.atStop, Effect.suspend(() => machine.open().close)))
   const raft = yield* runRaft<Reply>({ group, id, journal, network, machine, entropy: yield* Entropy, ...(begin === undefined ? {} : { begin }), ...options.raft })
   yield* Effect.forkScoped(machine.begin(raft.compact))
   const lead = yield* makeLead({ machine, raft, sealer: options.sealer, vertexHash: options.vertexHash, sessions: options.sessions ?? sessionRules, spaceLow: options.spaceLow ?? (() => false) })
