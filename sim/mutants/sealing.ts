@@ -38,7 +38,7 @@ export const sealingMutants: ReadonlyArray<Mutant> = [
   mutant("blocks", "block-folder-not-synced", "the name of a new folder of blocks is not synced", block,
     `    yield* disk.syncFolder(folder)\n    synced.add(path)`, `    synced.add(path)`),
   mutant("blocks", "block-not-read-back", "a block that the disk lost or put elsewhere is taken for written (R2)", blockWriter,
-    `Effect.all([readBack(block, tail.frameHash), close]`, `Effect.all([sizeBytes === 0 ? readBack(block, tail.frameHash) : Effect.void, close]`),
+    `Effect.all([readBack(block, growingPathOf(block), tail.frameHash), close]`, `Effect.all([sizeBytes === 0 ? readBack(block, growingPathOf(block), tail.frameHash) : Effect.void, close]`),
   mutant("blocks", "held-end-forgotten", "what is no whole page yet is not written in front of what comes next", blockWriter,
     `  const [pages, rest] = cutAt([growing.held, ...padded(chunks)], whole)\n`, `  const [pages, rest] = cutAt([growing.held.fill(0, Math.min(growing.held.length, 2048)), ...padded(chunks)], whole)\n`),
   {

@@ -36,6 +36,8 @@ export interface CopyOptions {
   readonly copiesMin: () => number
   /** Whose copy counts for that: not of one that is about to leave. */
   readonly counts?: (node: NodeId) => boolean
+  /** The disk is nearly full: what is left is for the journal and for deletions (R11), and copies go elsewhere. */
+  readonly spaceLow?: () => boolean
   /** Until the scope closes nothing that no commit names is removed here (Intents.open). */
   readonly spare: Effect.Effect<void, never, Scope.Scope>
 }
@@ -139,6 +141,7 @@ const taken = (room: Room): Handler => ({ bytes }) =>
   Effect.gen(function*() {
     const message = decodeBlock(bytes)
     if (typeof message === "string") return yield* new AnswerRefused({ detail: message })
+    if (room.spaceLow?.() === true) return yield* new AnswerRefused({ detail: "its disk is nearly full: it takes no copies until there is room" })
     // Its commit is still to come: nobody here knows of it until then.
     yield* spared(room)
     yield* refusing(put(room, message))
@@ -241,14 +244,19 @@ const reconcile = Effect.fnUntraced(function*(room: Room, named: Iterable<BlockI
   const here = new Set(yield* room.local.list)
   let came = 0
   let count = 0
+  let first: BlockId | undefined
   for (const block of named) {
     if (here.has(block)) continue
-    if (yield* bring(room, block)) {
+    if (room.spaceLow?.() !== true && (yield* bring(room, block))) {
       came += 1
       continue
     }
     count += 1
-    yield* Effect.logWarning(`block ${block}, which a commit names, is not here, and no other member gives it`)
+    first ??= block
+  }
+  if (first !== undefined) {
+    const why = room.spaceLow?.() === true ? "the disk is nearly full" : "no other member gives them, or they could not be written; the log has more at level debug"
+    yield* Effect.logWarning(`${count} blocks that commits name are not here, such as ${first}: ${why}`)
   }
   room.lacking = { index, count }
   return came

@@ -118,7 +118,7 @@ const memberBlocks = (options: StoreOptions, { carrier, lossesMax, nodeOf, repli
     const others = (): ReadonlyArray<NodeId> => membersOf(replica.raft.status().configuration).flatMap((member) => (member === id ? [] : nodeOf(member) ?? []))
     const isLeaving = (node: ReplicaId): boolean => replica.members.current()?.members.get(node as NodeId)?.leaving !== undefined
     const copies = yield* makeBlockCopies({
-      local: yield* Blocks, carrier, others, spare: (yield* Intents).open, counts: (node) => !isLeaving(node),
+      local: yield* Blocks, carrier, others, spaceLow: (yield* Wal).spaceLow, spare: (yield* Intents).open, counts: (node) => !isLeaving(node),
       // Who only learns may not have begun to take blocks. What leaves with this node is no copy, as little as what leaves with others.
       copiesMin: () => Math.min(lossesMax + (isLeaving(id) ? 1 : 0), replica.raft.status().configuration.voters.filter((voter) => voter !== id && !isLeaving(voter)).length)
     })

@@ -50,6 +50,8 @@ class Shire {
   readonly country: Country
   readonly hosts: ReadonlyArray<Host>
   copiesMin = 1
+  /** Who has no room. */
+  readonly full = new Set<string>()
   /** Whose copies do not count. */
   readonly leaving = new Set<string>()
 
@@ -68,7 +70,7 @@ class Shire {
       const spare = Effect.asVoid(Effect.acquireRelease(Effect.sync(() => { host.spared += 1 }), () => Effect.sync(() => { host.spared -= 1 })))
       host.local = local
       host.copies = yield* makeBlockCopies({
-        local, carrier, spare, copiesMin: () => this.copiesMin, counts: (node) => !this.leaving.has(node), others: () => this.country.stations.filter(({ id }) => id !== station.id).map(({ id }) => id)
+        local, carrier, spare, copiesMin: () => this.copiesMin, counts: (node) => !this.leaving.has(node), spaceLow: () => this.full.has(station.id), others: () => this.country.stations.filter(({ id }) => id !== station.id).map(({ id }) => id)
       })
     })))
   }
@@ -130,6 +132,30 @@ describe("copies of blocks", () => {
     shire.country.passUntil(() => lonely.exit !== undefined, 200_000)
     expect(() => valueOf(lonely)).toThrow(/0 of 1 other members have a copy/)
     expect(shire.held(blockOf(2))).toEqual([0, 0])
+  })
+
+  it("copies: a member whose disk is nearly full takes none, says what it lacks, and brings it once there is room", () => {
+    const shire = new Shire(3)
+    const [first, second, third] = shire.hosts as [Host, Host, Host]
+    shire.full.add(third.station.id)
+    const written = shire.write(first, blockOf(1), given)
+    shire.country.passUntil(() => written.exit !== undefined)
+    valueOf(written)
+    shire.country.pass(2000)
+    expect(shire.hosts.map((host) => host.file(blockOf(1)) !== undefined)).toEqual([true, true, false])
+    const look = (): number => {
+      const running = third.station.run(third.copies!.reconcile([blockOf(1)], 5))
+      shire.country.passUntil(() => running.exit !== undefined)
+      return valueOf(running)
+    }
+    expect(look()).toBe(0)
+    const lacking = second.station.run(second.copies!.lacking(third.station.id))
+    shire.country.passUntil(() => lacking.exit !== undefined)
+    expect(valueOf(lacking)).toEqual({ index: 5, count: 1 })
+    expect(third.station.log.join("\n")).toContain("the disk is nearly full")
+    shire.full.clear()
+    expect(look()).toBe(1)
+    expect(shire.held(blockOf(1))).toEqual([3, 1])
   })
 
   it("copies: what a member gives that lies is not believed, neither regions nor a whole block under another's hash", () => {
@@ -205,7 +231,7 @@ describe("copies of blocks", () => {
     const reconciled = third.station.run(third.copies!.reconcile([blockOf(1), blockOf(7)]))
     shire.country.passUntil(() => reconciled.exit !== undefined)
     expect([valueOf(reconciled), third.file(blockOf(1)) === first.file(blockOf(1)), third.file(blockOf(7))]).toEqual([1, true, undefined])
-    expect(third.station.log.join()).toMatch(/which a commit names, is not here/)
+    expect(third.station.log.join()).toMatch(/blocks that commits name are not here/)
   })
 
   it("copies: a copy at one who leaves is made, and does not count", () => {
