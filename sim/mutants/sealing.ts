@@ -44,8 +44,8 @@ export const sealingMutants: ReadonlyArray<Mutant> = [
   {
     id: "block-through-cache", room: "blocks", what: "a block is written to the page cache, and read back from there (R2)",
     edits: [
-      { file: blockWriter, find: `disk.open(pathOf(block), "create", { direct: true })`, replace: `disk.open(pathOf(block), "create")` },
-      { file: block, find: `const file = yield* disk.open(pathOf(block), "read", { direct: true })\n    const directory`, replace: `const file = yield* disk.open(pathOf(block), "read")\n    const directory` }
+      { file: blockWriter, find: `disk.open(path, "create", { direct: true })`, replace: `disk.open(path, "create")` },
+      { file: block, find: `const file = yield* disk.open(path, "read", { direct: true })\n    const directory`, replace: `const file = yield* disk.open(path, "read")\n    const directory` }
     ]
   },
   mutant("blocks", "region-unverified", "what a block's region holds is served unchecked (P3)", block,
