@@ -58,7 +58,7 @@ export const openSession = (state: CarrierState, out: Out, peer: Peer, at: Insta
   if (agreed === undefined) return refuse(out, peer.id, "Broken", "its agreement key is none")
   const hello = signed(state, headerOf(state, "Hello", at), bodyOf(state, peer, [formatVersion, formatVersion], agreed.ciphertext))
   peer.opening = { hello, helloHash: hashBytes(hello), secret: agreed.secret, nextMs: at.nowMs + carrierHelloEveryMs }
-  transmit(out, peer, hello)
+  if (peer.unsentBytes < carrierUnsentBytesMax) transmit(out, peer, hello)
 }
 
 interface Said {
@@ -81,6 +81,8 @@ const saidBy = (state: CarrierState, out: Out, peer: Peer, header: Header, paylo
 
 export const helloHeard = (state: CarrierState, out: Out, peer: Peer, header: Header, frame: Uint8Array, payload: Uint8Array, at: Instant): void => {
   if (peer.opening !== undefined && state.self.id < peer.id) return
+  // Hellos that the network brings many times over are not answered into a wire that stands still: whoever means it says Hello again.
+  if (peer.unsentBytes >= carrierUnsentBytesMax) return
   const helloHash = hashBytes(frame)
   if (peer.welcomed?.helloHash === toHex(helloHash)) return transmit(out, peer, peer.welcomed.welcome)
   // Two signatures and two agreements each: not as often as somebody likes.

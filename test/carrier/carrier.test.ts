@@ -130,6 +130,20 @@ describe("carrier", () => {
     expect(fleet.reasons(1)).toEqual(["TooSoon", "TooSoon", "TooSoon", "TooSoon"])
   })
 
+  it("carrier: a Hello that the network brings many times over is answered no further than the wire takes (full world 2)", () => {
+    const fleet = new Fleet(2)
+    const hand = new Hand(fleet)
+    fleet.note(0, 1, bytesOf(3))
+    const hello = hand.frames[0]!.bytes
+    // Nothing that the other says leaves: his invariants look after each of these.
+    for (let times = 0; times < 400; times += 1) fleet.do(1, { _tag: "Received", from: fleet.idOf(0), bytes: hello })
+    expect(hand.frames.filter(({ from }) => from === 1).reduce((sum, { bytes }) => sum + bytes.length, 0)).toBeLessThan(carrierUnsentBytesMax + frameBytesMax)
+    hand.settle()
+    fleet.ask(0, 1, 1, bytesOf(10))
+    hand.settle()
+    expect(fleet.of(0, "Answered").at(-1)?.isLast).toBe(true)
+  })
+
   it("carrier: two that begin at once come to one session", () => {
     const fleet = new Fleet(2)
     const hand = new Hand(fleet)
