@@ -5,7 +5,7 @@
  * 1. Both files lie under the vault's key, so that a new passphrase changes neither.
  * 2. Before a node has the vault's key, its identity lies under the folder's own secret (`joining`): who waits for approval and is stopped comes back as the same node.
  */
-import { Data, Effect } from "effect"
+import { Data, Effect, Semaphore } from "effect"
 import { deriveKey } from "../base/hash.ts"
 import { concatBytes, fromHex, toUtf8 } from "../base/bytes.ts"
 import { membersFileBytesMax } from "../base/clusterLimits.ts"
@@ -97,6 +97,25 @@ const sealerOf = (keys: VaultKeys) => makeValueSealer(keys, "ouroborosdb members
 export const writeMembers = Effect.fnUntraced(function*({ store }: Folder, keys: VaultKeys, { hasBegun, isFounder, listen, record }: KnownMembers): Effect.fn.Return<void, DiskError, Disk> {
   const plain = encodeWith(codec, { host: listen.host, port: listen.port, hasBegun, isFounder, record: encodeMembershipRecord(record) })
   yield* replaceFile(yield* Disk, membersFile, concatBytes([header, sealerOf(keys).seal(fromHex(store), plain)]))
+})
+
+export interface KeptMembers {
+  readonly known: () => KnownMembers
+  /** One after another: two that write at once would write one draft. What counts is what is known, also where it could not be kept. */
+  readonly keep: (change: Partial<KnownMembers>) => Effect.Effect<void>
+}
+
+export const keepMembers = Effect.fnUntraced(function*(folder: Folder, keys: VaultKeys, first: KnownMembers): Effect.fn.Return<KeptMembers, never, Disk> {
+  const ports = yield* Effect.context<Disk>()
+  const turn = yield* Semaphore.make(1)
+  let known = first
+  return {
+    known: () => known,
+    keep: (change) => turn.withPermit(Effect.suspend(() => {
+      known = { ...known, ...change }
+      return Effect.catch(Effect.provide(writeMembers(folder, keys, known), ports), (error) => Effect.logError(`what this node knows of the members is not kept: ${error.message}`))
+    }))
+  }
 })
 
 /** Identity and members, before the marker: with it the folder is a member's. */

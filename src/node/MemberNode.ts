@@ -7,7 +7,7 @@
  *    cut off whoever came in since.
  * 3. A replica begins once: from then on a journal without it is a damaged one (R2).
  */
-import { Effect, Queue } from "effect"
+import { Effect, Queue, Semaphore } from "effect"
 import { service as pairs } from "../adapters/NodeKeyPairs.ts"
 import { degraded, failed, type Finding, sound } from "../base/HealthBoard.ts"
 import { foundingRetryMs, lossesMaxDefault } from "../base/clusterLimits.ts"
@@ -21,7 +21,6 @@ import { serveWelcome } from "../cluster/Welcome.ts"
 import { isNodeId, type NodeId, shortIdOf } from "../membership/Identity.ts"
 import type { MembershipRecord } from "../membership/Membership.ts"
 import { makeMembership } from "../membership/MembershipService.ts"
-import type { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { watched } from "../ports/Health.ts"
 import { configurationOf, noConfiguration } from "../raft/Configuration.ts"
@@ -32,7 +31,7 @@ import type { VaultKeys } from "../sealer/VaultKeys.ts"
 import { clusterDesk } from "./ClusterDesk.ts"
 import type { Credentials } from "./Credentials.ts"
 import type { Folder } from "./Folder.ts"
-import { type KnownMembers, openMember, writeMembers } from "./MemberFolder.ts"
+import { keepMembers, type KeptMembers, type KnownMembers, openMember } from "./MemberFolder.ts"
 import { memberLayer } from "./MemberLayer.ts"
 import { type MemberLink, openLink } from "./MemberLink.ts"
 import type { HostPort } from "./Settings.ts"
@@ -49,7 +48,9 @@ export interface MemberGround {
 /** What is known before the replica runs, and after. */
 interface About {
   readonly self: NodeId
-  known: KnownMembers
+  readonly kept: KeptMembers
+  /** Of who follows a table. */
+  readonly turn: Semaphore.Semaphore
   over: MembershipOver | undefined
   replica: Replica | undefined
 }
@@ -59,7 +60,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   const { folder, keys } = ground
   const { known, own } = yield* openMember(folder, keys, pairs)
   const { id: self } = own.identity
-  const about: About = { self, known, over: undefined, replica: undefined }
+  const about: About = { self, kept: yield* keepMembers(folder, keys, known), turn: yield* Semaphore.make(1), over: undefined, replica: undefined }
   const link = yield* openLink({
     own, listen: ground.listen ?? known.listen, record: known.record,
     stranger: (asked, remote) => (about.over === undefined ? Effect.undefined : answerStranger(about.over)(asked, remote))
@@ -67,19 +68,18 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   yield* Effect.logInfo(`member ${shortIdOf(self)} of cluster ${known.record.cluster.slice(0, 12)} listens for other members on ${link.listens.host}:${link.listens.port}`)
   yield* serveWelcome(link.carrier, () => welcomeOf(ground, about))
   const records = yield* Effect.acquireRelease(Queue.sliding<MembershipRecord>(1), Queue.shutdown)
-  yield* Effect.forkScoped(watched("following who belongs", Effect.forever(Effect.flatMap(Queue.take(records), (record) => follow(ground, about, link, record)))))
-  const ports = yield* Effect.context<Disk>()
+  yield* Effect.forkScoped(watched("following who belongs", Effect.forever(Effect.flatMap(Queue.take(records), (record) => follow(about, link, record)))))
   const entropy = yield* Entropy
   yield* followTables(link.carrier, {
-    self, record: link.record, isLed: () => about.replica?.raft.status().leader !== undefined, follow: (record) => Effect.provide(follow(ground, about, link, record), ports)
+    self, record: link.record, isLed: () => about.replica?.raft.status().leader !== undefined, follow: (record) => follow(about, link, record)
   })
   yield* serveFarewell(link.carrier, { self, record: link.record, told: (record) => Effect.andThen(
-    Effect.logWarning(`this node was removed from its cluster in epoch ${record.epoch}: stop it; what it has is kept, and nothing of it is served any more`), Effect.provide(follow(ground, about, link, record), ports)
+    Effect.logWarning(`this node was removed from its cluster in epoch ${record.epoch}: stop it; what it has is kept, and nothing of it is served any more`), follow(about, link, record)
   ) })
   const membershipOf = (replica: Replica) => makeMembership({ self: own.identity, pairs, entropy, store: membershipOver(replica) })
   const begun = Effect.fnUntraced(function*(replica: Replica) {
     about.replica = replica
-    yield* Effect.provide(kept(ground, about, { hasBegun: true }), ports)
+    yield* about.kept.keep({ hasBegun: true })
     const membership = membershipOf(replica)
     about.over = yield* membershipOverCarrier({ carrier: link.carrier, membership })
     // The table has the new one, and links follow the table.
@@ -109,36 +109,31 @@ const nodeOf = (link: MemberLink) => (replica: ReplicaId): NodeId | undefined =>
 const beginOf = ({ hasBegun, isFounder }: KnownMembers, self: NodeId): { readonly begin?: SnapshotPlace } =>
   hasBegun ? {} : { begin: { ...noSnapshot, configuration: isFounder ? configurationOf([self]) : noConfiguration } }
 
-const welcomeOf = ({ credentials, folder, keys }: MemberGround, { known }: About) => ({
-  store: folder.store, createdMs: folder.createdMs, vault: folder.vault, master: keys.master, accessKey: credentials.accessKey, secretKey: credentials.secretKey, record: known.record
+const welcomeOf = ({ credentials, folder, keys }: MemberGround, { kept }: About) => ({
+  store: folder.store, createdMs: folder.createdMs, vault: folder.vault, master: keys.master, accessKey: credentials.accessKey, secretKey: credentials.secretKey, record: kept.known().record
 })
 
-const kept = ({ folder, keys }: MemberGround, about: About, change: Partial<KnownMembers>) =>
-  Effect.suspend(() => {
-    about.known = { ...about.known, ...change }
-    return Effect.catch(writeMembers(folder, keys, about.known), (error) => Effect.logError(`what this node knows of the members is not kept: ${error.message}`))
-  })
-
-const follow = Effect.fnUntraced(function*(ground: MemberGround, about: About, link: MemberLink, record: MembershipRecord) {
-  if (record.epoch < about.known.record.epoch) return
-  const isNew = record.epoch > about.known.record.epoch
-  const before = link.record()
-  yield* kept(ground, about, { record })
-  if (record.members.has(about.self)) yield* sayFarewell(link.carrier, before, record)
-  yield* link.follow(record)
-  if (isNew) yield* Effect.logInfo(`epoch ${record.epoch}: ${[...record.members.values()].map(({ member }) => member.name).join(", ")}`)
-})
+/** One after another, whoever brings it: one that waits would undo what a later one did. */
+const follow = ({ kept, self, turn }: About, link: MemberLink, record: MembershipRecord): Effect.Effect<void> =>
+  turn.withPermit(Effect.gen(function*() {
+    const { record: before } = kept.known()
+    if (record.epoch < before.epoch) return
+    yield* kept.keep({ record })
+    if (record.members.has(self)) yield* sayFarewell(link.carrier, before, record)
+    yield* link.follow(record)
+    if (record.epoch > before.epoch) yield* Effect.logInfo(`epoch ${record.epoch}: ${[...record.members.values()].map(({ member }) => member.name).join(", ")}`)
+  }))
 
 /** The first word of its log, where this node is the first; again until it is taken. */
 const founded = (about: About, replica: Replica): Effect.Effect<void> =>
   Effect.suspend(() => {
-    if (!about.known.isFounder || replica.members.current() !== undefined) return Effect.void
-    return Effect.catch(replica.members.change({ _tag: "Founded", record: about.known.record }), (error) =>
+    if (!about.kept.known().isFounder || replica.members.current() !== undefined) return Effect.void
+    return Effect.catch(replica.members.change({ _tag: "Founded", record: about.kept.known().record }), (error) =>
       Effect.andThen(Effect.logDebug(`the cluster is not founded yet: ${error.message}`), Effect.andThen(Effect.sleep(foundingRetryMs), founded(about, replica))))
   })
 
-const findingOf = ({ known, replica, self }: About): Finding => {
-  if (!known.record.members.has(self)) return failed("this node was removed from its cluster: stop it; with an empty folder it may join anew")
+const findingOf = ({ kept, replica, self }: About): Finding => {
+  if (!kept.known().record.members.has(self)) return failed("this node was removed from its cluster: stop it; with an empty folder it may join anew")
   const status = replica?.raft.status()
   if (status === undefined) return failed("its replica has not begun")
   if (status.failure !== undefined) return failed(`its replica promises nothing any more: ${status.failure}; restart the node`)

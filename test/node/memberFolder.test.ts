@@ -1,5 +1,5 @@
 /** A member's folder: who it is and whom it knows, at rest under the vault's key; a folder that is none, or that is damaged, is refused by its name. */
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, Logger } from "effect"
 import { describe, expect, test } from "vitest"
 import { MemoryDisk } from "../../sim/Disk.ts"
 import { layer as entropyLayer } from "../../sim/Entropy.ts"
@@ -10,7 +10,7 @@ import { decodeWelcome, encodeWelcome } from "../../src/cluster/Welcome.ts"
 import { foundCluster, type MembershipRecord } from "../../src/membership/Membership.ts"
 import type { ClusterId } from "../../src/membership/Identity.ts"
 import { membersFile, markFolder, openFolder, readSmallFile, replaceFile } from "../../src/node/Folder.ts"
-import { freshIdentity, joiningIdentity, openMember, writeMember, writeMembers } from "../../src/node/MemberFolder.ts"
+import { freshIdentity, joiningIdentity, keepMembers, openMember, writeMember, writeMembers } from "../../src/node/MemberFolder.ts"
 import { changeVaultSecret, createVault, openVaultFile, secretOf } from "../../src/node/VaultFile.ts"
 import { Disk } from "../../src/ports/Disk.ts"
 import type { Entropy } from "../../src/ports/Entropy.ts"
@@ -74,6 +74,21 @@ describe("a member's folder", () => {
     expect(Buffer.from(bytes!).includes("cellar")).toBe(false)
     const marker = await succeed(disk, Effect.flatMap(Disk, (service) => readSmallFile(service, "ouroboros.json", 1 << 20)))
     expect(fromUtf8(marker!)).toContain("\"format\": 3")
+  })
+
+  test("many changes at once are kept one after another: none fails, and after a power cut the file has them all", async () => {
+    const disk = new MemoryDisk()
+    await succeed(disk, made())
+    const { folder, keys, known } = await succeed(disk, opened())
+    const records = Array.from({ length: 8 }, (_, index) => ({ ...known.record, epoch: 2 + index }))
+    const said: Array<string> = []
+    const logger = Logger.layer([Logger.make(({ message }) => { said.push(String(message)) })])
+    await succeed(disk, Effect.provide(Effect.gen(function*() {
+      const { keep } = yield* keepMembers(folder, keys, known)
+      yield* Effect.all([keep({ hasBegun: true }), ...records.map((record) => keep({ record }))], { concurrency: "unbounded" })
+    }), logger))
+    expect(said).toEqual([])
+    expect((await succeed(disk.crash(seededRandom(1)), opened())).known).toMatchObject({ hasBegun: true, record: { epoch: 9 } })
   })
 
   test("one that waits to be let in stays the same node; one that has begun anew is another", async () => {
