@@ -52,12 +52,18 @@ def client(endpoint=ENDPOINT, **config):
 s3 = client()
 
 
-def case(name, when=True):
-    def add(function):
-        if when:
-            CASES.append((name, function))
-        return function
-    return add
+def cases_of(cases):
+    """A decorator that puts functions into `cases` under their names."""
+    def case(name, when=True):
+        def add(function):
+            if when:
+                cases.append((name, function))
+            return function
+        return add
+    return case
+
+
+case = cases_of(CASES)
 
 
 def bucket(name, versioning=None):

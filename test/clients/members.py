@@ -8,19 +8,12 @@ import sys
 import threading
 
 import boto
-from boto import MIB, NEW, PREFIX, body_of_client, client, fetch, noise, refused, same
+from boto import MIB, NEW, PREFIX, body_of_client, cases_of, client, fetch, noise, refused, same
 
 ENDPOINTS = os.environ["ENDPOINTS"].split()
 MEMBERS = [client(endpoint) for endpoint in ENDPOINTS]
 CASES = []
-
-
-def case(name, when=True):
-    def add(function):
-        if when:
-            CASES.append((name, function))
-        return function
-    return add
+case = cases_of(CASES)
 
 
 def bucket(name, versioning=None):
