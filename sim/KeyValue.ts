@@ -1,6 +1,7 @@
 /**
  * MemoryKeyValue: the twin of adapters/Lmdb: ordered tables in memory. A crash keeps a prefix of the commits, at least
- * up to the last `flushed`; a kill keeps them all.
+ * up to the last `flushed`; a kill keeps them all. Rows that were `spoiled` refuse to be read or changed, and as long as there is one,
+ * `wipe` fails too: that is what LMDB does with a page that is not as it wrote it.
  */
 import BTreeModule from "sorted-btree"
 import { Effect, Layer } from "effect"
@@ -31,7 +32,10 @@ export class MemoryKeyValue {
   #visible: Tables
   #durable: Tables
   #unflushed: Array<Commit> = []
+  /** A spoiled row was met: the adapter would throw all of it away at the next opening. */
+  isFoundDamaged = false
   #stopped = false
+  #spoiled = new Set<string>()
   #rotten: Array<{ readonly table: string; readonly key: ByteString; readonly value: Uint8Array; readonly rotten: Uint8Array }> = []
 
   constructor(tables: Tables = new Map()) {
@@ -78,8 +82,18 @@ export class MemoryKeyValue {
     return count
   }
 
+  /** While nobody runs: rows lie on pages that cannot be read any more. Returns how many do. */
+  spoil(isHit: (table: string, key: ByteString) => boolean): number {
+    for (const [table, rows] of [...this.#visible].sort(([a], [b]) => compare(a, b))) {
+      for (const key of rows.keysArray()) if (isHit(table, key)) this.#spoiled.add(rowName(table, key))
+    }
+    return this.#spoiled.size
+  }
+
   /** What is rotten still, and was not written since, is as it was: the last rot first, for it may lie on an older one. */
   mend(): void {
+    this.#spoiled.clear()
+    this.isFoundDamaged = false
     for (const tables of [this.#visible, this.#durable]) this.#mendIn(tables)
     this.#rotten = []
   }
@@ -95,6 +109,8 @@ export class MemoryKeyValue {
   #successor(tables: Tables): MemoryKeyValue {
     const index = new MemoryKeyValue(tables)
     index.#rotten = this.#rotten
+    index.#spoiled = this.#spoiled
+    index.isFoundDamaged = this.isFoundDamaged
     index.witness = this.witness
     return index
   }
@@ -139,17 +155,25 @@ export class MemoryKeyValue {
   }
 
   #serve(): KeyValueService {
-    const get = (table: string, key: Uint8Array): Uint8Array | undefined =>
-      this.#visible.get(table)?.get(toByteString(key))?.slice()
+    const get = (table: string, key: Uint8Array): Uint8Array | undefined => {
+      const name = toByteString(key)
+      this.#read(table, [name])
+      return this.#visible.get(table)?.get(name)?.slice()
+    }
     return {
       get,
       getMany: (table, keys) => keys.map((key) => get(table, key)),
-      range: (table, options) => range(this.#visible.get(table), options),
+      range: (table, options) => {
+        const rows = range(this.#visible.get(table), options)
+        if (this.#spoiled.size > 0) this.#read(table, rows.map(([key]) => toByteString(key)))
+        return rows
+      },
       commit: (changes) =>
         this.#perform("commit", () => {
           for (const { key } of changes) {
             if (key.length < 1 || key.length > keyBytesMax) return `a key has 1 to ${keyBytesMax} bytes, not ${key.length}`
           }
+          if (this.#spoiled.size > 0 && changes.some(({ key, table }) => this.#meets(table, toByteString(key)))) return "a page cannot be read"
           // Bytes are copied when the commit happens: what the caller changes later is his own again.
           const copies = changes.map((change): KeyValueChange =>
             change._tag === "Put"
@@ -167,11 +191,26 @@ export class MemoryKeyValue {
         return undefined
       }),
       wipe: this.#perform("wipe", () => {
+        if (this.#spoiled.size > 0) {
+          this.isFoundDamaged = true
+          return "a page cannot be read"
+        }
         apply(this.#visible, "wipe")
         this.#unflushed.push("wipe")
         return undefined
       })
     }
+  }
+
+  #meets(table: string, key: ByteString): boolean {
+    if (!this.#spoiled.has(rowName(table, key))) return false
+    this.isFoundDamaged = true
+    return true
+  }
+
+  #read(table: string, keys: ReadonlyArray<ByteString>): void {
+    if (this.#spoiled.size === 0 || !keys.some((key) => this.#meets(table, key))) return
+    throw new KeyValueError({ operation: "read", detail: "a page cannot be read" })
   }
 
   /** `act` returns why it refuses, or undefined. */
@@ -186,6 +225,8 @@ export class MemoryKeyValue {
     return Effect.uninterruptible(Effect.andThen(Effect.yieldNow, done))
   }
 }
+
+const rowName = (table: string, key: ByteString): string => `${table} ${key}`
 
 /** Copies in constant time: the trees share their nodes until one of them writes. */
 const cloneTables = (tables: Tables): Tables => new Map([...tables].map(([name, rows]) => [name, rows.clone()]))

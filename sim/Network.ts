@@ -59,9 +59,13 @@ export class SimulatedNetwork {
     this.#weather()
   }
 
-  /** Nothing comes to it or from it any more, until `heal`. For scenes; a plan has partitions of its own. */
+  /** Nothing comes to it or from it any more, until `rejoin` or `heal`. For scenes; a plan has partitions of its own. */
   isolate(address: string): void {
     this.#isolated.add(address)
+  }
+
+  rejoin(address: string): void {
+    this.#isolated.delete(address)
   }
 
   /** Nothing goes wrong any more, whatever the plan says; who was cut off, clogged, paused or slow is so no longer. */

@@ -86,11 +86,18 @@ export class NodeMachine {
     return this.machine.isOn
   }
 
+  /** As adapters/Lmdb does at an opening, where an earlier run met a page that could not be read. */
+  #throwIndexAway(): void {
+    this.index = new MemoryKeyValue()
+    this.indexDamage = "a page could not be read"
+  }
+
   /** A process begins. */
   start(): void {
     this.lives += 1
     this.startedOffMs = this.traits.machine.clock.offsetMs
     this.machine.powerOn()
+    if (this.index.isFoundDamaged) this.#throwIndexAway()
     this.#events.begins(this)
     const { processor } = this.machine
     const { traits } = this

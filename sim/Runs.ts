@@ -1,6 +1,7 @@
 /**
  * Runs: the lines of `RUNS.tsv`, one for each swarm that was told to `--record`. What is counted are the green worlds of the
- * machines as they stand: a change to a file under `src/` that worlds run begins at nothing. main.ts reads and writes the files.
+ * machines as they stand: a change to a file under `src/` that worlds run begins at nothing. A store of one node runs nothing of a cluster,
+ * and takes no notice of changes there. main.ts reads and writes the files.
  */
 import { toUtf8 } from "../src/base/bytes.ts"
 import { hashOf } from "../src/base/hash.ts"
@@ -25,11 +26,12 @@ export interface Run {
 }
 
 const hashDigits = 12
-const importsOf = (text: string): ReadonlyArray<string> => Array.from(text.matchAll(/^(?:import|export) [^"]*?from "(\.[^"]+)"/gm), ([, path]) => path!)
+/** Types are not run: who is imported for them alone decides nothing in a world. */
+const importsOf = (text: string): ReadonlyArray<string> => Array.from(text.matchAll(/^(?:import|export) (?!type )[^"]*?from "(\.[^"]+)"/gm), ([, path]) => path!)
 
 /**
- * The hash of every file under `src/` that `entry` comes to by its imports. Paths are relative to the project; `read` gives a
- * file's text.
+ * The hash of every file under `src/` that `entry` comes to by what it imports to run. Paths are relative to the project; `read`
+ * gives a file's text.
  */
 export const machinesOf = (entry: string, read: (path: string) => string): string => {
   const texts = new Map<string, string>()

@@ -1,4 +1,4 @@
-/** Swarm: many worlds, one after another or on worker threads, their reports in the order of their seeds. */
+/** Swarm: many worlds, on one worker thread or several, their reports in the order of their seeds. Between whoever counts worlds (main, bench, test/cluster/swarm) and the threads that run them. */
 import { Worker } from "node:worker_threads"
 import type { ProfileName } from "./Profile.ts"
 import type { Shrunken } from "./ShrinkWorld.ts"
@@ -38,19 +38,24 @@ export interface Result {
   readonly shrunk: Shrunken | undefined
 }
 
-export interface SwarmOptions {
+export interface SwarmOptions<Asked, Told> {
   readonly workers: number
-  readonly next: () => Job | undefined
+  /** The file of a thread, which answers each job by one result. */
+  readonly worker: URL
+  readonly next: () => Asked | undefined
   /** In the order of the jobs. */
-  readonly told: (result: Result) => void
+  readonly told: (result: Told) => void
 }
 
+/** The thread of worlds of one node. */
+export const nodeWorker = new URL("./worker.ts", import.meta.url)
+
 /** Until `next` has no more. */
-export const runSwarm = async ({ next, told, workers }: SwarmOptions): Promise<void> => {
-  const results = new Map<number, Result>()
+export const runSwarm = async <Asked, Told>({ next, told, worker: file, workers }: SwarmOptions<Asked, Told>): Promise<void> => {
+  const results = new Map<number, Told>()
   let asked = 0
   let given = 0
-  const tell = (index: number, result: Result): void => {
+  const tell = (index: number, result: Told): void => {
     results.set(index, result)
     for (let first = results.get(given); first !== undefined; first = results.get(given)) {
       results.delete(given)
@@ -59,7 +64,7 @@ export const runSwarm = async ({ next, told, workers }: SwarmOptions): Promise<v
     }
   }
   await Promise.all(Array.from({ length: workers }, () => new Promise<void>((resolve, reject) => {
-    const worker = new Worker(new URL("./worker.ts", import.meta.url))
+    const worker = new Worker(file)
     let index = 0
     const ask = (): void => {
       const job = next()
@@ -68,7 +73,7 @@ export const runSwarm = async ({ next, told, workers }: SwarmOptions): Promise<v
       asked += 1
       worker.postMessage(job)
     }
-    worker.on("message", (result: Result) => {
+    worker.on("message", (result: Told) => {
       tell(index, result)
       ask()
     })

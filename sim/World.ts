@@ -267,7 +267,7 @@ class World {
     this.#supervisor.heal()
     this.#faults.heal(this.#node)
     // Whose clock was put right while it ran destroys nothing until a restart says that it is right now (R6).
-    const distrustsTime = this.#node.startedOffMs !== 0
+    const distrustsTime = this.#node.startedOffMs !== 0 || this.#node.readyOffMs !== 0
     if (!this.#node.isOn || distrustsTime || !this.#isWell() || this.#random.chance(0.5)) this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
     const endUs = this.#timeline.nowUs + readyUsMax
     for (this.#wait(1_000_000); !this.#isWell(); this.#wait(1_000_000)) {

@@ -4,7 +4,7 @@
  */
 import { writeSync } from "node:fs"
 import type { ProfileName } from "./Profile.ts"
-import { type Result, runSwarm } from "./Swarm.ts"
+import { type Job, nodeWorker, type Result, runSwarm } from "./Swarm.ts"
 
 const [seconds = 60, workers = 2] = process.argv.slice(2).map(Number)
 const aims: Readonly<Record<ProfileName, { readonly worlds: number; readonly speedUp: number }>> = {
@@ -23,8 +23,8 @@ const measure = async (profile: ProfileName): Promise<void> => {
   const startedMs = performance.now()
   const since = (): number => (performance.now() - startedMs) / 1000
   const warm = new Set<number>()
-  await runSwarm({
-    workers, told: (result) => { if (warm.has(result.seed)) results.push(result) },
+  await runSwarm<Job, Result>({
+    workers, worker: nodeWorker, told: (result) => { if (warm.has(result.seed)) results.push(result) },
     next: () => {
       seed += 1
       if (since() > warmUpSeconds) warm.add(seed)

@@ -3,7 +3,7 @@ import { readdirSync, writeFileSync, writeSync } from "node:fs"
 import { probeNames } from "../src/base/probes.ts"
 import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
-import { type Job, type Result, runSwarm } from "./Swarm.ts"
+import { type Job, nodeWorker, type Result, runSwarm } from "./Swarm.ts"
 import { committedOf, isCommitted, keepRun, keptRuns } from "./Record.ts"
 import { type Run, tallyLines } from "./Runs.ts"
 import type { Shrunken } from "./ShrinkWorld.ts"
@@ -144,7 +144,7 @@ const run = async (order: Order): Promise<number> => {
     say("--record: src, sim or spec are not as committed: commit first, or leave --record out")
     return exitCodes.usage
   }
-  await runSwarm({ workers: Math.min(order.workers, order.count ?? order.workers), next, told: (result) => account.add(result) })
+  await runSwarm<Job, Result>({ workers: Math.min(order.workers, order.count ?? order.workers), worker: nodeWorker, next, told: (result) => account.add(result) })
   const exit = account.report(performance.now() - startedMs)
   if (at !== undefined) account.record(at)
   return exit

@@ -30,7 +30,8 @@ export const diskFaults = {
   IndexLost: "the index is gone at a start",
   IndexGarbage: "values of the index are garbage at a start",
   IndexStale: "values of the index, or all of it, are those of an earlier night at a start",
-  IndexFailed: "a commit or a flush of the index fails"
+  IndexFailed: "a commit or a flush of the index fails",
+  IndexUnreadable: "rows of the index lie on pages that can neither be read nor written, at a start"
 } as const
 
 export type DiskFaultClass = keyof typeof diskFaults

@@ -43,7 +43,8 @@ const chances: Readonly<Record<DiskFaultClass, ReadonlyArray<number>>> = {
   IndexLost: [0.1, 0.4],
   IndexGarbage: [0.1, 0.4],
   IndexStale: [0.2, 0.6],
-  IndexFailed: [0.002, 0.02]
+  IndexFailed: [0.002, 0.02],
+  IndexUnreadable: [0.1, 0.4]
 }
 
 const always: ReadonlySet<DiskFaultClass> = new Set(["UnsyncedLost", "TornWrite", "UnsyncedNameLost", "ProcessKilled", "IndexCut"])
@@ -74,6 +75,8 @@ const valueRotChance = 0.2
 /** Of the lives of a seed where files answer EIO for long. */
 const blockFailsChance = 0.5
 const valueStaleChances = [0.3, 0.9]
+/** A page has a few rows, and a single page is enough. */
+const rowSpoiledChances = [0.02, 0.3]
 /** Of the nights behind one in which the index was lost: what lay there before lies where the rebuilt one is. */
 const staleOnceLost = 0.7
 /** A weak part fails under whoever counts on it just then. */
@@ -198,8 +201,14 @@ export class FaultPlan {
       this.#isLost = !isHarmed
       return { index: new MemoryKeyValue(), indexDamage: random.chance(0.5) ? "simulated damage" : undefined }
     }
+    if (this.#strikes(random, "IndexUnreadable")) this.#spoilIndex(random, index)
     if (this.#strikes(random, "IndexGarbage") && index.rot(random, valueRotChance) > 0) this.saw("IndexGarbage")
     return { index: this.#staleIndex(random, index), indexDamage: undefined }
+  }
+
+  #spoilIndex(random: Random, index: MemoryKeyValue): void {
+    const chance = random.pick(rowSpoiledChances)
+    if (index.spoil(() => random.chance(chance)) > 0) this.saw("IndexUnreadable")
   }
 
   /** Somebody puts an old copy of the index back, or pages of it were never written since. */

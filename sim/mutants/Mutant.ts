@@ -23,6 +23,8 @@ export interface Mutant {
   readonly merciless?: boolean
   /** Few worlds catch it, or none does yet (then it is a hole in generator or oracle): CI draws others. */
   readonly open?: string
+  /** Worlds of whole members catch it too (--members). */
+  readonly breaksMembers?: true
   /** Measured by --units: types, lint and the tests of its room let it pass; only the swarm knows. */
   readonly passesUnits?: true
 }

@@ -15,11 +15,12 @@ const welcome = planted("Welcome")
 const table = planted("MembershipReplica")
 
 export const clusterMutants: ReadonlyArray<Mutant> = [
-  copies("named-before-copied", "a block may be named that lies on one disk", `if (copies >= wanted) Deferred`, `if (copies >= 0) Deferred`),
-  copies("too-few-is-enough", "what came to too few members is acknowledged", `  if (enough) return\n`, `  if (wanted >= 0) return\n`),
+  { ...copies("named-before-copied", "a block may be named that lies on one disk", `if (copies >= wanted) Deferred`, `if (copies >= 0) Deferred`), breaksMembers: true },
+  { ...copies("too-few-is-enough", "what came to too few members is acknowledged", `  if (enough) return\n`, `  if (wanted >= 0) return\n`), breaksMembers: true },
   copies("copy-of-another", "a member keeps a copy whose frame is another's", `  if (arrival.hash === hash) return\n`, `  if (arrival.hash !== "") return\n`),
   copies("copies-by-who-leaves", "copies at members that are about to leave count", `others.filter(room.counts ?? (() => true))`, `others`),
   copies("region-unjudged", "what another member gives for a region is believed", `bytes.length === lengthBytes && equalBytes(hashBytes(bytes), fromHex(sealedHash))`, `bytes.length === lengthBytes && sealedHash !== ""`),
+  { ...copies("taken-before-gone", "what was taken for another before this node began anew is removed at its start", `!kept.has(block) || isNamed(block)`, `kept.size >= 0 || isNamed(block)`), breaksMembers: true },
   copies("lacks-nothing", "a member says that it lacks nothing, whatever it could not bring", `    count += 1\n`, ``),
   lanes("one-lane", "copies to a member that is silent hold back those to others", `#laneTo(node: NodeId): Lane {\n`, `#laneTo(to: NodeId): Lane {\n    const node = to.slice(0, 0) as NodeId\n`),
   lanes("late-waits", "what is late for a silent member waits in memory, however much of it there is", `lane.waiting <= blockCopiesLateMax ? Effect.never`, `lane.waiting >= 0 ? Effect.never`),

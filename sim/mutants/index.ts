@@ -28,6 +28,8 @@ export const indexMutants: ReadonlyArray<Mutant> = [
     `  yield* index.wipe.pipe(Effect.mapError(indexError))\n`, ``),
   mutant("index", "rebuild-unmarked", "an index with a rotten node is not marked for a rebuild", state,
     `      if (error instanceof StateError && error.reason === "Index") mark(error)\n`, `      if (error instanceof StateError && error.reason === "Disk") mark(error)\n`),
+  mutant("index", "unreadable-is-a-defect", "a page of the index that cannot be read is nobody's to name", state,
+    `readIndex(() => index.get(nodeTable, address))`, `index.get(nodeTable, address)`),
   mutant("index", "node-unverified", "a node of the index is used whatever its hash (R8)", "namespace/TreeStore.ts",
     `if (!equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw`, `if (bytes.length === 0 && !equalBytes(hasher.hashNode(bytes, node.level, node.count), pointer.hash)) throw`),
   mutant("index", "frozen-rows-win", "rows that a failed checkpoint left win over those written since", state,

@@ -35,6 +35,8 @@ interface Seen {
   readonly etags: Array<string>
   /** Of writes whose outcome nobody knows. */
   unknowns: number
+  /** Operations since, each counted once for every one of these. */
+  doubt: number
 }
 
 /**
@@ -42,6 +44,8 @@ interface Seen {
  * a history could have been.
  */
 const unknownsMax = 4
+/** Where few are unknown, they may have come between any two of many operations that followed. */
+const doubtMax = 150
 
 class Registers implements Workload {
   readonly name = "registers"
@@ -67,7 +71,7 @@ class Registers implements Workload {
       })
       const used = modes.filter((_, index) => index === 0 || random.chance(0.7))
       const keyCount = 1 + random.below(3)
-      this.#keys = used.flatMap((mode) => Array.from({ length: keyCount }, (_, index): Seen => ({ bucket: bucketOf(mode), key: `${"register/".repeat(index)}${nameMark}`, versionIds: [], etags: [], unknowns: 0 })))
+      this.#keys = used.flatMap((mode) => Array.from({ length: keyCount }, (_, index): Seen => ({ bucket: bucketOf(mode), key: `${"register/".repeat(index)}${nameMark}`, versionIds: [], etags: [], unknowns: 0, doubt: 0 })))
       for (const mode of used) {
         const path = `/${bucketOf(mode)}`
         yield* insist(client, { method: "PUT", path })
@@ -108,10 +112,14 @@ class Registers implements Workload {
 
   #doubt(seen: Seen): void {
     seen.unknowns += 1
+    if (seen.unknowns >= unknownsMax) this.#turnFrom(seen)
+  }
+
+  #turnFrom(seen: Seen): void {
     const index = this.#keys.indexOf(seen)
-    if (seen.unknowns < unknownsMax || index < 0) return
+    if (index < 0) return
     this.#abandoned.push(seen)
-    this.#keys[index] = { bucket: seen.bucket, key: `${seen.key}~`, versionIds: [], etags: [], unknowns: 0 }
+    this.#keys[index] = { bucket: seen.bucket, key: `${seen.key}~`, versionIds: [], etags: [], unknowns: 0, doubt: 0 }
   }
 
   #put(context: WorkloadContext, name: string, random: Random, seen: Seen, copies: boolean) {
@@ -127,6 +135,8 @@ class Registers implements Workload {
   }
 
   #ask(context: WorkloadContext, input: KeyInput, seen: Seen, asked: Omit<Request, "path">): Effect.Effect<Outcome> {
+    seen.doubt += seen.unknowns
+    if (seen.doubt > doubtMax) this.#turnFrom(seen)
     const { condition, versionId } = input._tag === "Put" ? { ...input, versionId: undefined } : input
     const request: Request = {
       ...asked, path: `/${seen.bucket}/${seen.key}`, ...(versionId === undefined ? {} : { query: { versionId } }),

@@ -6,7 +6,8 @@
  * program can catch: LmdbFile inspects it first, and a marker tells the next start that an opening never ended.
  * Damage inside the file, met later, is as fatal: nothing may exist only here. So that no start after it meets it for
  * ever, another marker tells that a run never closed the index: the next opening reads all of it, and after
- * indexRunsUnendedMax such runs in a row, none of which came to write to it, it is thrown away.
+ * indexRunsUnendedMax such runs in a row, none of which came to write to it, it is thrown away. A page that LMDB itself refuses
+ * ends nothing, but neither a commit nor `wipe` gets past it: a third marker lets the next opening throw it away at once.
  */
 import { Effect, Layer, type Scope } from "effect"
 import { open, type Database, type RootDatabase } from "lmdb"
@@ -22,6 +23,9 @@ type Root = RootDatabase<Uint8Array, Uint8Array>
 const raw = { encoding: "binary", keyEncoding: "binary", cache: false } as const
 /** lmdb's own batch of an event turn has a promise that nobody can hear: where its transaction fails, the process ends. */
 const environment = { eventTurnBatching: false } as const
+
+/** What LMDB answers where pages are not as it wrote them, by its own names; a full disk or map is none of these. */
+const damageCodes: ReadonlySet<unknown> = new Set([-30_797 /* PAGE_NOTFOUND */, -30_796 /* CORRUPTED */, -30_787 /* CURSOR_FULL */, -30_786 /* PAGE_FULL */, -30_779 /* PROBLEM */])
 
 const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
@@ -91,6 +95,22 @@ const readThrough = (table: Table, rowsMax: number): void => {
 
 const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
 
+/** Leaves a marker for the next opening, and says what was met; a full disk that takes no marker hides nothing of it. */
+const markerOf = (folder: string): ((error: unknown) => string) => {
+  let isDamaged = false
+  return (error) => {
+    const detail = detailOf(error)
+    if (isDamaged) return detail
+    try {
+      LmdbFile.setDamaged(folder, detail)
+      isDamaged = true
+      return detail
+    } catch (unmarked) {
+      return `${detail}; the next start cannot be told to throw it away (${detailOf(unmarked)}): delete the folder, it is rebuilt`
+    }
+  }
+}
+
 const serviceOf = (folder: string, root: Root, tables: Map<string, Table>): KeyValueService => {
   let hasWritten = false
   const flush = async (): Promise<void> => {
@@ -98,8 +118,17 @@ const serviceOf = (folder: string, root: Root, tables: Map<string, Table>): KeyV
     if (!hasWritten) LmdbFile.forgetRuns(folder)
     hasWritten = true
   }
+  const damaged = markerOf(folder)
+  /** A read that throws has met damage: nothing else makes one fail. */
+  const reading = <A>(read: () => A): A => {
+    try {
+      return read()
+    } catch (error) {
+      throw new KeyValueError({ operation: "read", detail: `${folder}: ${damaged(error)}` })
+    }
+  }
   const get = (table: string, key: Uint8Array): Uint8Array | undefined => {
-    const value = tables.get(table)?.get(key)
+    const value = reading(() => tables.get(table)?.get(key))
     return value === undefined ? undefined : copyOf(value)
   }
   /** A table must be open before the transaction that writes it. */
@@ -114,17 +143,22 @@ const serviceOf = (folder: string, root: Root, tables: Map<string, Table>): KeyV
   const promised = (operation: "commit" | "flushed" | "wipe", run: () => PromiseLike<unknown>) =>
     Effect.uninterruptible(
       Effect.tryPromise({
-        try: async () => void (await run()),
-        catch: (error) => {
-          heard((error as { readonly commitError?: unknown } | null)?.commitError)
-          return new KeyValueError({ operation, detail: detailOf(error) })
-        }
+        try: async () => {
+          try {
+            await run()
+          } catch (error) {
+            const cause = await causeOf(error)
+            const isDamage = damageCodes.has((cause as { readonly code?: unknown } | null)?.code)
+            throw new KeyValueError({ operation, detail: isDamage ? damaged(cause) : detailOf(cause) })
+          }
+        },
+        catch: (error) => (error instanceof KeyValueError ? error : new KeyValueError({ operation, detail: detailOf(error) }))
       })
     )
   return {
     get,
     getMany: (table, keys) => keys.map((key) => get(table, key)),
-    range: (table, options) => range(tables.get(table), options),
+    range: (table, options) => reading(() => range(tables.get(table), options)),
     commit: (changes) =>
       Effect.suspend(() => {
         const bad = changes.find(({ key }) => key.length < 1 || key.length > indexKeyBytesMax)
@@ -138,6 +172,18 @@ const serviceOf = (folder: string, root: Root, tables: Map<string, Table>): KeyV
     wipe: promised("wipe", () => root.batch(() => {
       for (const table of tables.values()) heard(table.clearAsync())
     }))
+  }
+}
+
+/** Why a transaction failed is in a promise inside its error. */
+const causeOf = async (error: unknown): Promise<unknown> => {
+  const inside = (error as { readonly commitError?: PromiseLike<unknown> } | null)?.commitError
+  if (inside === undefined) return error
+  try {
+    await inside
+    return error
+  } catch (cause) {
+    return cause
   }
 }
 

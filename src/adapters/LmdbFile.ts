@@ -14,11 +14,14 @@ const dataFile = (folder: string): string => join(folder, "data.mdb")
 const marker = (folder: string): string => join(folder, "opening")
 /** Present while the index is open: how many runs in a row, this one included, did not end by closing it. */
 const running = (folder: string): string => join(folder, "running")
+/** Present where a run met a page that LMDB refused: says which. */
+const damaged = (folder: string): string => join(folder, "damaged")
 
-/** Throws where the file is damaged, or was open in too many runs that were killed; leaves the marker. True where the last run was. */
+/** Throws where the file is or was found damaged, or was open in too many runs that were killed; leaves the marker. True where the last run was. */
 export const beginOpening = (folder: string): boolean => {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   assert(!existsSync(marker(folder)), "the last opening never ended")
+  if (existsSync(damaged(folder))) throw new Error(`the last run met damage: ${readFileSync(damaged(folder), "utf8")}`)
   const unended = runsUnended(folder)
   assert(unended < indexRunsUnendedMax, `${unended} runs in a row were killed before they wrote to it`)
   inspect(dataFile(folder))
@@ -34,6 +37,9 @@ export const endOpening = (folder: string): void => {
 /** A write came through: whatever kills this run, the earlier ones do not count. */
 export const forgetRuns = (folder: string): void => writeFileSync(running(folder), "1", { mode: 0o600 })
 
+/** What was met will not go away by itself, nor by a commit: the next opening throws it all away. */
+export const setDamaged = (folder: string, detail: string): void => writeFileSync(damaged(folder), detail, { mode: 0o600 })
+
 /** undefined where there is none yet. */
 export const fileBytes = (folder: string): number | undefined => statSync(dataFile(folder), { throwIfNoEntry: false })?.size
 
@@ -48,7 +54,7 @@ const runsUnended = (folder: string): number => {
 
 /** Removes LMDB's files and the markers. */
 export const wipe = (folder: string): void => {
-  for (const name of ["data.mdb", "lock.mdb", "opening", "running"]) rmSync(join(folder, name), { force: true })
+  for (const name of ["data.mdb", "lock.mdb", "opening", "running", "damaged"]) rmSync(join(folder, name), { force: true })
 }
 
 /** Offsets in a meta page, which LMDB lays out as: page header (24 bytes), magic, version, address, map size, two

@@ -44,3 +44,5 @@ export const fetchRetryMs = 500
 export const replicaLogBytesMax = 64 * 1024 * KiB
 /** Entries that are applied before others get their turn. */
 export const appliedAtOnceMax = 64
+/** How often what only the journal of a store of its own has is put into blocks, before that store becomes a member's. */
+export const growTriesMax = 3

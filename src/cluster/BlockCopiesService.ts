@@ -6,7 +6,8 @@
  * 3. A copy is written anew from its chunks: the same bytes, as its frame hash says, or none.
  * 4. What this node cannot read is read from another: verified here by its sealed hash, wherever it comes from.
  * 5. Who stays without lacking anything is known: each member counts what it lacks, as of an index of the log (`lacking`).
- * 6. Bounded: blocks on their way at a time, regions of an ask, and time.
+ * 6. What this node took for another before it began anew is as good as taken now: files that are there at its start and that no commit names are nobody's to remove for a while.
+ * 7. Bounded: blocks on their way at a time, regions of an ask, and time.
  */
 import { Deferred, Effect, Exit, Queue, type Scope, Semaphore } from "effect"
 import { equalBytes, fromHex } from "../base/bytes.ts"
@@ -40,6 +41,8 @@ export interface CopyOptions {
   readonly spaceLow?: () => boolean
   /** Until the scope closes nothing that no commit names is removed here (Intents.open). */
   readonly spare: Effect.Effect<void, never, Scope.Scope>
+  /** Whether a commit that is known here names it; undefined: nothing is spared at the start. */
+  readonly isNamed?: (block: BlockId) => boolean
 }
 
 export interface BlockCopies {
@@ -58,18 +61,21 @@ interface Room extends CopyOptions {
   readonly lanes: BlockLanes
   /** Blocks that are being taken: one at a time each, or whoever fails would remove what another has acknowledged. */
   readonly taking: Map<BlockId, { readonly turn: Semaphore.Semaphore; waiting: number }>
+  /** There at the first look of this life, and spared; undefined: nobody has looked yet. */
+  spared: ReadonlySet<BlockId> | undefined
   lacking: Lacking | undefined
   readonly asked: Queue.Queue<void>
 }
 
 /** Serves the other members until the scope closes. */
 export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions): Effect.fn.Return<BlockCopies, never, Scope.Scope> {
-  const room: Room = { ...options, scope: yield* Effect.scope, lanes: new BlockLanes(options.carrier), taking: new Map(), lacking: undefined, asked: yield* Queue.sliding<void>(1) }
+  const room: Room = { ...options, scope: yield* Effect.scope, lanes: new BlockLanes(options.carrier), taking: new Map(), spared: undefined, lacking: undefined, asked: yield* Queue.sliding<void>(1) }
   const { carrier, local } = options
   yield* carrier.serve(topics.blockTake, taken(room))
   yield* carrier.serve(topics.blockGive, given(room))
   yield* carrier.serve(topics.blockRegions, regionsGiven(room))
   yield* carrier.serve(topics.blocksLacking, lackingSaid(room))
+  yield* Effect.forkScoped(Effect.andThen(Effect.sleep(blockUnnamedMs), Effect.sync(() => { room.spared = new Set() })))
   const begin: BlocksService["begin"] = (block, isFinished) =>
     Effect.map(local.begin(block, isFinished), (writer): BlockWriter => ({ append: writer.append, finish: Effect.tap(writer.finish, spread(room, block)) }))
   const blocks: BlocksService = {
@@ -79,11 +85,24 @@ export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions)
     directory: (block) => orFetched(room, block, local.directory(block)),
     inspect: (block, judge) => orFetched(room, block, local.inspect(block, judge)),
     verify: (block) => orFetched(room, block, local.verify(block)),
-    list: local.list,
+    list: listing(room),
     remove: local.remove
   }
   return { blocks, asked: Queue.take(room.asked), reconcile: (named, index = 0) => reconcile(room, named, index), lacking: (node) => (node === undefined ? Effect.sync(() => room.lacking) : lackingAt(room, node)) }
 })
+
+/**
+ * Without those that no commit names and that were there at the first look: an upload elsewhere may be under way since before this node began anew, and counts on its copy.
+ * Whoever lists in order to remove does not see them, for as long as a copy that was just taken is spared.
+ */
+const listing = (room: Room): BlocksService["list"] => {
+  const { isNamed, local } = room
+  if (isNamed === undefined) return local.list
+  return Effect.map(local.list, (blocks) => {
+    const kept = room.spared ??= new Set(blocks)
+    return blocks.filter((block) => !kept.has(block) || isNamed(block))
+  })
+}
 
 /** As a message, read from this node's disk. */
 const messageOf = Effect.fnUntraced(function*({ local }: Room, block: BlockId) {

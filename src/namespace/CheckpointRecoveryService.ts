@@ -25,7 +25,7 @@ import { NodeSink, TreeBuilder } from "./TreeBuilder.ts"
 import { foldTree } from "./TreeFold.ts"
 import { nodeAddress } from "./TreeNode.ts"
 import { nodeTable, type TreeStore } from "./TreeStore.ts"
-import { drainSink, indexError, runFold } from "./TreeWriteService.ts"
+import { drainSink, indexError, readIndex, runFold } from "./TreeWriteService.ts"
 
 export interface Progress {
   readonly step: "CatchUp" | "Rebuild"
@@ -67,8 +67,8 @@ export const recover = Effect.fnUntraced(function*(options: RecoveryOptions) {
   const { files: folder, index } = options
   const files = yield* folder.list
   const newest = files.reduce((generation, file) => Math.max(generation, file.generation), 0)
-  const sealed = index.get(headTable, headKey)
-  const opened = sealed === undefined ? undefined : openHead(options.sealer, sealed)
+  const sealed = readIndex(() => index.get(headTable, headKey))
+  const opened = sealed === undefined ? undefined : sealed instanceof StateError ? sealed : openHead(options.sealer, sealed)
   if (opened instanceof StateError && opened.reason === "UnknownFormat") return yield* Effect.fail(opened)
   const damage: Array<StateError> = opened instanceof StateError ? [opened] : []
   const found = opened instanceof StateError ? undefined : opened
@@ -76,7 +76,7 @@ export const recover = Effect.fnUntraced(function*(options: RecoveryOptions) {
   // The journal is kept back to the older of two generations: what is older cannot be brought up to now, but by all of it.
   const kept = newest > 1 ? [newest, newest - 1] : newest === 1 ? [newest] : []
   if (options.rebuild && !isFresh && !(yield* canReplayAll(options, files, found))) yield* checkFiles(options, files, kept)
-  const usable = options.rebuild || index.get(headTable, rebuildKey) !== undefined ? undefined : found
+  const usable = options.rebuild || readIndex(() => index.get(headTable, rebuildKey)) !== undefined ? undefined : found
   for (const generation of [...kept, 0]) {
     if (generation === 0 && !isFresh && !(yield* canReplayAll(options, files, found))) break
     const recovered = yield* recoverGeneration(options, files, generation, usable, damage)
@@ -134,13 +134,15 @@ const checkFiles = Effect.fnUntraced(function*(
 
 type Way = { readonly head: Head; readonly rebuilt: boolean }
 
-/** Runs one way to recover; undefined, with the damage noted, where it is barred. Newer formats and a failing index are no damage. */
+/** Runs one way to recover; undefined, with the damage noted, where it is barred. A newer format is no damage. */
 const barred = <A>(way: Effect.Effect<A, StateError>, damage: Array<StateError>): Effect.Effect<A | undefined, StateError> =>
   Effect.catch(way, (error) => {
     if (error.reason === "UnknownFormat") return Effect.fail(error)
     damage.push(error)
     return Effect.succeed(undefined)
   })
+
+const isOfIndex = ({ reason }: StateError): boolean => reason === "Index"
 
 const recoverGeneration = Effect.fnUntraced(function*(
   options: RecoveryOptions, files: ReadonlyArray<CheckpointFile>, generation: number, found: Head | undefined, damage: Array<StateError>
@@ -161,7 +163,9 @@ const recoverGeneration = Effect.fnUntraced(function*(
     if (caughtUp !== undefined) return caughtUp
   }
   for (const way of rebuildsOf(files, generation)) {
-    const rebuilt = yield* barred(rebuild(options, way, target), damage)
+    // An index that takes no writes says nothing of the files: another start has another one, or the same that works again.
+    const rebuilt = yield* barred(Effect.catchIf(rebuild(options, way, target), isOfIndex, (error) => Effect.succeed(error)), damage)
+    if (rebuilt instanceof StateError) return yield* Effect.fail(rebuilt)
     if (rebuilt !== undefined) return rebuilt
   }
   return undefined
@@ -210,7 +214,8 @@ const useIndex = Effect.fnUntraced(function*({ index, store }: RecoveryOptions, 
 const dropNodesAfter = Effect.fnUntraced(function*(index: KeyValueService, generation: number) {
   const from = fromByteString(nodeAddress(generation + 1, 0))
   for (;;) {
-    const rows = index.range(nodeTable, { from, limit: cleanupNodesMax })
+    const rows = readIndex(() => index.range(nodeTable, { from, limit: cleanupNodesMax }))
+    if (rows instanceof StateError) return yield* Effect.fail(rows)
     if (rows.length === 0) return
     yield* index.commit(rows.map(([key]) => ({ _tag: "Delete", table: nodeTable, key }))).pipe(Effect.mapError(indexError))
   }

@@ -30,7 +30,7 @@ import { NodeSink } from "./TreeBuilder.ts"
 import { foldTree } from "./TreeFold.ts"
 import { type NodeAddress, nodeAddress } from "./TreeNode.ts"
 import { makeTreeStore, nodeTable, type TreeStore } from "./TreeStore.ts"
-import { indexError, runFold } from "./TreeWriteService.ts"
+import { indexError, readIndex, runFold } from "./TreeWriteService.ts"
 
 export interface StateOptions {
   /** The vault: its `sealValue` and `openValue`. */
@@ -268,7 +268,7 @@ export const make = Effect.fnUntraced(function*(options: StateOptions) {
   const { rootKey, sealer } = options
   const files = makeCheckpointFiles(disk, sealer, options.folder)
   const store = makeTreeStore({
-    sealer, rootKey, get: (address) => index.get(nodeTable, address),
+    sealer, rootKey, get: (address) => readIndex(() => index.get(nodeTable, address)),
     ...(options.nodeCacheBytes === undefined ? {} : { cacheBytesMax: options.nodeCacheBytes })
   })
   meterCache(yield* Metrics, "nodes", store.cache)

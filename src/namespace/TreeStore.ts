@@ -41,7 +41,8 @@ export interface TreeStoreOptions {
   readonly sealer: ValueSealer
   /** 32 bytes: names contents and decides cuts; equal states are equal only under equal keys. */
   readonly rootKey: Uint8Array
-  readonly get: (address: Uint8Array) => Uint8Array | undefined
+  /** StateError Index where it cannot be read. */
+  readonly get: (address: Uint8Array) => Uint8Array | StateError | undefined
   readonly cacheBytesMax?: number
   readonly itemsAverage?: number
 }
@@ -149,6 +150,7 @@ export const makeTreeStore = (options: TreeStoreOptions): TreeStore => {
       new StateError({ reason: "Index", detail: `node ${nameOf(pointer.address)}: ${why}; the index is rebuilt at the next start` })
     const key = fromByteString(pointer.address)
     const sealed = options.get(key)
+    if (sealed instanceof StateError) throw refuse(sealed.detail)
     if (sealed === undefined) throw refuse("missing")
     const bytes = sealer.openValue(nodeContext, key, sealed)
     if (bytes instanceof Error) throw refuse(bytes.message)

@@ -1,7 +1,7 @@
 /** TreeWriteService: drives folds and builds, and writes their nodes to the index in bounded transactions, letting others run. */
 import { Effect } from "effect"
 import { nodeCommitBytes, nodesBetweenYields } from "../base/limits.ts"
-import type { KeyValueChange, KeyValueError, KeyValueService } from "../ports/KeyValue.ts"
+import { type KeyValueChange, KeyValueError, type KeyValueService } from "../ports/KeyValue.ts"
 import { attempt } from "./CheckpointReadService.ts"
 import { StateError } from "./State.ts"
 import type { NodeSink } from "./TreeBuilder.ts"
@@ -11,6 +11,16 @@ import { nodeTable } from "./TreeStore.ts"
 /** A commit is atomic: one that fails leaves the index as it was. Of a failed flush nothing is known. */
 export const indexError = ({ message, operation }: KeyValueError): StateError =>
   new StateError({ reason: "Index", detail: message, unchanged: operation === "commit" })
+
+/** What a read of the index gives, or that it cannot be read. */
+export const readIndex = <A>(read: () => A): A | StateError => {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof KeyValueError) return indexError(error)
+    throw error
+  }
+}
 
 /** Writes what the sink has gathered. */
 export const drainSink = (index: KeyValueService, sink: NodeSink): Effect.Effect<void, StateError> =>

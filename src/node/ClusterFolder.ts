@@ -1,8 +1,8 @@
 /**
- * ClusterFolder: `cluster init` and `cluster join`: an empty folder becomes a member's. Between the command line and the rooms of membership; nothing of the store is opened, and nothing
- * serves: `ouroboros serve` does, once the folder is there.
+ * ClusterFolder: `cluster init` and `cluster join`: an empty folder becomes a member's, or, for `init`, that of a stopped node which has a store of its own. Between the command line and the
+ * rooms of membership; nothing serves: `ouroboros serve` does, once the folder is there.
  *
- * 1. The marker comes last: a folder without it is none yet, and the command may be given again.
+ * 1. The marker comes last: before it the folder is none yet, or the store that it was, and the command may be given again.
  * 2. Who asks to join keeps its identity from the first ask on: after Ctrl-C it asks as the same node, under the same token.
  */
 import { Clock, Effect, Layer } from "effect"
@@ -14,6 +14,7 @@ import { type Joined, joinCluster } from "../cluster/Joining.ts"
 import { askWelcome } from "../cluster/Welcome.ts"
 import { nodeAddressLettersMax, nodeNameLettersMax } from "../base/clusterLimits.ts"
 import { toHex } from "../base/bytes.ts"
+import { credentialsBytesMax } from "../base/limits.ts"
 import { authoritySeedBytes } from "../membership/Authority.ts"
 import { serialBytes } from "../membership/Certificate.ts"
 import { emptyJoinBook } from "../membership/JoinBook.ts"
@@ -24,14 +25,20 @@ import { memberIdentityOf } from "../membership/Message.ts"
 import { nodeIdOf, type NodeId } from "../membership/Identity.ts"
 import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
-import { openCredentials, writeCredentials } from "./Credentials.ts"
-import { type Folder, joiningFile, markFolder, memberFolderFormat, openFolder } from "./Folder.ts"
+import type { KeyPairsService } from "../ports/KeyPairs.ts"
+import { configurationOf } from "../raft/Configuration.ts"
+import type { VaultKeys } from "../sealer/VaultKeys.ts"
+import { credentialsFile, openCredentials, writeCredentials } from "./Credentials.ts"
+import { type Folder, joiningFile, markFolder, memberFolderFormat, openFolder, readSmallFile } from "./Folder.ts"
 import { platformLayer } from "./layers.ts"
 import { freshIdentity, joiningIdentity, MemberRefused, type OwnIdentity, writeMember } from "./MemberFolder.ts"
 import { openLink } from "./MemberLink.ts"
 import { formatAddress } from "./address.ts"
-import { type HostPort, parseHostPort, resolveSettings, SettingsError } from "./Settings.ts"
-import { createVault, secretOf } from "./VaultFile.ts"
+import { growFolder } from "./GrowFolder.ts"
+import { type HostPort, parseHostPort, resolveSettings, type Settings, SettingsError } from "./Settings.ts"
+import { quietSettings } from "./StoppedNode.ts"
+import type { StoreOptions } from "./StoreLayer.ts"
+import { createVault, openVaultFile, secretOf } from "./VaultFile.ts"
 
 export interface PlaceFlags {
   readonly data: string
@@ -61,13 +68,15 @@ const placeOf = Effect.fnUntraced(function*({ address, listen, name }: PlaceFlag
   return { listen: listens, address: found, name }
 })
 
+const isMembersAlready = (data: string): MemberRefused =>
+  new MemberRefused({ detail: `${data} belongs to a member of a cluster already: start it (\`ouroboros serve --data ${data}\`)` })
+
 /** Of a folder that has no marker yet; what an attempt that was cut short has left is replaced. */
 const emptyFolder = Effect.fnUntraced(function*(data: string) {
   const folder = yield* openFolder(yield* Clock.currentTimeMillis)
   if (folder.fresh) return folder
-  return yield* new MemberRefused({
-    detail: folder.isMember ? `${data} belongs to a member of a cluster already: start it (\`ouroboros serve --data ${data}\`)`
-      : `${data} has a store of its own: a member begins with an empty folder; what is in it can be copied into the cluster (\`ouroboros cp\`)`
+  return yield* folder.isMember ? isMembersAlready(data) : new MemberRefused({
+    detail: `${data} has a store of its own: whoever joins begins with an empty folder; that store can be the first member of a cluster (\`ouroboros cluster init --data ${data}\`), or what is in it can be copied into one (\`ouroboros cp\`)`
   })
 })
 
@@ -77,23 +86,52 @@ const inFolder = Effect.fnUntraced(function*<A, E, R>(data: string, env: Environ
   return yield* Effect.provide(use(settings), platform)
 }, Effect.scoped)
 
-/** `cluster init`: the first member of a new cluster, which has a store of its own. */
-export const initCluster = (flags: PlaceFlags, env: Environment) =>
+/** `cluster init`: the first member of a new cluster: of an empty folder, with a store of its own; or of one that has a store, which becomes the cluster's, in place. `say`: what that comes to. */
+export const initCluster = (flags: PlaceFlags, env: Environment, say: (line: string) => Effect.Effect<void>) =>
   inFolder(flags.data, env, (settings) => Effect.gen(function*() {
     const place = yield* placeOf(flags)
-    const folder = yield* emptyFolder(flags.data)
-    const entropy = yield* Entropy
+    const folder = yield* openFolder(yield* Clock.currentTimeMillis)
+    if (folder.isMember) return yield* isMembersAlready(flags.data)
+    if (!folder.fresh) return yield* grown(place, folder, settings, flags.data, say)
     const { keys } = yield* createVault(folder, settings.passphrase)
     yield* openCredentials(settings)
-    const own = yield* freshIdentity(pairs)
-    const record = foundCluster({
-      pairs, cluster: toHex(entropy.bytes(16)) as ClusterId, identity: own.identity, authoritySeed: entropy.bytes(authoritySeedBytes),
-      serials: [entropy.bytes(serialBytes), entropy.bytes(serialBytes)], name: nameOf(place, own), addresses: [place.address], nowMs: yield* Clock.currentTimeMillis
-    })
-    yield* writeMember(folder, keys, own, { listen: place.listen, hasBegun: false, isFounder: true, record })
-    yield* markFolder({ ...folder, isMember: true })
-    return { cluster: record.cluster, node: own.identity.id, name: nameOf(place, own), address: place.address }
+    return { ...yield* founded(place, { pairs, folder, keys, own: yield* freshIdentity(pairs), wasAlone: false }), commit: undefined }
   }))
+
+interface Founding {
+  readonly pairs: KeyPairsService
+  readonly folder: Folder
+  readonly keys: VaultKeys
+  readonly own: OwnIdentity
+  readonly wasAlone: boolean
+}
+
+/** The marker is the last of it: from here on the folder is a member's. */
+const founded = Effect.fnUntraced(function*(place: Place, { folder, keys, own, pairs: signing, wasAlone }: Founding) {
+  const entropy = yield* Entropy
+  const record = foundCluster({
+    pairs: signing, cluster: toHex(entropy.bytes(16)) as ClusterId, identity: own.identity, authoritySeed: entropy.bytes(authoritySeedBytes),
+    serials: [entropy.bytes(serialBytes), entropy.bytes(serialBytes)], name: nameOf(place, own), addresses: [place.address], nowMs: yield* Clock.currentTimeMillis
+  })
+  yield* writeMember(folder, keys, own, { listen: place.listen, hasBegun: false, isFounder: true, wasAlone, record })
+  yield* markFolder({ ...folder, isMember: true })
+  return { cluster: record.cluster, node: own.identity.id, name: nameOf(place, own), address: place.address }
+})
+
+const grown = Effect.fnUntraced(function*(place: Place, folder: Folder, settings: Settings, data: string, say: (line: string) => Effect.Effect<void>) {
+  const { keys } = yield* openVaultFile(folder, settings.passphrase)
+  yield* say(`${data} has a store: it becomes the first member of a new cluster, in place. Buckets, versions, history, uploads, credentials and keys stay as they are.`)
+  yield* say("There is no way back: from then on the folder is opened by members only. A copy of it made before, with the node stopped, is the store as it was then.")
+  // Those that it has, whatever the environment of this command says.
+  if ((yield* readSmallFile(yield* Disk, credentialsFile, credentialsBytesMax)) === undefined) yield* openCredentials(settings)
+  return yield* growMember(place, { pairs, folder, own: yield* freshIdentity(pairs) }, { store: folder.store, keys, settings: quietSettings(settings) })
+})
+
+/** A store becomes its cluster's first member; a crash leaves the one or the other. Its last commit, too. */
+export const growMember = Effect.fnUntraced(function*(place: Place, founding: Omit<Founding, "keys" | "wasAlone">, options: StoreOptions) {
+  const commit = yield* growFolder(founding.folder, options, configurationOf([founding.own.identity.id]))
+  return { ...yield* founded(place, { ...founding, keys: options.keys, wasAlone: true }), commit }
+})
 
 const nameOf = ({ name }: Place, { identity }: OwnIdentity): string => name ?? shortIdOf(identity.id)
 
@@ -121,7 +159,7 @@ export const joinClusterHere = (flags: JoinFlags, env: Environment, say: (line: 
     const marked: Folder = { store: welcome.store, vault: welcome.vault, createdMs: welcome.createdMs, format: memberFolderFormat, isMember: true, fresh: folder.fresh }
     const { keys } = yield* createVault(marked, settings.passphrase, welcome.master)
     yield* writeCredentials(welcome)
-    yield* writeMember(marked, keys, own, { listen: place.listen, hasBegun: false, isFounder: false, record: welcome.record })
+    yield* writeMember(marked, keys, own, { listen: place.listen, hasBegun: false, isFounder: false, wasAlone: false, record: welcome.record })
     yield* markFolder(marked)
     yield* (yield* Disk).remove(joiningFile)
     return { cluster: token.cluster, node: own.identity.id, name, members: welcome.record.members.size }

@@ -7,7 +7,7 @@
  */
 import { Data, Effect, Semaphore } from "effect"
 import { deriveKey } from "../base/hash.ts"
-import { concatBytes, fromHex, toUtf8 } from "../base/bytes.ts"
+import { concatBytes, equalBytes, fromHex, toUtf8 } from "../base/bytes.ts"
 import { membersFileBytesMax } from "../base/clusterLimits.ts"
 import { type Identity, identityOf, identitySeedsBytes } from "../membership/Identity.ts"
 import { identityFileBytes, openIdentity, sealIdentity } from "../membership/IdentityFile.ts"
@@ -44,6 +44,8 @@ export interface KnownMembers {
   readonly hasBegun: boolean
   /** The first of its cluster. */
   readonly isFounder: boolean
+  /** Its folder was a store of its own (GrowFolder): its log begins behind the state that it had. */
+  readonly wasAlone: boolean
   readonly record: MembershipRecord
 }
 
@@ -80,23 +82,29 @@ export const joiningIdentity = Effect.fnUntraced(function*(pairs: KeyPairsServic
   return own
 })
 
-const format = 1
+/** 2 says `wasAlone`; who began with nothing is written as 1, as ever. */
+const formats = { plain: 1, grown: 2 } as const
 /** "OBNM", format. */
-const header = concatBytes([toUtf8("OBNM"), Uint8Array.of(format)])
+const headerOf = (format: number): Uint8Array => concatBytes([toUtf8("OBNM"), Uint8Array.of(format)])
+const headerBytes = headerOf(0).length
 
-interface Coded extends Omit<KnownMembers, "listen" | "record"> {
+interface Plain extends Omit<KnownMembers, "listen" | "record" | "wasAlone"> {
   readonly host: string
   readonly port: number
   readonly record: Uint8Array
 }
+type Coded = Plain & Pick<KnownMembers, "wasAlone">
 
-const codec: Codec<Coded> = struct<Coded>({ host: text(255), port: uint(65_535), hasBegun: flag, isFounder: flag, record: raw(membersFileBytesMax) })
+const fields = { host: text(255), port: uint(65_535), hasBegun: flag, isFounder: flag, record: raw(membersFileBytesMax) }
+const plainCodec: Codec<Plain> = struct<Plain>(fields)
+const codec: Codec<Coded> = struct<Coded>({ ...fields, wasAlone: flag })
 
 const sealerOf = (keys: VaultKeys) => makeValueSealer(keys, "ouroborosdb members file 1")
 
-export const writeMembers = Effect.fnUntraced(function*({ store }: Folder, keys: VaultKeys, { hasBegun, isFounder, listen, record }: KnownMembers): Effect.fn.Return<void, DiskError, Disk> {
-  const plain = encodeWith(codec, { host: listen.host, port: listen.port, hasBegun, isFounder, record: encodeMembershipRecord(record) })
-  yield* replaceFile(yield* Disk, membersFile, concatBytes([header, sealerOf(keys).seal(fromHex(store), plain)]))
+export const writeMembers = Effect.fnUntraced(function*({ store }: Folder, keys: VaultKeys, { hasBegun, isFounder, listen, record, wasAlone }: KnownMembers): Effect.fn.Return<void, DiskError, Disk> {
+  const coded: Plain = { host: listen.host, port: listen.port, hasBegun, isFounder, record: encodeMembershipRecord(record) }
+  const plain = wasAlone ? encodeWith(codec, { ...coded, wasAlone }) : encodeWith(plainCodec, coded)
+  yield* replaceFile(yield* Disk, membersFile, concatBytes([headerOf(wasAlone ? formats.grown : formats.plain), sealerOf(keys).seal(fromHex(store), plain)]))
 })
 
 export interface KeptMembers {
@@ -127,18 +135,19 @@ export const writeMember = Effect.fnUntraced(function*(folder: Folder, keys: Vau
 const readMembers = Effect.fnUntraced(function*({ store }: Folder, keys: VaultKeys): Effect.fn.Return<KnownMembers, MemberRefused | DiskError, Disk> {
   const bytes = yield* readSmallFile(yield* Disk, membersFile, membersFileBytesMax)
   if (bytes === undefined) return yield* refused(membersFile, "is missing: restore it from a copy, or remove this node from its cluster and let it join anew with an empty folder")
-  if (bytes.length < header.length || header.some((byte, at) => byte !== bytes[at])) return yield* refused(membersFile, "is of no format that this version knows")
-  const plain = sealerOf(keys).open(fromHex(store), bytes.subarray(header.length))
+  const format = Object.values(formats).find((one) => equalBytes(headerOf(one), bytes.subarray(0, headerBytes)))
+  if (format === undefined) return yield* refused(membersFile, "is of no format that this version knows")
+  const plain = sealerOf(keys).open(fromHex(store), bytes.subarray(headerBytes))
   if (plain instanceof SealError) return yield* refused(membersFile, `${plain.message}: restore it from a copy`)
   const coded = yield* Effect.try({
-    try: () => decodeWith(codec, plain, membersFile),
+    try: (): Coded => (format === formats.grown ? decodeWith(codec, plain, membersFile) : { ...decodeWith(plainCodec, plain, membersFile), wasAlone: false }),
     catch: (error) => {
       if (error instanceof FormatError) return refused(membersFile, error.message)
       throw error
     }
   })
-  const { hasBegun, host, isFounder, port } = coded
-  return { listen: { host, port }, hasBegun, isFounder, record: yield* right(membersFile, decodeMembershipRecord(coded.record)) }
+  const { hasBegun, host, isFounder, port, wasAlone } = coded
+  return { listen: { host, port }, hasBegun, isFounder, wasAlone, record: yield* right(membersFile, decodeMembershipRecord(coded.record)) }
 })
 
 /** Who this node is and whom it knows, of a folder that is a member's. */

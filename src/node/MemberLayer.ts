@@ -21,11 +21,14 @@ import type { NodeId } from "../membership/Identity.ts"
 import { Namespace, type NamespaceService } from "../namespace/Namespace.ts"
 import { blocksNamed } from "../namespace/QueryCensus.ts"
 import { State } from "../namespace/State.ts"
+import { Disk } from "../ports/Disk.ts"
 import { watched } from "../ports/Health.ts"
+import { KeyValue } from "../ports/KeyValue.ts"
 import { Memory } from "../ports/Memory.ts"
 import { membersOf } from "../raft/Configuration.ts"
 import type { ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
 import { RaftJournal } from "../raft/RaftJournalService.ts"
+import { forgetAlone } from "../replica/GrowService.ts"
 import { type Replica, type ReplicaOptions, runReplica } from "../replica/ReplicaService.ts"
 import { makeValueSealer } from "../sealer/SealedValue.ts"
 import { vaultKey } from "../sealer/VaultKeys.ts"
@@ -40,6 +43,8 @@ export interface MemberOptions {
   readonly nodeOf: (replica: ReplicaId) => NodeId | undefined
   /** Of a replica that has nothing yet. */
   readonly begin?: SnapshotPlace
+  /** Its folder was a store of its own: what that had its state in goes. */
+  readonly wasAlone?: boolean
   /** How many members' disks may be lost without loss: m. */
   readonly lossesMax: number
   /** Told of the members' table at the start, and whenever an entry of the log has changed it. */
@@ -73,18 +78,24 @@ const memberCommits = (options: StoreOptions, member: MemberOptions) =>
     const wal = yield* Wal
     const memory = yield* Memory
     const raft = yield* raftOverCarrier({ carrier, nodeOf: (_, replica) => nodeOf(replica) })
+    const state: ReplicaOptions["state"] = {
+      rootKey: vaultKey(options.keys, "state root"), folder: "checkpoints", nodeCacheBytes: nodeCacheBytesOf(options, memory),
+      ...(options.checkpoints?.deltasMax === undefined ? {} : { deltasMax: options.checkpoints.deltasMax })
+    }
+    const naming = namespaceOptions(options, yield* ChunkCache)
     const replica = yield* runReplica({
-      ...namespaceOptions(options, yield* ChunkCache), group, id, journal: yield* RaftJournal, network: yield* raft.group(group, id), peers: peersOver({ carrier, nodeOf }),
-      state: {
-        rootKey: vaultKey(options.keys, "state root"), folder: "checkpoints", nodeCacheBytes: nodeCacheBytesOf(options, memory),
-        ...(options.checkpoints?.deltasMax === undefined ? {} : { deltasMax: options.checkpoints.deltasMax })
-      },
+      ...naming, group, id, journal: yield* RaftJournal, network: yield* raft.group(group, id), peers: peersOver({ carrier, nodeOf }), state,
       spaceLow: wal.spaceLow, ...(member.begin === undefined ? {} : { begin: member.begin }), ...(member.raft === undefined ? {} : { raft: member.raft }),
       ...(member.membersChanged === undefined ? {} : { membersChanged: member.membersChanged }),
       ...(member.machine === undefined ? {} : { machine: member.machine }), ...(member.sessions === undefined ? {} : { sessions: member.sessions })
     })
     yield* servePeers(carrier, replica.answer)
     if (member.begun !== undefined) yield* member.begun(replica)
+    if (member.wasAlone === true) {
+      const left = forgetAlone({ ...state, disk: yield* Disk, index: yield* KeyValue, sealer: naming.sealer })
+      yield* Effect.forkScoped(watched("forgetting the store of one", Effect.catch(left, (error) =>
+        Effect.logWarning(`what this node had its state in as a store of its own is still there, until the next start: ${error.message}`))))
+    }
     yield* Effect.forkScoped(watched("letting the journal go", letGo(wal)))
     yield* caughtUp(replica)
     return Context.make(Namespace, seeing(replica)).pipe(Context.add(State, replica.state), Context.add(Member, replica))
@@ -118,7 +129,7 @@ const memberBlocks = (options: StoreOptions, { carrier, lossesMax, nodeOf, repli
     const others = (): ReadonlyArray<NodeId> => membersOf(replica.raft.status().configuration).flatMap((member) => (member === id ? [] : nodeOf(member) ?? []))
     const isLeaving = (node: ReplicaId): boolean => replica.members.current()?.members.get(node as NodeId)?.leaving !== undefined
     const copies = yield* makeBlockCopies({
-      local: yield* Blocks, carrier, others, spaceLow: (yield* Wal).spaceLow, spare: (yield* Intents).open, counts: (node) => !isLeaving(node),
+      local: yield* Blocks, carrier, others, spaceLow: (yield* Wal).spaceLow, spare: (yield* Intents).open, isNamed: (block) => replica.namespace.block(block) !== undefined, counts: (node) => !isLeaving(node),
       // Who only learns may not have begun to take blocks. What leaves with this node is no copy, as little as what leaves with others.
       copiesMin: () => Math.min(lossesMax + (isLeaving(id) ? 1 : 0), replica.raft.status().configuration.voters.filter((voter) => voter !== id && !isLeaving(voter)).length)
     })

@@ -26,6 +26,7 @@ import { watched } from "../ports/Health.ts"
 import { configurationOf, noConfiguration } from "../raft/Configuration.ts"
 import type { ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
 import { noSnapshot } from "../raft/RaftLog.ts"
+import { grownPlace } from "../replica/GrowService.ts"
 import type { Replica } from "../replica/ReplicaService.ts"
 import type { VaultKeys } from "../sealer/VaultKeys.ts"
 import { clusterDesk } from "./ClusterDesk.ts"
@@ -91,7 +92,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   return {
     control: desk.control, handOver: desk.handOver, finding: (): Finding => findingOf(about),
     rooms: (options: StoreOptions) => memberLayer(options, {
-      carrier: link.carrier, group: groupOf(known.record), replica: self, nodeOf: nodeOf(link), lossesMax: lossesMaxDefault, ...beginOf(known, self), begun,
+      carrier: link.carrier, group: groupOf(known.record), replica: self, nodeOf: nodeOf(link), lossesMax: lossesMaxDefault, ...beginOf(known, self), wasAlone: known.wasAlone, begun,
       membersChanged: (record) => void Queue.offerUnsafe(records, record), steward: (replica) => ({ isUp: link.isUp, remove: membershipOf(replica).remove })
     })
   }
@@ -105,9 +106,11 @@ const groupOf = ({ cluster }: MembershipRecord): GroupId => cluster as string as
 /** A replica has its node's id: whose disk was emptied is another node, and another replica (R2). */
 const nodeOf = (link: MemberLink) => (replica: ReplicaId): NodeId | undefined => (isNodeId(replica) && link.record().members.has(replica) ? replica : undefined)
 
-/** The first votes alone; whoever joins waits to be told who does. */
-const beginOf = ({ hasBegun, isFounder }: KnownMembers, self: NodeId): { readonly begin?: SnapshotPlace } =>
-  hasBegun ? {} : { begin: { ...noSnapshot, configuration: isFounder ? configurationOf([self]) : noConfiguration } }
+/** The first votes alone, behind the state that it had, if it had one; whoever joins waits to be told who does. */
+const beginOf = ({ hasBegun, isFounder, wasAlone }: KnownMembers, self: NodeId): { readonly begin?: SnapshotPlace } => {
+  if (hasBegun) return {}
+  return { begin: wasAlone ? grownPlace(configurationOf([self])) : { ...noSnapshot, configuration: isFounder ? configurationOf([self]) : noConfiguration } }
+}
 
 const welcomeOf = ({ credentials, folder, keys }: MemberGround, { kept }: About) => ({
   store: folder.store, createdMs: folder.createdMs, vault: folder.vault, master: keys.master, accessKey: credentials.accessKey, secretKey: credentials.secretKey, record: kept.known().record

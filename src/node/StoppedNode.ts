@@ -7,7 +7,7 @@ import { Meters } from "../base/Meters.ts"
 import type { Endpoint } from "../ports/HttpClient.ts"
 import { openFolder } from "./Folder.ts"
 import { platformLayer, readMarker, startNodeHere } from "./layers.ts"
-import { resolveSettings } from "./Settings.ts"
+import { resolveSettings, type Settings } from "./Settings.ts"
 import { importVaultKey } from "./VaultFile.ts"
 
 /** A hundred thousand years. */
@@ -25,6 +25,11 @@ export const importKeyHere = (data: string, env: Readonly<Record<string, string 
     return settings.passphrase !== undefined
   }))
 
+/** The node's own configuration is not known here: what it keeps for longer than the default is not let go by a look at it. */
+export const quietSettings = (resolved: Settings): Settings => ({
+  ...resolved, retentionDays: Math.max(resolved.retentionDays, retentionDaysOfMaintenance), scrubDays: 0, gc: { ...resolved.gc, staleUploadMs: 0 }
+})
+
 export const withStoppedNode = <A, E, R>(
   data: string,
   env: Readonly<Record<string, string | undefined>>,
@@ -33,11 +38,7 @@ export const withStoppedNode = <A, E, R>(
 ) =>
   Effect.scoped(Effect.gen(function* () {
     const resolved = yield* resolveSettings({ data, admin: "127.0.0.1:0" }, env, undefined)
-    // The node's own configuration is not known here: what it keeps for longer than the default is not let go by a look at it.
-    const settings = {
-      ...resolved, retentionDays: Math.max(resolved.retentionDays, retentionDaysOfMaintenance), scrubDays: 0,
-      gc: { ...resolved.gc, staleUploadMs: 0 }
-    }
+    const settings = quietSettings(resolved)
     // Looked at first: opening would make a folder that is not there.
     yield* readMarker(data)
     const node = yield* startNodeHere(settings, { serveS3: false, ...options }, new Meters())

@@ -8,7 +8,7 @@
 import { Context, Data, type Effect } from "effect"
 
 export class KeyValueError extends Data.TaggedError("KeyValueError")<{
-  readonly operation: "open" | "commit" | "flushed" | "wipe"
+  readonly operation: "open" | "read" | "commit" | "flushed" | "wipe"
   readonly detail: string
 }> {
   override get message(): string {
@@ -30,7 +30,10 @@ export interface RangeOptions {
   readonly limit: number
 }
 
-/** Keys have 1 to 1,024 bytes. Values that reads return belong to the caller. */
+/**
+ * Keys have 1 to 1,024 bytes. Values that reads return belong to the caller. Where the index is damaged reads throw KeyValueError
+ * "read", and commits may fail: whatever it was, the next opening throws all of it away.
+ */
 export interface KeyValueService {
   readonly get: (table: string, key: Uint8Array) => Uint8Array | undefined
   readonly getMany: (table: string, keys: ReadonlyArray<Uint8Array>) => ReadonlyArray<Uint8Array | undefined>

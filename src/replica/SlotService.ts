@@ -17,6 +17,7 @@ import { diskError } from "../namespace/CheckpointReadService.ts"
 import { type Stamp, StateError, type StateService, type ValueSealer } from "../namespace/State.ts"
 import { make } from "../namespace/StateService.ts"
 import { nodeTable } from "../namespace/TreeStore.ts"
+import { readIndex } from "../namespace/TreeWriteService.ts"
 import { Disk, type DiskService } from "../ports/Disk.ts"
 import { KeyValue, KeyValueError, type KeyValueService } from "../ports/KeyValue.ts"
 import type { Configuration } from "../raft/Configuration.ts"
@@ -75,16 +76,19 @@ export const openSlot = Effect.fnUntraced(function*(options: SlotOptions, slot: 
 /** Rows of one step of a wipe. */
 const wipedAtOnce = 1024
 
+/** In steps, each whole. */
+export const emptyTable = Effect.fnUntraced(function*(index: KeyValueService, name: string) {
+  for (;;) {
+    const rows = readIndex(() => index.range(name, { limit: wipedAtOnce }))
+    if (rows instanceof StateError) return yield* Effect.fail(new KeyValueError({ operation: "wipe", detail: rows.detail }))
+    if (rows.length === 0) return
+    yield* index.commit(rows.map(([key]) => ({ _tag: "Delete", table: name, key })))
+  }
+})
+
 /** The index as a slot sees it: its own tables, and `wipe` empties no others. */
 export const tablesOf = (index: KeyValueService, slot: Slot): KeyValueService => {
   const nameOf = (table: string): string => `${table}.${slot}`
-  const emptied = Effect.fnUntraced(function*(name: string) {
-    for (;;) {
-      const rows = index.range(name, { limit: wipedAtOnce })
-      if (rows.length === 0) return
-      yield* index.commit(rows.map(([key]) => ({ _tag: "Delete", table: name, key })))
-    }
-  })
   return {
     get: (table, key) => index.get(nameOf(table), key),
     getMany: (table, keys) => index.getMany(nameOf(table), keys),
@@ -92,7 +96,7 @@ export const tablesOf = (index: KeyValueService, slot: Slot): KeyValueService =>
     commit: (changes) => index.commit(changes.map((change) => ({ ...change, table: nameOf(change.table) }))),
     flushed: index.flushed,
     // Without a head, nodes are nobody's: an interrupted wipe is done again.
-    wipe: Effect.andThen(index.commit([{ _tag: "Delete", table: nameOf(headTable), key: headKey }]), Effect.andThen(emptied(nameOf(headTable)), emptied(nameOf(nodeTable))))
+    wipe: Effect.andThen(index.commit([{ _tag: "Delete", table: nameOf(headTable), key: headKey }]), Effect.andThen(emptyTable(index, nameOf(headTable)), emptyTable(index, nameOf(nodeTable))))
       .pipe(Effect.mapError((error) => new KeyValueError({ operation: "wipe", detail: error.detail })))
   }
 }

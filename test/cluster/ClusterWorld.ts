@@ -6,6 +6,7 @@
 import { drawNetworkPlan, calmPlan } from "../../sim/faults/NetworkPlan.ts"
 import { listenToProbes } from "../../src/base/probes.ts"
 import { type Random, seededRandom } from "../../sim/Random.ts"
+import { underStandIns } from "../../sim/StandIns.ts"
 import { makeBucket } from "../pipeline/operations.ts"
 import { tiny } from "../pipeline/store.ts"
 import { GrowingMembers } from "./GrowingMembers.ts"
@@ -13,6 +14,8 @@ import { type Host, Members } from "./Members.ts"
 import { client, judge, type Scene, sceneOf, type Seen } from "./MemberWorld.ts"
 import { Once } from "./Once.ts"
 import { Operator } from "./Operator.ts"
+import { Spread } from "./Spread.ts"
+import { Usurpers } from "./Usurpers.ts"
 import { WeakDisk } from "./WeakDisk.ts"
 
 export interface Size {
@@ -21,13 +24,20 @@ export interface Size {
   /** Of a configuration that stays. */
   readonly members: ReadonlyArray<number>
   readonly calmMs: number
+  readonly clients: number
+  readonly bodies: ReadonlyArray<number>
+  readonly asksMax: number
   /** What was taken is spared for minutes; then it is swept. */
   readonly isSwept: boolean
+  /** Cipher and compression are those of sim/StandIns. */
+  readonly hasStandIns: boolean
 }
 
 export const sizes = {
-  short: { troubleMs: 30_000, membersMost: [3, 3, 4], members: [3], calmMs: 5_000, isSwept: false },
-  full: { troubleMs: 240_000, membersMost: [3, 5, 7], members: [3, 3, 5], calmMs: 12 * 60_000, isSwept: true }
+  short: { troubleMs: 30_000, membersMost: [2, 3, 3, 3, 4], members: [2, 3, 3, 3], calmMs: 5_000, clients: 6, bodies: [10, 150, 900, 2500, 8000, 20_000], asksMax: 200, isSwept: false, hasStandIns: true },
+  full: {
+    troubleMs: 240_000, membersMost: [3, 5, 7], members: [2, 3, 3, 5], calmMs: 12 * 60_000, clients: 3, bodies: [10, 150, 900, 5000, 30_000, 60_000], asksMax: Number.POSITIVE_INFINITY, isSwept: true, hasStandIns: false
+  }
 } as const satisfies Readonly<Record<string, Size>>
 
 /** After the calm everything is whole within that time. */
@@ -82,7 +92,8 @@ export const runCluster = (seed: number, size: Size): WorldSeen => {
   const probes = new Map<string, number>()
   listenToProbes((name) => void probes.set(name, (probes.get(name) ?? 0) + 1))
   try {
-    return { ...runWorld(seed, size), probes: Object.fromEntries(probes) }
+    const run = (): Omit<WorldSeen, "probes"> => runWorld(seed, size)
+    return { ...(size.hasStandIns ? underStandIns(run) : run()), probes: Object.fromEntries(probes) }
   } finally {
     listenToProbes(undefined)
   }
@@ -108,25 +119,28 @@ const runWorld = (seed: number, size: Size): Omit<WorldSeen, "probes"> => {
   const membersMost = random.pick(size.membersMost)
   const growing = isGrowing ? new GrowingMembers(membersMost + 5, seed, plan, options, { starts }) : undefined
   const members = growing?.members ?? new Members(random.pick(size.members), seed, plan, options, { starts })
-  const scene = sceneOf(members, random.fork())
+  const scene = sceneOf(members, random.fork(), size)
   const { country } = members
   const isOver = (): boolean => country.timeline.nowUs > untilUs
   const weakChance = random.chance(0.3) ? 0 : random.pick([0.2, 0.5])
-  const operator = new Operator({ members, growing, weak, random: random.fork(), membersMost, weakChance, isOver })
+  const operator = new Operator({ scene, members, growing, weak, random: random.fork(), membersMost, weakChance, isOver })
   const faults = new Map<string, number>()
+  const spread = new Spread(() => members.hosts, () => weak.host === undefined, isGrowing ? 3 : 2)
+  scene.heard.add(() => spread.look())
   members.do(members.hosts[0]!, makeBucket)
   const untilUs = country.timeline.nowUs + size.troubleMs * 1000
-  for (let left = 3; left > 0; left -= 1) client(scene, isOver)
+  for (let left = size.clients; left > 0; left -= 1) client(scene, isOver)
   if (random.chance(0.8)) cuts(scene, operator, random.fork(), untilUs)
   if (random.chance(0.4)) jumps(members, random.fork(), untilUs, () => void faults.set("ClockJump", (faults.get("ClockJump") ?? 0) + 1))
+  const usurpers = random.chance(0.5) ? new Usurpers(members, random.fork(), untilUs) : undefined
   operator.begin()
   country.network.begin()
   country.pass(size.troubleMs)
   calm(scene, operator, size)
-  for (const [name, count] of [...weak.counts, ...operator.counts]) faults.set(name, count)
+  for (const [name, count] of [...weak.counts, ...operator.counts, ...usurpers?.counts ?? [], ["blocks looked at", spread.count] as const]) faults.set(name, count)
   const changes = ["admitted", "left", "removed"].reduce((sum, name) => sum + (operator.counts.get(name) ?? 0), 0)
   return {
-    problems: [...new Set([...operator.problems, ...once.problems, ...scene.problems])], operations: scene.count, acknowledged: scene.acknowledged, cuts: scene.cuts,
+    problems: [...new Set([...operator.problems, ...once.problems, ...spread.problems, ...scene.problems])], operations: scene.count, acknowledged: scene.acknowledged, cuts: scene.cuts,
     commits: once.commits, changes, faults: Object.fromEntries(faults), simulatedMs: country.nowMs
   }
 }

@@ -17,6 +17,7 @@ import { Member } from "../../src/node/MemberLayer.ts"
 import type { StoreOptions } from "../../src/node/StoreLayer.ts"
 import { configurationOf, noConfiguration } from "../../src/raft/Configuration.ts"
 import { noSnapshot } from "../../src/raft/RaftLog.ts"
+import { grownPlace } from "../../src/replica/GrowService.ts"
 import type { Replica } from "../../src/replica/ReplicaService.ts"
 import { good, noise, nowMs } from "../membership/fixtures.ts"
 import { type Host, Members, type MembersOptions, type Rooms, type Wiring } from "./Members.ts"
@@ -31,9 +32,14 @@ export class GrowingMembers {
   readonly steps: Array<Step> = []
   readonly #heardMs = new Map<Host, Map<string, number>>()
 
-  constructor(count: number, seed: number, plan: NetworkPlan, options: Partial<StoreOptions> = {}, more: Pick<MembersOptions, "starts"> = {}) {
+  /** What the first one has, where it was a store of its own: made ready for it (GrowFolder). */
+  readonly #alone: Pick<Host, "disk" | "index"> | undefined
+
+  constructor(count: number, seed: number, plan: NetworkPlan, options: Partial<StoreOptions> = {}, { alone, ...more }: Pick<MembersOptions, "starts"> & { readonly alone?: Pick<Host, "disk" | "index"> } = {}) {
+    this.#alone = alone
     this.members = new Members(count, seed, plan, options, { ...more, started: 0, wiring: (host, carrier) => this.#wire(host, carrier) })
     const first = this.members.hosts[0]!
+    Object.assign(first, alone)
     const record = this.#founded(first)
     this.begin(first, record)
     this.members.ready([first])
@@ -69,11 +75,14 @@ export class GrowingMembers {
     const tables = followTables(carrier, {
       self: station.id, record: () => this.known.get(host)!, isLed: () => host.replica?.raft.status().leader !== undefined, follow: (record) => Effect.sync(() => follow(record))
     })
+    const isFirst = host === this.members.hosts[0]
+    const begin = isFirst && this.#alone !== undefined ? grownPlace(configurationOf([station.id])) : { ...noSnapshot, configuration: isFirst ? configurationOf([station.id]) : noConfiguration }
     return {
       before: Effect.andThen(Effect.suspend(() => carrier.setMembers(identitiesIn(this.known.get(host)!))), tables),
       member: {
         nodeOf: (replica) => (this.known.get(host)!.members.has(replica as NodeId) ? replica as NodeId : undefined),
-        ...(host.hasBegun ? {} : { begin: { ...noSnapshot, configuration: host === this.members.hosts[0] ? configurationOf([station.id]) : noConfiguration } }),
+        ...(host.hasBegun ? {} : { begin }),
+        wasAlone: isFirst && this.#alone !== undefined,
         membersChanged: follow,
         steward: (replica) => ({
           isUp: (id) => nowMsOf() - (heardMs.get(id) ?? Number.NEGATIVE_INFINITY) < silentMs, remove: (node) => this.#membershipOf(host, replica).remove(node),

@@ -12,11 +12,12 @@ import { Namespace } from "../../src/namespace/Namespace.ts"
 import { blocksNamed } from "../../src/namespace/QueryCensus.ts"
 import { State } from "../../src/namespace/State.ts"
 import { Member } from "../../src/node/MemberLayer.ts"
+import { Put } from "../../src/put.ts"
 import { checkLinearizable, explain, type Operation } from "../../spec/Linearizability.ts"
 import { type RegisterInput, registerModel } from "../sim/Register.ts"
-import { get, makeBucket, put } from "../pipeline/operations.ts"
+import { get, makeBucket, noSummary, put } from "../pipeline/operations.ts"
 import { tiny } from "../pipeline/store.ts"
-import { Members, type Rooms } from "./Members.ts"
+import { type Host, Members, type Rooms } from "./Members.ts"
 
 const keys = ["k0", "k1", "k2"]
 const troubleMs = 40_000
@@ -40,6 +41,12 @@ export interface Scene {
   readonly values: Map<string, string>
   /** What was asked and is not answered. */
   readonly open: Set<string>
+  /** Sizes of bodies. */
+  readonly bodies: ReadonlyArray<number>
+  /** So many requests come one upon another; then clients ask seldom. */
+  readonly asksMax: number
+  /** Told at once of whoever has acknowledged a write, before anybody else hears of it. */
+  readonly heard: Set<(host: Host) => void>
   count: number
   acknowledged: number
   cuts: number
@@ -51,29 +58,59 @@ const fenced = Effect.flatMap(Member, ({ fence }) => fence())
 const valueOf = (key: string) =>
   Effect.catch(Effect.map(get(key), (body) => hashOf(body).slice(0, 16)), (error) =>
     (error._tag === "Refused" && (error.refusal === "NoSuchKey" || error.refusal === "DeleteMarker") ? Effect.succeed("") : Effect.fail(error)))
+/** Long enough for whoever has taken its first blocks to begin anew meanwhile. */
+const putSlowly = (key: string, bytes: Uint8Array, random: Random) => {
+  let at = 0
+  const next = Effect.map(Effect.suspend(() => Effect.sleep(random.below(pieceMsMax))), () => {
+    if (at === bytes.length) return undefined
+    const from = at
+    at = Math.min(bytes.length, at + 1 + random.below(pieceBytesMax))
+    return Uint8Array.from(bytes.subarray(from, at))
+  })
+  return Effect.flatMap(Put, (service) => service.object({ bucket: "b", key, attributes: { headers: {}, userMetadata: {} }, body: { sizeBytes: bytes.length, next }, summary: noSummary }))
+}
 const draw = (random: Random): RegisterInput["_tag"] | "Delete" => random.pick(["Read", "Read", "Write", "Write", "Delete"] as const)
 
-export const sceneOf = (members: Members, random: Random): Scene =>
-  ({ members, random, histories: new Map(keys.map((key) => [key, []])), problems: [], values: new Map(), open: new Set(), count: 0, acknowledged: 0, cuts: 0 })
+export const sceneOf = (members: Members, random: Random, { asksMax = Number.POSITIVE_INFINITY, bodies = sizes }: Partial<Pick<Scene, "asksMax" | "bodies">> = {}): Scene => ({
+  members, random, asksMax, bodies, histories: new Map(keys.map((key) => [key, []])), problems: [], values: new Map(), open: new Set(), heard: new Set(), count: 0, acknowledged: 0, cuts: 0
+})
 
-/** A client who asks one thing after another, each of any member. */
+/** Who was told by whoever wrote looks at once, and elsewhere. */
+interface Hearsay {
+  readonly key: string
+  readonly of: Host
+}
+/** Of writes that were acknowledged. */
+const hearsayChance = 0.5
+const pauseUs = 400_000
+const seldomUs = 4_000_000
+/** Of larger bodies some come slowly, in pieces. */
+const slowBytes = 7000
+const slowChance = 0.3
+const pieceBytesMax = 3000
+const pieceMsMax = 1200
+
+/** A client who asks one thing after another, each of any member; what one has written, he sometimes looks for at once at another. */
 export const client = (scene: Scene, isOver: () => boolean): void => {
   const { histories, members, problems, random, values } = scene
   const { timeline } = members.country
-  const next = (): void => {
+  const next = (heard?: Hearsay): void => {
     if (isOver()) return
-    const up = members.hosts.filter(({ rooms, station }) => rooms !== undefined && station.life.isOn)
-    if (up.length === 0) return void timeline.after(200_000, next)
+    const up = members.hosts.filter((host) => host.rooms !== undefined && host.station.life.isOn && host !== heard?.of)
+    if (up.length === 0) return void timeline.after(200_000, () => next())
     const host = random.pick(up)
-    const key = random.pick(keys)
-    const what = draw(random)
+    const key = heard?.key ?? random.pick(keys)
+    const what = heard === undefined ? draw(random) : "Read"
     const calledAt = timeline.nowUs
     const history = histories.get(key)!
     const end = (input: RegisterInput, output: string | undefined): void => {
       history.push({ input, calledAt, ...(output === undefined ? {} : { answer: { output, at: timeline.nowUs } }) })
       scene.count += 1
+      const isWritten = output !== undefined && what !== "Read"
       if (output !== undefined) scene.acknowledged += 1
-      timeline.after(random.below(400_000), next)
+      if (isWritten) for (const hear of scene.heard) hear(host)
+      if (isWritten && random.chance(hearsayChance)) return next({ key, of: host })
+      timeline.after(random.below(scene.count < scene.asksMax ? pauseUs : seldomUs), () => next())
     }
     const asked = ask(scene, what, key)
     let isAsked = true
@@ -97,10 +134,11 @@ export const client = (scene: Scene, isOver: () => boolean): void => {
   const ask = (of: Scene, what: ReturnType<typeof draw>, key: string): { readonly input: RegisterInput; readonly effect: Effect.Effect<string, unknown, Rooms> } => {
     if (what === "Delete") return { input: { _tag: "Write", value: "" }, effect: Effect.as(remove(key), "") }
     if (what === "Write") {
-      const body = random.bytes(random.pick(sizes) + random.below(100))
+      const body = random.bytes(random.pick(of.bodies) + random.below(100))
       const value = hashOf(body).slice(0, 16)
       of.values.set(value, key)
-      return { input: { _tag: "Write", value }, effect: Effect.as(put(key, body), value) }
+      const isSlow = body.length > slowBytes && random.chance(slowChance)
+      return { input: { _tag: "Write", value }, effect: Effect.as(isSlow ? putSlowly(key, body, random.fork()) : put(key, body), value) }
     }
     const read = Effect.tap(Effect.andThen(fenced, valueOf(key)), (value) => Effect.sync(() => {
       if (value !== "" && values.get(value) !== key) problems.push(`${key} reads as ${value}, which nobody wrote there`)

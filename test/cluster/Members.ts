@@ -30,7 +30,7 @@ export type Rooms = Layer.Success<ReturnType<typeof layerOf>>
 
 /** How a host is a member. */
 export interface Wiring {
-  readonly member: Pick<MemberOptions, "nodeOf" | "begin" | "membersChanged" | "steward">
+  readonly member: Pick<MemberOptions, "nodeOf" | "begin" | "membersChanged" | "steward" | "wasAlone">
   readonly before: Effect.Effect<void, never, Scope.Scope>
 }
 
@@ -95,6 +95,8 @@ export class Members {
 
   start(host: Host): void {
     Object.assign(host, { rooms: undefined, failure: undefined, replica: undefined })
+    // As adapters/Lmdb does at an opening.
+    if (host.index.isFoundDamaged) host.index = new MemoryKeyValue()
     this.#starts?.(host)
     const { random, stations } = this.country
     const ids = stations.map(({ id }) => id)

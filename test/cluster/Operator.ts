@@ -10,9 +10,11 @@ import { State } from "../../src/namespace/State.ts"
 import { Member } from "../../src/node/MemberLayer.ts"
 import type { GrowingMembers } from "./GrowingMembers.ts"
 import type { Host, Members, Rooms } from "./Members.ts"
+import type { Scene } from "./MemberWorld.ts"
 import type { WeakDisk } from "./WeakDisk.ts"
 
 export interface Work {
+  readonly scene: Scene
   readonly members: Members
   /** Undefined: who belongs never changes. */
   readonly growing: GrowingMembers | undefined
@@ -28,6 +30,8 @@ export interface Work {
 /** Silence after which the others know that it is gone, and a bit. */
 const deadMs = 8_000
 const patienceMs = 90_000
+/** So long a write is waited for. */
+const writerMs = 5_000
 
 export class Operator {
   readonly problems: Array<string> = []
@@ -136,8 +140,29 @@ export class Operator {
     const kind = random.below(4)
     if (kind === 0 && length > 3) return this.#dismiss(growing, random.pick(hosts), false)
     if (kind <= 1 && length > 1) return this.#dismiss(growing, random.chance(0.3) ? this.#leader() ?? hosts[0]! : random.pick(hosts), false)
-    if (kind === 2 && length >= 3) return this.#dismiss(growing, random.pick(hosts), true)
+    if (kind === 2 && length >= 3) return random.chance(0.5) ? this.#loseWriter(growing) : this.#dismiss(growing, random.pick(hosts), true)
     return this.#transfer()
+  }
+
+  /** Whoever acknowledges the next write is gone for good that very moment, and its disk with it. */
+  #loseWriter(growing: GrowingMembers): Effect.Effect<void> {
+    const { members, scene } = this.#work
+    const { hosts } = this
+    return Effect.gen({ self: this }, function*() {
+      let lost: Host | undefined
+      const strike = (host: Host): void => {
+        if (lost !== undefined || !hosts.includes(host) || !isOn(host)) return
+        lost = host
+        this.buried.add(host)
+        members.cut(host)
+      }
+      scene.heard.add(strike)
+      yield* this.#until(() => lost !== undefined, writerMs)
+      scene.heard.delete(strike)
+      if (lost === undefined) return
+      this.#count("writers lost")
+      yield* this.#dismiss(growing, lost, true)
+    })
   }
 
   #admit(growing: GrowingMembers): Effect.Effect<void> {

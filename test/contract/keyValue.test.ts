@@ -1,14 +1,15 @@
 /** Runs the contract of KeyValue against Lmdb and the twin; and what each has beyond it: damage, crashes. */
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Lmdb from "../../src/adapters/Lmdb.ts"
+import { KeyValueError, type KeyValueService } from "../../src/ports/KeyValue.ts"
 import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import { seededRandom } from "../../sim/Random.ts"
-import { bytes, keyValueContract, put } from "./keyValue.ts"
+import { bytes, drop, keyValueContract, put } from "./keyValue.ts"
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "ouroboros-index-"))),
@@ -17,6 +18,10 @@ const temporaryFolder = Effect.acquireRelease(
 
 keyValueContract("Lmdb", () => Effect.flatMap(temporaryFolder, Lmdb.openAt))
 keyValueContract("MemoryKeyValue", () => Effect.sync(() => new MemoryKeyValue().service))
+
+/** A read that fails throws; here it is an effect that fails. */
+const thrown = (read: () => unknown): Effect.Effect<unknown, KeyValueError> =>
+  Effect.try({ try: read, catch: (error) => (error instanceof KeyValueError ? error : new KeyValueError({ operation: "open", detail: String(error) })) })
 
 const filled = (folder: string) =>
   Effect.scoped(
@@ -57,6 +62,65 @@ describe("index: Lmdb", () => {
         assert.deepStrictEqual([...(service.get("t", bytes(1)) ?? [])], [2])
       })))
   }
+})
+
+/** Every branch of a tree, but for its first, leads beyond the file; the first row is read at an opening (mdb.c: a page's header has 24 bytes, its flags at 18, the length of its list of places at 20). */
+const misleadBranches = (path: string): number => {
+  const file = readFileSync(path)
+  const pageBytes = 4096
+  let count = 0
+  for (let start = 2 * pageBytes; start + pageBytes <= file.length; start += pageBytes) {
+    const page = file.subarray(start, start + pageBytes)
+    if ((page.readUInt16LE(18) & 3) !== 1) continue
+    for (let at = 26; at < 24 + page.readUInt16LE(20); at += 2) page.fill(0x7f, 24 + page.readUInt16LE(at), 28 + page.readUInt16LE(at))
+    count += 1
+  }
+  writeFileSync(path, file)
+  return count
+}
+
+/** So long that a branch has few places, and a tree several levels. */
+const keyOf = (number: number): Uint8Array => new Uint8Array(900).fill(1).fill(number, 1, 2)
+const misled = Effect.gen(function* () {
+  const folder = yield* temporaryFolder
+  yield* Effect.scoped(Effect.flatMap(Lmdb.openAt(folder), (index) =>
+    Effect.andThen(index.commit(Array.from({ length: 250 }, (_, key) => put("t", keyOf(key), new Uint8Array(500).fill(key)))), index.flushed)))
+  assert.isAbove(misleadBranches(join(folder, "data.mdb")), 0)
+  return folder
+})
+
+describe("index: Lmdb with a page that leads nowhere", () => {
+  const meets: ReadonlyArray<readonly [string, "read" | "commit" | "wipe", (index: KeyValueService) => Effect.Effect<unknown, KeyValueError>]> = [
+    ["a read", "read", (index) => thrown(() => index.get("t", keyOf(100)))],
+    ["a range", "read", (index) => thrown(() => index.range("t", { limit: 99 }))],
+    ["a commit", "commit", (index) => index.commit([put("t", keyOf(100), bytes(7))])],
+    ["an emptying", "wipe", (index) => index.wipe]
+  ]
+  for (const [title, operation, meet] of meets) {
+    it.effect(`index: ${title} meets it, says so, and the next opening begins anew`, () =>
+      Effect.scoped(Effect.gen(function* () {
+        const folder = yield* misled
+        assert.strictEqual((yield* Effect.scoped(Effect.flatMap(Lmdb.openAt(folder), (index) => Effect.flip(meet(index))))).operation, operation)
+        const { service, wasReset, why } = yield* Lmdb.openOrReset(folder)
+        assert.isTrue(wasReset)
+        assert.include(why, "the last run met damage: MDB_PAGE_NOTFOUND")
+        yield* service.commit([put("t", bytes(1), bytes(2))])
+        assert.deepStrictEqual([...(service.get("t", bytes(1)) ?? [])], [2])
+      })))
+  }
+})
+
+describe("index: Lmdb with a page that leads nowhere, where no marker can be left", () => {
+  it.effect("index: the read still fails by its name, and says what to do", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const folder = yield* misled
+      const index = yield* Lmdb.openAt(folder)
+      mkdirSync(join(folder, "damaged"))
+      const { message, operation } = yield* Effect.flip(thrown(() => index.get("t", keyOf(100))))
+      assert.strictEqual(operation, "read")
+      assert.include(message, "MDB_PAGE_NOTFOUND")
+      assert.include(message, "delete the folder, it is rebuilt")
+    })))
 })
 
 describe("index: Lmdb on a disk that takes no more", () => {
@@ -111,6 +175,27 @@ describe("index: the twin", () => {
         lengths.add(keys.length)
       }
       assert.deepStrictEqual([...lengths].sort((a, b) => a - b), [2, 3, 4, 5])
+    }))
+})
+
+describe("index: the twin with rows that cannot be read", () => {
+  it.effect("index: whatever meets them fails, others do not; it knows that it is damaged, and a restart does not mend it", () =>
+    Effect.gen(function* () {
+      const index = new MemoryKeyValue()
+      yield* index.service.commit([put("t", bytes(1), bytes(1))])
+      assert.strictEqual(index.spoil(() => true), 1)
+      yield* index.service.commit([put("t", bytes(2), bytes(2))])
+      assert.deepStrictEqual([...(index.service.get("t", bytes(2)) ?? [])], [2])
+      assert.isFalse(index.isFoundDamaged)
+      for (const service of [index.service, index.kill().service]) {
+        const read = [thrown(() => service.get("t", bytes(1))), thrown(() => service.getMany("t", [bytes(2), bytes(1)])), thrown(() => service.range("t", { limit: 2 }))]
+        for (const meet of read) assert.strictEqual((yield* Effect.flip(meet)).operation, "read")
+      }
+      const { isFoundDamaged, service } = index.kill()
+      assert.isTrue(isFoundDamaged)
+      assert.strictEqual((yield* Effect.flip(service.commit([drop("t", bytes(1))]))).operation, "commit")
+      assert.strictEqual((yield* Effect.flip(service.wipe)).operation, "wipe")
+      assert.deepStrictEqual([...(service.get("t", bytes(2)) ?? [])], [2])
     }))
 })
 

@@ -1,7 +1,7 @@
 /**
- * `npm run sim:mutants -- [FILTER ...] [--seeds N] [--from N] [--profile short|full] [--workers N] [--sample N] [--units] [--monitor]`: the swarm runs on
+ * `npm run sim:mutants -- [FILTER ...] [--seeds N] [--from N] [--profile short|full] [--workers N] [--sample N] [--units] [--monitor] [--members]`: the swarm runs on
  * every mutant of sim/mutants until a seed catches it. Prints how many seeds that took, and what would have caught it before.
- * Of the consensus machine's, `--monitor` counts what its monitor alone refuses.
+ * Of the consensus machine's, `--monitor` counts what its monitor alone refuses. `--members`: worlds of whole members judge, of all mutants that they are known to catch or of those that are named.
  * A mutant that survives is a hole in generator or oracle, and the command fails. `none` plants nothing: that copy must pass.
  */
 import { spawn } from "node:child_process"
@@ -19,7 +19,7 @@ const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     seeds: { type: "string", default: String(seedsMaxDefault) }, from: { type: "string", default: "1" }, profile: { type: "string", default: "short" },
-    workers: { type: "string", default: "2" }, sample: { type: "string" }, units: { type: "boolean", default: false }, monitor: { type: "boolean", default: false }
+    workers: { type: "string", default: "2" }, sample: { type: "string" }, units: { type: "boolean", default: false }, monitor: { type: "boolean", default: false }, members: { type: "boolean", default: false }
   }
 })
 const seedsMax = Number(values.seeds)
@@ -44,7 +44,10 @@ const storiesOf: ReadonlyArray<readonly [file: string, stories: string]> = [
   ["cluster/HandOver", "test/cluster/handOver"], ["cluster/Presence", "test/cluster/presence"], ["cluster/Welcome", "test/node/memberFolder"], ["cluster/MembershipReplica", "test/cluster/membershipReplica"], ["replica/FetchService", "test/replica/fetch.test"]
 ]
 
+const largeNursery = ["--min-semi-space-size=64", "--max-semi-space-size=64"]
+
 const judgesOf = ({ edits, merciless, room }: Mutant): ReadonlyArray<string> => {
+  if (values.members) return [...largeNursery, "test/cluster/swarm.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1"]
   const isToldInStories = edits[0]?.file === "replica/FetchService.ts"
   if (room === "raft" || (room === "replica" && !isToldInStories)) return [`test/${room}/swarm.ts`, "--seeds", String(seedsMax), "--from", String(from), ...(values.monitor && room === "raft" ? ["--monitor"] : [])]
   if (room === "carrier" || room === "membership" || room === "cluster" || isToldInStories) {
@@ -52,7 +55,7 @@ const judgesOf = ({ edits, merciless, room }: Mutant): ReadonlyArray<string> => 
     const seeds = stories === "test/carrier/carrier.test" ? Math.min(seedsMax, carrierSeedsMax) : 0
     return ["test/carrier/swarm.ts", "--seeds", String(seeds), "--from", String(from), "--stories", stories]
   }
-  return ["--min-semi-space-size=64", "--max-semi-space-size=64", "sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless === true ? ["--merciless"] : [])]
+  return [...largeNursery, "sim/main.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1", "--until-failure", ...(merciless === true ? ["--merciless"] : [])]
 }
 
 /** One swarm in the copy, stopped at the first seed that fails. */
@@ -101,7 +104,7 @@ const sampled = (all: ReadonlyArray<Mutant>, count: number): ReadonlyArray<Mutan
 const chosen = (): ReadonlyArray<Mutant> => {
   const none: Mutant = { id: "none", room: "answers", what: "nothing is planted", edits: [] }
   if (positionals.includes("none")) return [none]
-  const matching = mutants.filter(({ id, room }) => positionals.length === 0 || positionals.some((word) => id.includes(word) || room === word))
+  const matching = mutants.filter(({ breaksMembers, id, room }) => positionals.length === 0 ? !values.members || breaksMembers === true : positionals.some((word) => id.includes(word) || room === word))
   // What is known to survive tells nothing new.
   return values.sample === undefined ? matching : sampled(matching.filter(({ open }) => open === undefined), Number(values.sample))
 }

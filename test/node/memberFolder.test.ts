@@ -45,7 +45,7 @@ const made = (passphrase?: string) => Effect.gen(function*() {
   const { keys } = yield* createVault(folder, passphrase)
   const own = yield* freshIdentity(pairs)
   const record = recordOf(own)
-  yield* writeMember(folder, keys, own, { listen, hasBegun: false, isFounder: true, record })
+  yield* writeMember(folder, keys, own, { listen, hasBegun: false, isFounder: true, wasAlone: false, record })
   yield* markFolder({ ...folder, isMember: true })
   return { own, keys, record }
 })
@@ -64,7 +64,7 @@ describe("a member's folder", () => {
     expect(first.folder).toMatchObject({ isMember: true, fresh: false, format: 3 })
     expect(first.own.identity.id).toBe(own.identity.id)
     expect(first.own.seeds).toEqual(own.seeds)
-    expect(first.known).toEqual({ listen, hasBegun: false, isFounder: true, record })
+    expect(first.known).toEqual({ listen, hasBegun: false, isFounder: true, wasAlone: false, record })
     await succeed(disk, changeVaultSecret(first.keys, "second"), 2)
     const later = await succeed(disk, opened("second"))
     expect(later.own.seeds).toEqual(own.seeds)

@@ -1,5 +1,5 @@
 /** A whole store on twins, for tests: the same composition as a node's, with bounds so small that everything happens. */
-import { Clock, Context, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { Clock, Context, Effect, Exit, type Fiber, Layer, Logger, Scope } from "effect"
 import { fromHex, concatBytes } from "../../src/base/bytes.ts"
 import type { BucketId, StoreId, VaultId } from "../../src/base/ids.ts"
 import type { Body } from "../../src/ports/Body.ts"
@@ -21,7 +21,7 @@ export const bucketId = "2122232425262728292a2b2c2d2e2f30" as BucketId
 export const keys: VaultKeys = { vaultId, generation: 1, master: fromHex("42".repeat(32)) }
 
 /** Kernels inline; what is transferred is taken away from the caller, as a lane would. */
-const inlineCompute: ComputeService = {
+export const inlineCompute: ComputeService = {
   lanes: 2,
   run: (kernel, input) =>
     Effect.suspend(() => {
@@ -68,6 +68,16 @@ export const withStore = <A, E>(
   return Effect.runPromise(clock === undefined ? run : Effect.provideService(run, Clock.Clock, clock))
 }
 
+/** Once it has ended, how; undefined where the disk has stopped and nothing moves any more. */
+export const restOf = async <A, E>({ disk }: Machine, fiber: Fiber.Fiber<A, E>): Promise<Exit.Exit<A, E> | undefined> => {
+  for (let quiet = 0, before = -1; fiber.pollUnsafe() === undefined && quiet < 40;) {
+    await new Promise((resolve) => setImmediate(resolve))
+    quiet = disk.stopped && disk.operations === before ? quiet + 1 : 0
+    before = disk.operations
+  }
+  return fiber.pollUnsafe()
+}
+
 /** Runs a program until it ends or the disk stops; what was running then is left hanging, as after a power cut. */
 export const untilDead = async <E>(
   machine: Machine, program: Effect.Effect<void, E, Rooms | Scope.Scope>, options: Partial<StoreOptions> = {}
@@ -78,13 +88,7 @@ export const untilDead = async <E>(
     yield* Effect.provide(program, Context.merge(context, Context.make(Scope.Scope, scope)))
   })
   const fiber = Effect.runFork(run as Effect.Effect<void>)
-  for (let quiet = 0, before = -1; fiber.pollUnsafe() === undefined && quiet < 40;) {
-    await new Promise((resolve) => setImmediate(resolve))
-    const { operations } = machine.disk
-    quiet = machine.disk.stopped && operations === before ? quiet + 1 : 0
-    before = operations
-  }
-  const exit = fiber.pollUnsafe()
+  const exit = await restOf(machine, fiber)
   if (exit !== undefined && Exit.isFailure(exit) && !machine.disk.stopped) throw new Error(String(exit.cause))
   return machine.disk.stopped ? "Died" : "Ended"
 }

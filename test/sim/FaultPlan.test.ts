@@ -129,7 +129,7 @@ describe("fault plan", () => {
         const before = new MemoryKeyValue()
         live(before.service.commit([{ _tag: "Put", table: "t", key: Uint8Array.of(1), value: filled(night, 100) }]))
         const { index } = plan.between(disk, before)
-        const held = index.service.get("t", Uint8Array.of(1))?.[0]
+        const held = index.entries()[0]?.[2][0]
         if (held === undefined) lost.add(night)
         else if (held < night) returned.set(night, held)
       }

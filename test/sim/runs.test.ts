@@ -26,14 +26,24 @@ describe("the account of swarms", () => {
 
   it("knows machines by what worlds run of them", () => {
     const files: Record<string, string> = {
-      "sim/worker.ts": `import { a } from "../src/a.ts"`, "src/a.ts": `import {\n  b\n} from "./b/b.ts"`, "src/b/b.ts": `export * from "../c.ts"`, "src/c.ts": "1", "src/other.ts": "2"
+      "sim/worker.ts": `import { a } from "../src/a.ts"`, "src/a.ts": `import {\n  b\n} from "./b/b.ts"`, "src/b/b.ts": `export * from "../c.ts"`, "src/c.ts": `import type { D } from "./d.ts"\nimport type {\n  E\n} from "./d.ts"\nimport { type F, f } from "./f.ts"`,
+      "src/d.ts": "1", "src/f.ts": "1", "src/other.ts": "2"
     }
     const of = (changed: Record<string, string>) => machinesOf("sim/worker.ts", (path) => ({ ...files, ...changed })[path]!)
     const before = of({})
     expect(before).toMatch(/^[0-9a-f]{12}$/)
     expect(of({ "src/other.ts": "3" })).toBe(before)
+    expect(of({ "src/d.ts": "types do not run" })).toBe(before)
     expect(of({ "sim/worker.ts": `${files["sim/worker.ts"]}\n// said anew` })).toBe(before)
-    for (const path of ["src/a.ts", "src/b/b.ts", "src/c.ts"]) expect(of({ [path]: `${files[path]}\n2` }), path).not.toBe(before)
+    for (const path of ["src/a.ts", "src/b/b.ts", "src/c.ts", "src/f.ts"]) expect(of({ [path]: `${files[path]}\n2` }), path).not.toBe(before)
+  })
+
+  it("of one node are none of a cluster's rooms", () => {
+    const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8")
+    const of = (changed: string) => machinesOf("sim/worker.ts", (path) => (path.startsWith(changed) ? `${read(path)}\n` : read(path)))
+    const before = machinesOf("sim/worker.ts", read)
+    for (const room of ["raft", "replica", "cluster", "carrier", "membership"]) expect(of(`src/${room}/`), room).toBe(before)
+    for (const room of ["wal", "block", "sealer", "namespace", "gateway"]) expect(of(`src/${room}/`), room).not.toBe(before)
   })
 
   it("holds nothing but runs", () => {

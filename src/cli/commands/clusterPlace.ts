@@ -1,5 +1,5 @@
 /**
- * ouroboros cluster init, join: on a new folder that no node serves: it becomes a member's, and is started as any other (`ouroboros serve`).
+ * ouroboros cluster init, join: on a folder that no node serves, a new one or, for init, that of a stopped node with a store: it becomes a member's, and is started as any other (`ouroboros serve`).
  */
 import { Console, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -48,14 +48,16 @@ const clusterFolder = loadModule(() => import("../../node/ClusterFolder.ts"))
 export const initCommand = Command.make("init", placeFlags, Effect.fnUntraced(function* (flags) {
   const env = yield* Environment
   const place = yield* placeOf(flags, env)
-  const made = yield* Effect.flatMap(clusterFolder, ({ initCluster }) => initCluster(place, env))
+  const say = flags.json ? Console.error : Console.log
+  const made = yield* Effect.flatMap(clusterFolder, ({ initCluster }) => initCluster(place, env, say))
   yield* print(flags, made, [
+    ...(made.commit === undefined ? [] : [`the store is the cluster's: it has everything up to commit ${made.commit}, and goes on behind it`]),
     `cluster ${shortNode(made.cluster)} is made; its first member is ${printable(made.name)} (${shortNode(made.node)}), found by others at ${made.address}`,
     `credentials:   in ${place.data}/credentials; every member has the same`,
     `start it:      ouroboros serve --data ${place.data}`,
     `then invite:   ouroboros cluster invite --data ${place.data}`
   ].join("\n"))
-})).pipe(Command.withDescription("Make a cluster of one in a new folder; others join it"))
+})).pipe(Command.withDescription("Make a cluster of one in a new folder, or of a stopped node's store, in place and for good; others join it"))
 
 const tokenOf = Effect.fnUntraced(function* (flag: string, env: Readonly<Record<string, string | undefined>>) {
   const token = (flag === "" ? env["OUROBOROS_JOIN_TOKEN"] ?? "" : flag).trim()
