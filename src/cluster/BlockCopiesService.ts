@@ -49,7 +49,7 @@ export interface BlockCopies {
   readonly blocks: BlocksService
   /** Fetches those of these blocks that this node does not have; how many came. `index`: the place of the log up to which these are all. */
   readonly reconcile: (named: Iterable<BlockId>, index?: LogIndex) => Effect.Effect<number, DiskError>
-  /** Ends once another member wants to know what this one lacks: it may look sooner. */
+  /** Ends once somebody, here or elsewhere, wants to know what this member lacks: it may look sooner. */
   readonly asked: Effect.Effect<void>
   /** As the last look of this node, or of another, left it; undefined: there was none since its start, or it does not answer. */
   readonly lacking: (node?: NodeId) => Effect.Effect<Lacking | undefined>
@@ -88,7 +88,7 @@ export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions)
     list: listing(room),
     remove: local.remove
   }
-  return { blocks, asked: Queue.take(room.asked), reconcile: (named, index = 0) => reconcile(room, named, index), lacking: (node) => (node === undefined ? Effect.sync(() => room.lacking) : lackingAt(room, node)) }
+  return { blocks, asked: Queue.take(room.asked), reconcile: (named, index = 0) => reconcile(room, named, index), lacking: (node) => (node === undefined ? Effect.sync(() => lackingHere(room)) : lackingAt(room, node)) }
 })
 
 /**
@@ -284,9 +284,15 @@ const reconcile = Effect.fnUntraced(function*(room: Room, named: Iterable<BlockI
 const lackingSaid = (room: Room): Handler => ({ bytes }) =>
   Effect.suspend(() => {
     if (!isLackingAsk(bytes)) return Effect.fail(new AnswerRefused({ detail: "no ask of version 1" }))
-    Queue.offerUnsafe(room.asked, undefined)
-    return room.lacking === undefined ? Effect.fail(new AnswerRefused({ detail: "it has not looked yet since it started" })) : Effect.succeed(encodeLacking(room.lacking))
+    const lacking = lackingHere(room)
+    return lacking === undefined ? Effect.fail(new AnswerRefused({ detail: "it has not looked yet since it started" })) : Effect.succeed(encodeLacking(lacking))
   })
+
+/** As of the last look; who wants to know waits for the next one. */
+const lackingHere = (room: Room): Lacking | undefined => {
+  Queue.offerUnsafe(room.asked, undefined)
+  return room.lacking
+}
 
 const lackingAt = ({ carrier }: Room, node: NodeId): Effect.Effect<Lacking | undefined> =>
   Effect.matchEffect(carrier.ask(node, topics.blocksLacking, encodeLackingAsk(), { level: 1, deadlineMs: stewardAskMs }), {

@@ -257,6 +257,19 @@ describe("copies of blocks", () => {
     shire.country.passUntil(() => third.file(blockOf(3)) !== undefined)
   })
 
+  it("copies: whoever wants to know what a member lacks has it look again soon, the member itself as well as another", () => {
+    const shire = new Shire(2)
+    const [first, second] = shire.hosts as [Host, Host]
+    for (const by of [first, second]) {
+      const asked = first.station.run(first.copies!.asked)
+      shire.country.pass(1000)
+      expect(asked.exit).toBeUndefined()
+      by.station.run(by.copies!.lacking(by === first ? undefined : first.station.id))
+      shire.country.passUntil(() => asked.exit !== undefined)
+      expect(asked.exit?._tag).toBe("Success")
+    }
+  })
+
   it("copies: each member says how many blocks it lacks after its last look, and as of when; before it has looked, and when it is not there, nothing", () => {
     const shire = new Shire(3)
     const [first, second, third] = shire.hosts as [Host, Host, Host]

@@ -54,7 +54,9 @@ it("processes: one is stopped for a while (SIGSTOP) under load, the leader or an
   const load = new Load(trio.hosts, "things", "stopped")
   const leader = await trio.leader()
   for (const host of [leader, trio.hosts.find((one) => one !== leader)!]) {
-    const pid = host.server?.pid ?? 0
+    const pid = host.server?.pid
+    // To no process in particular it would go to all of them, these tests included.
+    if (pid === undefined) throw new Error(`${host.name} does not run\n${trio.logs()}`)
     process.kill(pid, "SIGSTOP")
     await progress(load, 20)
     process.kill(pid, "SIGCONT")
