@@ -19,6 +19,8 @@ interface Upload {
   readonly key: string
   readonly parts: Map<number, Part>
   readonly ttlSeconds?: number | undefined
+  /** When it was begun, or last got a part. */
+  usedMs: number
 }
 
 type Buckets = ReadonlyMap<string, Bucket>
@@ -123,7 +125,7 @@ export class ObjectStore {
 
   createUpload(name: string, key: string, id: string, ttlSeconds?: number): Outcome {
     return this.#change(name, (bucket) => {
-      this.uploads.set(id, { bucket: name, key, parts: new Map(), ttlSeconds })
+      this.uploads.set(id, { bucket: name, key, parts: new Map(), ttlSeconds, usedMs: this.nowMs })
       return [done, bucket]
     })
   }
@@ -131,6 +133,7 @@ export class ObjectStore {
   putPart(name: string, key: string, id: string, number: number, part: Part): Outcome {
     return this.#inUpload(name, key, id, (upload, bucket) => {
       upload.parts.set(number, part)
+      upload.usedMs = this.nowMs
       return [{ versionId: undefined, etag: part.etag }, bucket]
     })
   }
@@ -161,6 +164,15 @@ export class ObjectStore {
   abort(name: string, key: string, id: string): Outcome {
     return this.#inUpload(name, key, id, (_, bucket) => {
       this.uploads.delete(id)
+      return [done, bucket]
+    })
+  }
+
+  /** One that was used since, or is over, stays as it is. */
+  abortStale(name: string, key: string, id: string, beforeMs: number): Outcome {
+    return this.#change(name, (bucket) => {
+      const upload = this.uploads.get(id)
+      if (upload?.bucket === name && upload.key === key && upload.usedMs < beforeMs) this.uploads.delete(id)
       return [done, bucket]
     })
   }

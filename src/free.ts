@@ -7,6 +7,7 @@ import { Clock, Effect } from "effect"
 import type { ChunkId, Sequence, VaultId } from "./base/ids.ts"
 import { chunksPerFreeMax, chunksPerReindexMax, dropPartsPerCommitMax, gcUploadsPerRoundMax } from "./base/limits.ts"
 import { probe } from "./base/probes.ts"
+import { hybridTime } from "./base/time.ts"
 import type { IntentsService } from "./intents.ts"
 import { chunksAfter, condemnedUntil, isIndexed, staleUploads } from "./namespace/QueryGarbage.ts"
 import { collectAll, type PurgeRooms } from "./purge.ts"
@@ -68,15 +69,18 @@ export const free = Effect.fnUntraced(function*(rooms: FreeRooms, freeing: Freei
 })
 
 /** Ends uploads that nobody went on with for so long; their parts are dropped as those of any ended upload. */
-export const abortStale = Effect.fnUntraced(function*({ namespace, reader }: FreeRooms, freeing: Freeing, staleMs: number) {
-  const beforeMs = (yield* Clock.currentTimeMillis) - staleMs
-  for (const { bucket, key, upload } of staleUploads(reader, beforeMs, gcUploadsPerRoundMax)) {
-    // Ended by its owner meanwhile: the better.
-    const aborted = yield* namespace.propose({ _tag: "AbortUpload", bucket, key, upload }).pipe(
-      Effect.as(true),
+export const abortStale = Effect.fnUntraced(function*({ namespace, reader }: Pick<FreeRooms, "namespace" | "reader">, freeing: Freeing, staleMs: number) {
+  const before = hybridTime(Math.max(0, (yield* Clock.currentTimeMillis) - staleMs), 0)
+  for (const { bucket, key, upload } of staleUploads(reader, before, gcUploadsPerRoundMax)) {
+    // Its bucket may be gone, and it may have been ended or gone on with: the better.
+    const aborted = yield* namespace.propose({ _tag: "AbortStaleUpload", bucket, key, upload, before }).pipe(
+      Effect.map(({ answer }) => answer._tag === "Collected" && answer.items > 0),
       Effect.catchTag("Refused", () => Effect.succeed(false))
     )
-    if (!aborted) continue
+    if (!aborted) {
+      probe("gc.staleUploadGoneOnWith")
+      continue
+    }
     freeing.uploads += 1
     probe("gc.staleUploadAborted")
     yield* Effect.logInfo(`an upload to ${bucket} that nobody went on with was aborted: ${upload}`)

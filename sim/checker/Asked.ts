@@ -65,7 +65,7 @@ export const askOf = (request: Request): string | undefined => {
   return target.key === "" ? askOfBucket(request, target.bucket) : askOfObject(request, target)
 }
 
-/** Who may have asked for a change; undefined: the store itself, which lets stale uploads go too. */
+/** Who may have asked for a change; undefined: the store itself. */
 export const asksOf = (change: Change): ReadonlyArray<string> | undefined => {
   switch (change._tag) {
     case "CreateBucket": case "DeleteBucket": case "SetVersioning": case "Rollback":
@@ -85,6 +85,8 @@ export const asksOf = (change: Change): ReadonlyArray<string> | undefined => {
     case "CompleteUpload":
       return [`CompleteUpload ${change.bucket} ${change.key} ${change.upload}`]
     case "AbortUpload":
+      return [`AbortUpload ${change.bucket} ${change.key} ${change.upload}`]
+    case "AbortStaleUpload":
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed":
     case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions": case "ExpireAgain":
       return undefined

@@ -19,8 +19,6 @@ type Of<T extends Change["_tag"]> = Extract<Change, { readonly _tag: T }>
 
 /** What was decided before a jump of the clock is stamped within that time. */
 const steadyMsMin = 45_000
-/** A part that comes while a stale upload is about to be aborted is lost with it. */
-const lateMsMax = 10_000
 
 const isGcNow = ({ path, query = {}, to }: Request): boolean => to === "admin" && path === "/v1/gc" && "now" in query
 
@@ -35,8 +33,6 @@ class Housework implements Checker {
   readonly #impatient = new Set<Request>()
   /** Those of which nobody will hear any more. */
   readonly #unheard = new Set<Request>()
-  /** Uploads that a client has asked to abort. */
-  readonly #given = new Set<string>()
   #isAtRest = false
 
   begin(world: CheckedWorld): void {
@@ -45,8 +41,6 @@ class Housework implements Checker {
 
   readonly sent = (request: Request): void => {
     if (isGcNow(request)) this.#impatient.add(request)
-    const upload = request.query?.["uploadId"]
-    if (request.method === "DELETE" && upload !== undefined) this.#given.add(upload)
   }
 
   readonly heard = (request: Request, outcome: Outcome): void => {
@@ -78,7 +72,7 @@ class Housework implements Checker {
     if (change._tag === "RaiseHorizon") this.#raised(world, change, atMs)
     else if (change._tag === "ExpireVersions") this.#hidden(world)
     else if (change._tag === "FreeChunks") this.#freed(world, change, atMs)
-    else if (change._tag === "AbortUpload" && !this.#given.has(change.upload)) this.#aborted(world, change, atMs)
+    else if (change._tag === "AbortStaleUpload" && answer._tag === "Collected" && answer.items > 0) this.#aborted(world, change, atMs)
   }
 
   #raised({ clock, settings }: CheckedWorld, { oldestReadable }: Of<"RaiseHorizon">, atMs: number): void {
@@ -103,11 +97,10 @@ class Housework implements Checker {
     }
   }
 
-  #aborted({ clock, settings }: CheckedWorld, { upload }: Of<"AbortUpload">, atMs: number): void {
+  #aborted({ clock, settings }: CheckedWorld, { upload }: Of<"AbortStaleUpload">, atMs: number): void {
     if (clock().steadyMs < steadyMsMin) return
     const { staleMs } = settings
-    const [begunMs = atMs, ...partsMs] = this.#uploads.get(upload) ?? []
-    const lastMs = Math.max(begunMs, ...partsMs.filter((ms) => ms < atMs - lateMsMax))
+    const lastMs = Math.max(...(this.#uploads.get(upload) ?? [atMs]))
     claim(staleMs > 0 && atMs - lastMs >= staleMs, `the store aborts an upload that was gone on with ${atMs - lastMs} ms ago; stale is one after ${staleMs} ms`)
   }
 

@@ -90,6 +90,7 @@ export const signatureOf = (change: Change): string | undefined => {
       return `Branch ${change.bucket} ${change.id} ${change.source} ${change.from}`
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed":
     case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions": case "ExpireAgain":
+    case "AbortStaleUpload":
       return undefined
   }
 }
@@ -213,6 +214,8 @@ export class Oracle {
       }
       case "AbortUpload":
         return model.abort(change.bucket, change.key, change.upload)
+      case "AbortStaleUpload":
+        return model.abortStale(change.bucket, change.key, change.upload, millisOf(change.before))
       case "ExpireVersions":
         return model.expire(change.limit)
       case "ExpireAgain":

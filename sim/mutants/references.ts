@@ -53,5 +53,7 @@ export const referenceMutants: ReadonlyArray<Mutant> = [
   mutant("references", "same-part-counted-twice", "a part that is sent again counts its chunks again, and lets go of them once (P5)", "namespace/ApplyUploads.ts",
     `if (old !== undefined) chunks.release(`, `if (old !== undefined && partRow.decode(old).etag !== content.etag) chunks.release(`),
   mutant("references", "part-keeps-no-upload", "a part keeps its upload from being stale for a minute less (P5)", "namespace/QueryGarbage.ts",
-    `>= sinceMs) return true`, `>= sinceMs + 60_000) return true`)
+    `.modified >= before) return false`, `.modified >= before + (60_000n << 16n)) return false`),
+  mutant("references", "stale-as-looked-up", "an upload that was stale when it was looked up is aborted, whatever came since (P1)", "namespace/ApplyUploads.ts",
+    `row !== undefined && isIdleSince(commit.draft, upload, uploadRow.decode(row), before)`, `row !== undefined && uploadRow.decode(row).started < before`)
 ]

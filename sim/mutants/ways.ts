@@ -41,7 +41,7 @@ export const wayMutants: ReadonlyArray<Mutant> = [
   mutant("references", "page-first-named-late", "a page is staged with the arrivals of the entries behind it left out at its border", "pages.ts",
     `upload.arrivals.filter(({ entry }) => entry < end).map`, `upload.arrivals.filter(({ entry }) => entry < end - 1 || end < 2).map`),
   mutant("references", "stale-aborted-young", "uploads are aborted while somebody still goes on with them", "free.ts",
-    `const beforeMs = (yield* Clock.currentTimeMillis) - staleMs`, `const beforeMs = (yield* Clock.currentTimeMillis) + staleMs`),
+    `Math.max(0, (yield* Clock.currentTimeMillis) - staleMs)`, `Math.max(0, (yield* Clock.currentTimeMillis) + staleMs)`),
   mutant("references", "purge-stops-early", "a pass of purging forgets where it stopped and calls itself whole (P5)", "purge.ts",
     `    pass.from = walk.next\n    if (walk.next === undefined && !nextBucket(reader, readable, pass)) {`, `    pass.from = walk.next\n    if (!nextBucket(reader, readable, pass)) {`),
   mutant("references", "horizon-too-new", "retention keeps half as long as it was told to", "retention.ts",

@@ -29,6 +29,7 @@ export const probeNames = {
   "gc.chunksFreed": "condemned chunks were freed",
   "gc.waitsForIntent": "condemned chunks wait for a transfer under way",
   "gc.staleUploadAborted": "an upload that nobody went on with was ended",
+  "gc.staleUploadGoneOnWith": "somebody went on with an upload, or ended it, before it could be ended as stale",
   "compact.blockDropped": "a block of which nothing lives is dropped",
   "compact.blockRewritten": "what lives of one sparse block is moved",
   "compact.blocksMerged": "what lives of several sparse blocks is moved into one",

@@ -14,7 +14,7 @@ import { type ApplyContext, type Commit, refused } from "./ApplyCommit.ts"
 import { expireAgain, expireVersions } from "./ApplyExpiry.ts"
 import { dropBlock, freeChunks, reindexChunks } from "./ApplyGarbage.ts"
 import { dropHistory, purgeVersions } from "./ApplyPurge.ts"
-import { abortUpload, completeUpload, createUpload, dropParts, putPart } from "./ApplyUploads.ts"
+import { abortStaleUpload, abortUpload, completeUpload, createUpload, dropParts, putPart } from "./ApplyUploads.ts"
 import { addVersion, deleteTarget, judge } from "./ApplyVersions.ts"
 import { branch, rollback } from "./ApplyHistory.ts"
 import { Draft } from "./Draft.ts"
@@ -109,6 +109,8 @@ const stepInBucket = (commit: Commit, view: View, change: InBucket): Answer => {
       return completeUpload(commit, view, change)
     case "AbortUpload":
       return abortUpload(commit, view, change)
+    case "AbortStaleUpload":
+      return abortStaleUpload(commit, view, change)
     default:
       return unreachable(change)
   }

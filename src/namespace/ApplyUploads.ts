@@ -5,8 +5,10 @@
  */
 import { refused, type Commit } from "./ApplyCommit.ts"
 import { addVersion, judge } from "./ApplyVersions.ts"
+import type { UploadId } from "../base/ids.ts"
 import { commitRowsMax, partBytesMin } from "../base/limits.ts"
 import type { Answer, Change, CompletedPart, Refusal } from "./Model.ts"
+import { isIdleSince } from "./QueryGarbage.ts"
 import { currentOf, type View } from "./QueryView.ts"
 import { afterPrefix, endedUploadKey, partKey, partsPrefix, uploadKey } from "./Rows.ts"
 import { type EndedUploadRow, endedUploadRow, partRow, uploadRow } from "./RowsValue.ts"
@@ -95,13 +97,23 @@ const completedBefore = ({ draft }: Commit, view: View, { key, upload, parts }: 
   return { _tag: "Stored", versionId, etag, ...(checksum === undefined ? {} : { checksum }) }
 }
 
-export const abortUpload = ({ draft, entry }: Commit, view: View, { key, upload }: Of<"AbortUpload">): Answer => {
-  const rowKey = uploadKey(view.bucket, key, upload)
-  if (draft.get(rowKey) === undefined) return refused("NoSuchUpload")
-  const { tenant, vault } = entry
-  draft.remove(rowKey)
-  draft.put(endedUploadKey(upload), endedUploadRow.encode({ tenant, vault, bucket: view.bucket, key }))
+export const abortUpload = (commit: Commit, view: View, { key, upload }: Of<"AbortUpload">): Answer => {
+  if (commit.draft.get(uploadKey(view.bucket, key, upload)) === undefined) return refused("NoSuchUpload")
+  abort(commit, view, key, upload)
   return { _tag: "Done" }
+}
+
+/** What was ended or gone on with meanwhile is left alone. */
+export const abortStaleUpload = (commit: Commit, view: View, { key, upload, before }: Of<"AbortStaleUpload">): Answer => {
+  const row = commit.draft.get(uploadKey(view.bucket, key, upload))
+  const isStale = row !== undefined && isIdleSince(commit.draft, upload, uploadRow.decode(row), before)
+  if (isStale) abort(commit, view, key, upload)
+  return { _tag: "Collected", items: isStale ? 1 : 0, bytes: 0, remaining: false }
+}
+
+const abort = ({ draft, entry: { tenant, vault } }: Commit, view: View, key: string, upload: UploadId): void => {
+  draft.remove(uploadKey(view.bucket, key, upload))
+  draft.put(endedUploadKey(upload), endedUploadRow.encode({ tenant, vault, bucket: view.bucket, key }))
 }
 
 /** Rows of one commit that are not the parts' or their chunks': the commit's, the totals, the ended upload's. */

@@ -72,7 +72,8 @@ const change = union<Change>({
   DropBlock: [19, struct({ block: blockId })],
   ReindexChunks: [20, struct({ chunks: list(chunkId, chunksPerReindexMax), done: flag })],
   ExpireVersions: [21, struct({ limit: uint(commitRowsMax) })],
-  ExpireAgain: [22, struct({ rows: list(versionPlace, versionsPerPurgeMax) })]
+  ExpireAgain: [22, struct({ rows: list(versionPlace, versionsPerPurgeMax) })],
+  AbortStaleUpload: [23, struct({ bucket, key, upload, before: uint64 })]
 })
 
 const codec = struct<Entry>({

@@ -6,7 +6,7 @@ import type { Change } from "./Model.ts"
 export const isHousework = (change: Change): boolean => {
   switch (change._tag) {
     case "CreateBucket": case "DeleteBucket": case "SetVersioning": case "PutObject": case "DeleteObjects": case "CreateUpload": case "PutPart":
-    case "CompleteUpload": case "AbortUpload": case "Rollback": case "Branch": case "ExpireVersions":
+    case "CompleteUpload": case "AbortUpload": case "AbortStaleUpload": case "Rollback": case "Branch": case "ExpireVersions":
       return false
     case "DropParts": case "StagePage": case "BlockSealed": case "RaiseHorizon": case "ChunksHealed": case "PurgeVersions": case "DropHistory":
     case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireAgain":

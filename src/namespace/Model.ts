@@ -132,6 +132,8 @@ export type Change =
       readonly parts: ReadonlyArray<CompletedPart>; readonly content: Content; readonly objectParts: ReadonlyArray<ObjectPart>
       readonly condition?: WriteCondition }
   | { readonly _tag: "AbortUpload"; readonly bucket: string; readonly key: string; readonly upload: UploadId }
+  /** The store ends an upload that was begun before this time and got no part since: whoever looked for it may have looked long ago. */
+  | { readonly _tag: "AbortStaleUpload"; readonly bucket: string; readonly key: string; readonly upload: UploadId; readonly before: HybridTime }
   /** Lets up to `limit` parts of an ended upload go; proposed again until none is left. */
   | { readonly _tag: "DropParts"; readonly upload: UploadId; readonly limit: number }
   /** Names a manifest page and what it lists before any version does (R9). */

@@ -5,7 +5,7 @@
  */
 import { type ByteString, fromByteString, toHex } from "../base/bytes.ts"
 import type { BlockId, BucketId, ChunkId, Sequence, UploadId, VaultId } from "../base/ids.ts"
-import { millisOf } from "../base/time.ts"
+import type { HybridTime } from "../base/time.ts"
 import type { VersionPlace } from "./Model.ts"
 import { isPurgeable, isShownAgain, type Readable, supersededRows } from "./QueryPurge.ts"
 import { foundOf } from "./QueryView.ts"
@@ -13,7 +13,7 @@ import {
   afterPrefix, ascendingAt, blockKey, bucketConfigPrefix, chunkKey, commitKey, deadKey, endOfName, gcKey, partsPrefix, regionsPrefix, table, totalsKey,
   unescapeText, versionPrefixLength, versionsPrefix, versionTailLength, type VersionTable
 } from "./Rows.ts"
-import { blockRow, bucketConfigRow, deadRow, type GarbageTotals, partRow, regionLengthOf, regionRow, totalsRow, uploadRow } from "./RowsValue.ts"
+import { blockRow, bucketConfigRow, deadRow, type GarbageTotals, partRow, regionLengthOf, regionRow, totalsRow, type UploadRow, uploadRow } from "./RowsValue.ts"
 import type { RowKey, StateReader } from "./State.ts"
 
 const idAt = <Id extends string>(key: RowKey, offset: number, length: number): Id => toHex(fromByteString(key.slice(offset, offset + length))) as Id
@@ -200,12 +200,12 @@ export interface StaleUpload {
 }
 
 /** Uploads that were begun before a time, and got no part since. */
-export const staleUploads = (reader: StateReader, beforeMs: number, limit: number): ReadonlyArray<StaleUpload> => {
+export const staleUploads = (reader: StateReader, before: HybridTime, limit: number): ReadonlyArray<StaleUpload> => {
   const stale: Array<StaleUpload> = []
   for (const [key, value] of reader.scan(table.upload, afterPrefix(table.upload))) {
     if (stale.length >= limit) break
     const upload = idAt<UploadId>(key, key.length - 16, 16)
-    if (millisOf(uploadRow.decode(value).started) >= beforeMs || hasPartSince(reader, upload, beforeMs)) continue
+    if (!isIdleSince(reader, upload, uploadRow.decode(value), before)) continue
     const config = configName(reader, idAt<BucketId>(key, 1, 16))
     if (config !== undefined) stale.push({ bucket: config, key: unescapeText(nameIn(key)), upload })
   }
@@ -214,10 +214,12 @@ export const staleUploads = (reader: StateReader, beforeMs: number, limit: numbe
 
 const nameIn = (key: RowKey): ByteString => key.slice(17, key.length - 16 - endOfName.length)
 
-const hasPartSince = (reader: StateReader, upload: UploadId, sinceMs: number): boolean => {
+/** Begun before a time, and no part came since. */
+export const isIdleSince = (reader: StateReader, upload: UploadId, { started }: UploadRow, before: HybridTime): boolean => {
+  if (started >= before) return false
   const prefix = partsPrefix(upload)
-  for (const [, value] of reader.scan(prefix, afterPrefix(prefix))) if (millisOf(partRow.decode(value).modified) >= sinceMs) return true
-  return false
+  for (const [, value] of reader.scan(prefix, afterPrefix(prefix))) if (partRow.decode(value).modified >= before) return false
+  return true
 }
 
 /** A bucket with an upload under way is not deleted, so its name means it. */

@@ -10,7 +10,7 @@ export const takesSpace = (change: Change): boolean => {
   switch (change._tag) {
     case "CreateBucket": case "PutObject": case "CreateUpload": case "PutPart": case "CompleteUpload": case "StagePage": case "Branch":
       return true
-    case "DeleteBucket": case "SetVersioning": case "DeleteObjects": case "AbortUpload": case "DropParts": case "BlockSealed":
+    case "DeleteBucket": case "SetVersioning": case "DeleteObjects": case "AbortUpload": case "AbortStaleUpload": case "DropParts": case "BlockSealed":
     case "RaiseHorizon": case "ChunksHealed": case "Rollback":
     case "PurgeVersions": case "DropHistory": case "FreeChunks": case "DropBlock": case "ReindexChunks": case "ExpireVersions": case "ExpireAgain":
       return false

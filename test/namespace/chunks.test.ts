@@ -3,6 +3,7 @@ import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { fromByteString, toHex } from "../../src/base/bytes.ts"
 import type { BlockId, ChunkId } from "../../src/base/ids.ts"
+import { hybridTime } from "../../src/base/time.ts"
 import { commitRowsMax, deleteTargetsPerCommitMax, partBytesMin } from "../../src/base/limits.ts"
 import type { Change, ChunkArrival, Content, Manifest, VersionPlace } from "../../src/namespace/Model.ts"
 import { chunksOf, journaledBytes, journaledChunks } from "../../src/namespace/Query.ts"
@@ -120,6 +121,7 @@ const change: fc.Arbitrary<(machine: Machine) => Change> = fc.oneof(
   })),
   fc.nat(2).map((upload) => (): Change => ({ _tag: "CreateUpload", bucket: "b", key: "m", upload: uploadIdOf(upload), attributes })),
   fc.nat(2).map((upload) => (): Change => ({ _tag: "AbortUpload", bucket: "b", key: "m", upload: uploadIdOf(upload) })),
+  fc.nat(2).map((upload) => (machine: Machine): Change => ({ _tag: "AbortStaleUpload", bucket: "b", key: "m", upload: uploadIdOf(upload), before: hybridTime(machine.nowMs - 2, 0) })),
   fc.record({ upload: fc.nat(2), limit: fc.integer({ min: 1, max: 2 }) }).map(({ upload, limit }) => (): Change => ({ _tag: "DropParts", upload: uploadIdOf(upload), limit })),
   fc.record({ number: fc.integer({ min: 3, max: 1000 }), stale: fc.boolean() }).map(({ number, stale }) => (machine: Machine): Change => sealed(
     number, journaledChunks(machine.rows, vault, 2).map(({ id, copies }, index) => ({

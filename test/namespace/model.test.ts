@@ -4,7 +4,8 @@ import { deepStrictEqual, ok } from "node:assert"
 import { describe, it } from "vitest"
 import { partBytesMin } from "../../src/base/limits.ts"
 import { fromByteString, toHex } from "../../src/base/bytes.ts"
-import type { BucketId } from "../../src/base/ids.ts"
+import type { BucketId, UploadId } from "../../src/base/ids.ts"
+import { hybridTime, millisOf } from "../../src/base/time.ts"
 import type { Answer, Attributes, BucketAt, DiffEntry, DiffPage, ObjectVersion, VersionPlace, VersionQuery } from "../../src/namespace/Model.ts"
 import { bucketsAt } from "../../src/namespace/Query.ts"
 import { diffOf, nothingOf } from "../../src/namespace/QueryDiff.ts"
@@ -47,6 +48,7 @@ type Op =
   | { readonly _tag: "wait"; readonly ms: number }
   | { readonly _tag: "expire"; readonly limit: number }
   | { readonly _tag: "delete"; readonly bucket: string; readonly targets: ReadonlyArray<{ readonly key: string; readonly pick: number | undefined; readonly condition: Condition }> }
+  | { readonly _tag: "stale"; readonly pick: number; readonly idleMs: number }
   | { readonly _tag: "start" | "abort"; readonly bucket: string; readonly key: string; readonly upload: number; readonly ttl?: number | undefined }
   | { readonly _tag: "part"; readonly bucket: string; readonly key: string; readonly upload: number; readonly number: number; readonly text: string; readonly big: boolean }
   | { readonly _tag: "complete"; readonly bucket: string; readonly key: string; readonly upload: number
@@ -85,6 +87,7 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 5, arbitrary: time },
   { weight: 6, arbitrary: fc.record({ _tag: fc.constant("delete" as const), bucket, targets: fc.array(target, { minLength: 1, maxLength: 3 }) }) },
   { weight: 3, arbitrary: fc.record({ _tag: fc.constantFrom("start" as const, "start" as const, "abort" as const), bucket, key: uploadKeyed, upload, ttl }) },
+  { weight: 2, arbitrary: fc.record({ _tag: fc.constant("stale" as const), pick: fc.nat(3), idleMs: fc.constantFrom(0, 1, 2, 500, 1000) }) },
   { weight: 4, arbitrary: fc.record({ _tag: fc.constant("part" as const), bucket, key: uploadKeyed, upload, number: fc.integer({ min: 1, max: 4 }), text: fc.constantFrom("p", "q"), big: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ _tag: fc.constant("complete" as const), bucket, key: uploadKeyed, upload, parts: partList, condition, sorted: fc.boolean() }) }
 )
@@ -184,6 +187,12 @@ class Pair {
           machine.run({ _tag: "AbortUpload", bucket: op.bucket, key: op.key, upload: uploadIdOf(op.upload) }),
           model.abort(op.bucket, op.key, uploadIdOf(op.upload))
         ]
+      case "stale": {
+        // One that is under way, or none.
+        const [upload, { bucket, key }] = [...model.uploads][op.pick] ?? [uploadIdOf(0), { bucket: "one", key: "a" }]
+        const before = hybridTime(model.nowMs - op.idleMs, 0)
+        return [machine.run({ _tag: "AbortStaleUpload", bucket, key, upload: upload as UploadId, before }), model.abortStale(bucket, key, upload, millisOf(before))]
+      }
       case "part": {
         const content = { ...contentOf(op.text), sizeBytes: op.big ? partBytesMin : 1 }
         return [

@@ -54,7 +54,8 @@ export const changes: ReadonlyArray<Change> = [
   { _tag: "DropBlock", block },
   { _tag: "ReindexChunks", chunks: [chunkIdOf(1)], done: true },
   { _tag: "ExpireVersions", limit: 250 },
-  { _tag: "ExpireAgain", rows: [{ source: bucketIdOf(1), rows: "hidden", key, sequence: 7, ordinal: 3 }] }
+  { _tag: "ExpireAgain", rows: [{ source: bucketIdOf(1), rows: "hidden", key, sequence: 7, ordinal: 3 }] },
+  { _tag: "AbortStaleUpload", bucket, key, upload, before: 0x0199_0000_0000_0007n }
 ]
 
 export const vertex: Vertex = {

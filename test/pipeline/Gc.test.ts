@@ -5,12 +5,16 @@ import { toHex } from "../../src/base/bytes.ts"
 import { hashOf } from "../../src/base/hash.ts"
 import type { BlockId, BucketId, ChunkId, UploadId } from "../../src/base/ids.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
+import { abortStale, noFreeing } from "../../src/free.ts"
 import { Gc } from "../../src/gc.ts"
 import { Get } from "../../src/get.ts"
 import { Intents } from "../../src/intents.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
+import { staleUploads } from "../../src/namespace/QueryGarbage.ts"
+import { State } from "../../src/namespace/State.ts"
 import { Put } from "../../src/put.ts"
 import { walReserveBytes } from "../../src/base/limits.ts"
+import { hybridTime } from "../../src/base/time.ts"
 import { Wal } from "../../src/wal/WalService.ts"
 import { Settle } from "../../src/settle.ts"
 import type { StoreOptions } from "../../src/node/StoreLayer.ts"
@@ -215,6 +219,25 @@ describe("gc", () => {
       expect(report.freed.uploads).toBe(1)
       expect(report.remaining.condemnedChunks).toBe(0)
     }), { ...options, gc: { ...options.gc!, staleUploadMs: 5 } }))
+
+  test("an upload that somebody goes on with, or ends, after it was found to be stale is left alone", () =>
+    withStore(newMachine(7), Effect.gen(function*() {
+      yield* makeBucket
+      const namespace = yield* Namespace
+      const uploads = ["1", "2", "3"].map((digit) => "0".repeat(31) + digit as UploadId)
+      for (const upload of uploads) yield* namespace.propose({ _tag: "CreateUpload", bucket: "b", key: "m", upload, attributes: { headers: {}, userMetadata: {} } })
+      const [goneOnWith, ended] = uploads
+      const part = (yield* Put).part({ bucket: "b", key: "m", upload: goneOnWith!, partNumber: 1, body: bodyOf(bytesOf(3, 40_000)), summary: noSummary })
+      const end = namespace.propose({ _tag: "AbortUpload", bucket: "b", key: "m", upload: ended! })
+      yield* Effect.sleep(30)
+      const late: typeof namespace.propose = (change, ...rest) =>
+        Effect.andThen("upload" in change && change.upload === goneOnWith ? Effect.orDie(part) : "upload" in change && change.upload === ended ? Effect.orDie(end) : Effect.void, namespace.propose(change, ...rest))
+      const freeing = noFreeing()
+      const { reader } = yield* State
+      yield* abortStale({ reader, namespace: { ...namespace, propose: late } }, freeing, 5)
+      expect(freeing.uploads).toBe(1)
+      expect(staleUploads(reader, hybridTime(Number.MAX_SAFE_INTEGER, 0), 10).map(({ upload }) => upload)).toEqual([goneOnWith])
+    }), { ...options, gc: { ...options.gc!, staleUploadMs: 0 } }))
 
   test("a deleted bucket leaves nothing behind, and its name can be another's", () =>
     withStore(newMachine(8), Effect.gen(function*() {
