@@ -13,8 +13,11 @@ export type Outcome =
   | { readonly _tag: "Refused"; readonly why: string }
 
 /** What an operator takes for well of /health/ready: it serves, and asks for no restart to mend its index. */
-export const isSound = (outcome: Outcome): boolean =>
-  outcome._tag === "Answered" && outcome.status === 200 && fromUtf8(outcome.body)?.includes('"name":"index","ok":false') === false
+export const isSound = (outcome: Outcome): boolean => {
+  if (outcome._tag !== "Answered" || outcome.status !== 200) return false
+  const { checks } = JSON.parse(fromUtf8(outcome.body) ?? "{}") as { readonly checks: ReadonlyArray<{ readonly name: string; readonly ok: boolean }> }
+  return checks.find(({ name }) => name === "index")?.ok !== false
+}
 
 /** Bytes, and how they come. */
 export interface BodyPlan {
