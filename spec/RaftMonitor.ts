@@ -69,7 +69,8 @@ export class RaftMonitor {
       must("Steps", replica === undefined && found.slots.length === 0 && found.term === 0 && found.vote === "" && found.place.i === 0, () => `${at} begins with what is not its own`)
       replica = new Replica(at, found, after)
       this.#replicas.set(at, replica)
-      this.#first = found.place.c
+      // Whoever comes in later begins with none.
+      if (isConf(found.place.c)) this.#first = found.place.c
     } else {
       must("Steps", replica !== undefined, () => `${at} has not begun`)
       must("PromisesAreDurable", found.term >= replica.disk.term && (found.term > replica.disk.term || replica.disk.vote === "" || found.vote === replica.disk.vote), () => `${at} had term ${replica!.disk.term} and vote ${replica!.disk.vote} on its disk, and begins again with ${found.term} and ${found.vote}`)
@@ -90,7 +91,9 @@ export class RaftMonitor {
   #save(replica: Replica, place: Place, after: After): void {
     this.#isState(place, replica.id)
     must("Steps", JSON.stringify(after) === JSON.stringify(replica.after), () => `${replica.id} saves a state, and has another memory behind it`)
-    must("SnapshotIsWhole", place.i > replica.saved.i && place.i <= replica.after.handed, () => `${replica.id} has a state up to ${place.i}, and ${replica.after.handed} are applied`)
+    // One that it fetched may be on its disk before the machine hears of it; TLC is given no such trace.
+    const { fetching, handed } = replica.after
+    must("SnapshotIsWhole", place.i > replica.saved.i && (place.i <= handed || (fetching > 0 && place.i >= fetching)), () => `${replica.id} has a state up to ${place.i}, and ${replica.after.handed} are applied`)
     replica.saved = place
   }
 
@@ -243,7 +246,9 @@ export class RaftMonitor {
       conf = this.#chosen[at - 1]!.c
       break
     }
-    must("SnapshotIsWhole", (place.i === 0 ? place.t === 0 : chosen?.t === place.t) && sameConf(place.c, conf), () => `${id} has a state up to ${place.i} of term ${place.t} with ${JSON.stringify(place.c)}; ${chosen === undefined ? "that was not committed" : `committed is one of term ${chosen.t} with ${JSON.stringify(conf)}`}`)
+    // Whoever comes in later knows of no configuration until it has a state or a log.
+    const isConfThere = sameConf(place.c, conf) || (place.i === 0 && !isConf(place.c))
+    must("SnapshotIsWhole", (place.i === 0 ? place.t === 0 : chosen?.t === place.t) && isConfThere, () => `${id} has a state up to ${place.i} of term ${place.t} with ${JSON.stringify(place.c)}; ${chosen === undefined ? "that was not committed" : `committed is one of term ${chosen.t} with ${JSON.stringify(conf)}`}`)
   }
 
   /** What it promises is on its disk. */

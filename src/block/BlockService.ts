@@ -130,10 +130,21 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
       const atRest = yield* makeBlockFiles({ ...disk, open: (path, mode) => disk.open(path, mode, { direct: true }) }, pathOf, blockFilesAtRestMax)
       const isNamedLast = options.isNamedLast === true
       if (isNamedLast) yield* sweepGrowing(disk)
-      const begin = beginBlock({
+      /** Given up, and their files are still there: no name of a block shows them to whoever sweeps. */
+      const left = new Set<BlockId>()
+      const removeGrown = (block: BlockId): Effect.Effect<void, DiskError> => Effect.andThen(removeFile(disk, growingPathOf(block)), Effect.sync(() => void left.delete(block)))
+      const grow = beginBlock({
         disk, options, pathOf, growingPathOf: isNamedLast ? growingPathOf : pathOf, ensureFolder: folders.ensure, syncFolderOf: folders.sync,
-        remove: (block) => Effect.andThen(isNamedLast ? removeFile(disk, growingPathOf(block)) : Effect.void, removeFile(disk, pathOf(block))),
+        remove: (block) => Effect.suspend(() => {
+          if (!isNamedLast) return removeFile(disk, pathOf(block))
+          left.add(block)
+          return Effect.andThen(removeGrown(block), removeFile(disk, pathOf(block)))
+        }),
         readBack: (block, path, frameHash) => readBack(disk, options, reader, block, path, frameHash)
+      })
+      const begin: BlocksService["begin"] = (block, isFinished) => Effect.suspend(() => {
+        left.delete(block)
+        return grow(block, isFinished)
       })
       return {
         write: (block, chunks) => Effect.scoped(Effect.flatMap(begin(block), (writer) => Effect.andThen(writer.append(chunks), writer.finish))),
@@ -142,7 +153,7 @@ export class Blocks extends Context.Service<Blocks, BlocksService>()("ouroborosd
         directory: (block) => inBlock(block, open.use(block, (file) => readDirectory(file, options, block))),
         inspect: (block, judge) => inspectBlock(disk, options, block, judge),
         verify: (block) => Effect.map(inspectBlock(disk, options, block), ({ damages }) => damages),
-        list: listBlocks(disk),
+        list: Effect.andThen(Effect.suspend(() => Effect.forEach([...left], (block) => Effect.exit(removeGrown(block)), { discard: true })), listBlocks(disk)),
         remove: (block) => Effect.andThen(Effect.andThen(open.drop(block), atRest.drop(block)), removeFile(disk, pathOf(block)))
       }
     }))

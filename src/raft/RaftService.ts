@@ -79,6 +79,9 @@ export interface RaftInterface<Answer> {
   readonly status: () => RaftStatus
 }
 
+/** What a life begins with: hard state and log of the journal, and where the state stands. */
+export type Recovered = Pick<Parameters<typeof initialState>[0], "hardState" | "slots" | "snapshot" | "applied">
+
 export interface RaftRunOptions<Answer> {
   readonly group: GroupId
   readonly id: ReplicaId
@@ -90,6 +93,8 @@ export interface RaftRunOptions<Answer> {
   readonly begin?: SnapshotPlace
   readonly options?: RaftOptions
   readonly tickMs?: number
+  /** Told once, before the first step: with what this life begins. */
+  readonly began?: (state: RaftState, found: Recovered) => void
   /** Told after every step: invariants in tests, traces in simulation. */
   readonly observe?: (state: RaftState, event: RaftEvent, commands: ReadonlyArray<RaftCommand>) => void
 }
@@ -144,7 +149,10 @@ const errorOf = (reason: RaftErrorReason, detail: string, leader?: ReplicaId): R
 /** Recovers the replica and runs it until the scope closes. */
 export const runRaft = Effect.fnUntraced(function*<Answer>(run: RaftRunOptions<Answer>) {
   const journal = yield* Effect.mapError(run.journal.group(run.group), journalFailed)
-  const state = yield* stateOf(run, journal)
+  const recovered = yield* recover(run, journal)
+  const nowMs = yield* monotonicMs
+  const state = initialState({ ...recovered, id: run.id, options: run.options ?? raftOptions, nowMs, jitter: jitterOf(run.entropy) })
+  run.began?.(state, recovered)
   const room: Room<Answer> = {
     run, state, journal, inbox: yield* queue<RaftEvent>(), writing: yield* queue<Writing>(), work: yield* queue<Work>(), behind: 0, applied: state.handed,
     proposals: new Map(), byIndex: new Map(), reads: new Map(), numberNext: firstNumber(run.entropy)
@@ -170,13 +178,11 @@ const firstNumber = (entropy: EntropyService): number => {
   return number * 4096
 }
 
-const stateOf = Effect.fnUntraced(function*<Answer>({ begin, entropy, group, id, machine, options = raftOptions }: RaftRunOptions<Answer>, journal: RaftGroup) {
+const recover = Effect.fnUntraced(function*<Answer>({ begin, group, id, machine: { applied } }: RaftRunOptions<Answer>, journal: RaftGroup) {
   const { found } = journal
-  const nowMs = yield* monotonicMs
-  const start = { id, options, applied: machine.applied, nowMs, jitter: jitterOf(entropy) }
   if (found._tag === "Found" && found.replica === id) {
     const { hardState, slots, snapshot } = found
-    return initialState({ ...start, hardState, slots, snapshot })
+    return { hardState, slots, snapshot, applied } satisfies Recovered
   }
   // Whose votes are lost is not known where nothing can be read: any name might be its own.
   const mayBegin = found._tag === "Absent" || (found.replica !== undefined && found.replica !== id)
@@ -186,7 +192,7 @@ const stateOf = Effect.fnUntraced(function*<Answer>({ begin, entropy, group, id,
     return yield* errorOf(found._tag === "Lost" ? "Lost" : "Misused", `replica ${id} of group ${group}: ${detail}`)
   }
   yield* Effect.mapError(journal.begin(id, begin), journalFailed)
-  return initialState({ ...start, hardState: { term: 0, vote: undefined }, slots: [], snapshot: begin })
+  return { hardState: { term: 0, vote: undefined }, slots: [], snapshot: begin, applied } satisfies Recovered
 })
 
 /** No wall clock: one that jumps would make everybody stand. */

@@ -48,7 +48,7 @@ export interface ReplicaOptions extends NamespaceOptions {
   readonly state: Omit<SlotOptions, "disk" | "index" | "sealer">
   /** Of a replica that has nothing yet (RaftRunOptions). */
   readonly begin?: SnapshotPlace
-  readonly raft?: Pick<RaftRunOptions<Reply>, "options" | "tickMs" | "observe">
+  readonly raft?: Pick<RaftRunOptions<Reply>, "options" | "tickMs" | "began" | "observe">
   /** Told at once of the record of members: at start, where there is one, after each entry that changes it, and after another state came. */
   readonly membersChanged?: (record: MembershipRecord) => void
   readonly spaceLow?: () => boolean

@@ -77,6 +77,33 @@ describe("blocks that are named last", () => {
     }))
   })
 
+  it("named last: what could not be removed goes with the next look at what there is, unless it is being written again", async () => {
+    const disk = new MemoryDisk()
+    const growing = (): number => [...disk.sizes().keys()].filter((path) => path.endsWith(".growing")).length
+    await run(disk, Effect.gen(function*() {
+      const blocks = yield* Blocks
+      const fails = (): void => { disk.fault = (operation, path) => ((operation === "sync" || operation === "remove") && path.endsWith(".growing") ? "Io" : undefined) }
+      fails()
+      yield* Effect.result(write)
+      expect(yield* blocks.list).toEqual([])
+      expect(growing()).toBe(1)
+      disk.fault = undefined
+      expect(yield* blocks.list).toEqual([])
+      expect(growing()).toBe(0)
+      fails()
+      yield* Effect.result(write)
+      disk.fault = undefined
+      yield* Effect.scoped(Effect.gen(function*() {
+        const writer = yield* blocks.begin(block)
+        yield* blocks.list
+        expect(growing()).toBe(1)
+        yield* writer.append(chunks)
+        yield* writer.finish
+      }))
+      expect(yield* found).toEqual([])
+    }))
+  })
+
   it("named last: written again in the same life", async () => {
     const disk = new MemoryDisk()
     await run(disk, Effect.gen(function*() {

@@ -140,7 +140,7 @@ const runWorld = (seed: number, size: Size): Omit<WorldSeen, "probes"> => {
   for (const [name, count] of [...weak.counts, ...operator.counts, ...usurpers?.counts ?? [], ["blocks looked at", spread.count] as const]) faults.set(name, count)
   const changes = ["admitted", "left", "removed"].reduce((sum, name) => sum + (operator.counts.get(name) ?? 0), 0)
   return {
-    problems: [...new Set([...operator.problems, ...once.problems, ...spread.problems, ...scene.problems])], operations: scene.count, acknowledged: scene.acknowledged, cuts: scene.cuts,
+    problems: [...new Set([...(members.watch?.problem === undefined ? [] : [members.watch.problem]), ...operator.problems, ...once.problems, ...spread.problems, ...scene.problems])], operations: scene.count, acknowledged: scene.acknowledged, cuts: scene.cuts,
     commits: once.commits, changes, faults: Object.fromEntries(faults), simulatedMs: country.nowMs
   }
 }

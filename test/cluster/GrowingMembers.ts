@@ -37,7 +37,7 @@ export class GrowingMembers {
 
   constructor(count: number, seed: number, plan: NetworkPlan, options: Partial<StoreOptions> = {}, { alone, ...more }: Pick<MembersOptions, "starts"> & { readonly alone?: Pick<Host, "disk" | "index"> } = {}) {
     this.#alone = alone
-    this.members = new Members(count, seed, plan, options, { ...more, started: 0, wiring: (host, carrier) => this.#wire(host, carrier) })
+    this.members = new Members(count, seed, plan, options, { ...more, started: 0, isWatched: alone === undefined, wiring: (host, carrier) => this.#wire(host, carrier) })
     const first = this.members.hosts[0]!
     Object.assign(first, alone)
     const record = this.#founded(first)

@@ -17,6 +17,7 @@ import { noSnapshot } from "../../src/raft/RaftLog.ts"
 import type { Replica } from "../../src/replica/ReplicaService.ts"
 import { Country, type Running, type Station, valueOf } from "../carrier/Stations.ts"
 import { keys, storeId, tiny } from "../pipeline/store.ts"
+import { RaftWatch } from "../raft/RaftWatch.ts"
 
 const group = "70".repeat(16) as GroupId
 
@@ -35,6 +36,8 @@ export interface Wiring {
 }
 
 export interface MembersOptions {
+  /** False: their log is not watched from its beginning. */
+  readonly isWatched?: boolean
   /** So many of them start at once; undefined: all. */
   readonly started?: number
   /** Undefined: all of them are, from the beginning and for ever. */
@@ -72,11 +75,14 @@ export class Members {
   readonly hosts: ReadonlyArray<Host>
   readonly options: StoreOptions
   lossesMax = 1
+  /** Judges every step of every member's consensus. */
+  readonly watch: RaftWatch | undefined
 
   readonly #wiring: MembersOptions["wiring"]
   readonly #starts: MembersOptions["starts"]
 
-  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}, { started = count, starts, wiring }: MembersOptions = {}) {
+  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}, { isWatched = true, started = count, starts, wiring }: MembersOptions = {}) {
+    this.watch = isWatched ? new RaftWatch() : undefined
     this.options = { ...plain, ...options }
     this.#wiring = wiring
     this.#starts = starts
@@ -91,6 +97,7 @@ export class Members {
     this.country.passUntil(() => hosts.every(({ failure, rooms }) => rooms !== undefined || failure !== undefined))
     const failed = hosts.find(({ failure }) => failure !== undefined)
     if (failed !== undefined) throw new Error(failed.failure)
+    this.judged()
   }
 
   start(host: Host): void {
@@ -107,7 +114,7 @@ export class Members {
       const wiring = this.#wiring?.(host, carrier)
       if (wiring !== undefined) yield* wiring.before
       const layer = layerOf({ ...this.options, gc: { ...this.options.gc, observe: (phase) => void host.phases.add(phase) } }, {
-        carrier, group, replica: station.id, lossesMax: this.lossesMax,
+        carrier, group, replica: station.id, lossesMax: this.lossesMax, ...(this.watch === undefined ? {} : { raft: this.watch }),
         begun: (replica) => Effect.sync(() => void Object.assign(host, { replica, hasBegun: true })),
         ...(wiring?.member ?? { nodeOf: (replica) => ids.find((id) => id === replica), begin: { ...noSnapshot, configuration: configurationOf(ids) } })
       })
@@ -118,6 +125,11 @@ export class Members {
         onSuccess: (rooms) => { host.rooms = rooms }
       }), scope)
     }))
+  }
+
+  /** Throws where consensus broke one of its rules. */
+  judged(): void {
+    if (this.watch?.problem !== undefined) throw new Error(this.watch.problem)
   }
 
   cut(host: Host): void {
@@ -143,6 +155,7 @@ export class Members {
   do<A, E>(host: Host, effect: Effect.Effect<A, E, Rooms>): A {
     const running = host.run(effect)
     this.country.passUntil(() => running.exit !== undefined)
+    this.judged()
     return valueOf(running)
   }
 

@@ -10,6 +10,7 @@ import type { Replica } from "../../src/replica/ReplicaService.ts"
 import type { WalSizes } from "../../src/wal/Wal.ts"
 import { smallSizes } from "../wal/scene.ts"
 import { put } from "../namespace/store.ts"
+import { RaftWatch } from "../raft/RaftWatch.ts"
 import { Node, type World } from "./Replicas.ts"
 
 export const secondUs = 1_000_000
@@ -21,10 +22,10 @@ export class Scene {
   readonly b: Node
   readonly c: Node
 
-  constructor(seed: number, logBytesMax = 1_000_000, sizes: WalSizes = smallSizes) {
+  constructor(seed: number, logBytesMax = 1_000_000, sizes: WalSizes = smallSizes, watch = new RaftWatch()) {
     const random = seededRandom(seed)
     const timeline = new Timeline()
-    this.world = { timeline, random, network: new SimulatedNetwork(timeline, random.fork(), calmPlan), nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: 10_000, stale: 0, isMerciful: false, strikes: () => undefined, endsAsks: false, syncMs: 5, skewMs: 0, sessions: sessionRules, logBytesMax, sizes }
+    this.world = { timeline, random, network: new SimulatedNetwork(timeline, random.fork(), calmPlan), watch, nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: 10_000, stale: 0, isMerciful: false, strikes: () => undefined, endsAsks: false, syncMs: 5, skewMs: 0, sessions: sessionRules, logBytesMax, sizes }
     for (const id of names) this.world.nodes.set(id, new Node(this.world, id, names))
     for (const node of this.world.nodes.values()) node.start()
     ;[this.a, this.b, this.c] = [...this.world.nodes.values()] as [Node, Node, Node]
@@ -32,11 +33,12 @@ export class Scene {
   }
 
   until(isSo: () => boolean, what: string, forUs = 60 * secondUs): void {
-    const { nodes, timeline } = this.world
+    const { nodes, timeline, watch } = this.world
     for (const endUs = timeline.nowUs + forUs; !isSo();) {
       ok((timeline.nextUs ?? Infinity) < endUs, `not in time: ${what}`)
       timeline.step()
       for (const { failure } of nodes.values()) strictEqual(failure, undefined)
+      strictEqual(watch.problem, undefined)
     }
   }
 

@@ -16,6 +16,7 @@ import { checkLinearizable, explain, type Operation } from "../../spec/Lineariza
 import { all as allThings, create, put } from "../namespace/store.ts"
 import { type RegisterInput, registerModel } from "../sim/Register.ts"
 import { smallSizes } from "../wal/scene.ts"
+import { RaftWatch } from "../raft/RaftWatch.ts"
 import { namesake } from "./Namesake.ts"
 import { Registrar } from "./Registrar.ts"
 import { Node, type World } from "./Replicas.ts"
@@ -37,6 +38,8 @@ export interface Seen {
   /** Changes of the record of members that were acknowledged. */
   readonly members: number
   readonly repeated: number
+  /** Of consensus, that its monitor judged. */
+  readonly steps: number
 }
 
 interface Scene {
@@ -283,14 +286,14 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
   const network = new SimulatedNetwork(timeline, random.fork(), drawNetworkPlan(random))
   const names = ["a", "b", "c", "d", "e"].slice(0, random.chance(0.3) ? 5 : 3)
   const world: World = {
-    timeline, network, random, nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: random.pick([1500, 10_000]), stale: 0, isMerciful: true, strikes: () => undefined, endsAsks: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
+    timeline, network, random, watch: new RaftWatch(), nodes: new Map(), history: new Map(), firsts: new Map(), refusedIn: new Set(), uncommittedBytesMax: random.pick([1500, 10_000]), stale: 0, isMerciful: true, strikes: () => undefined, endsAsks: true, syncMs: random.pick([5, 30, 100]), skewMs: random.pick([0, 100, 2000]),
     sessions: { window: random.pick([4, 16, 64]), sessionsMax: random.pick([names.length + 2, 64]), idleMs: random.pick([2000, 3_600_000]), touchMs: random.pick([1, 1000]), namedMax: 4096, namedMs: 3_600_000 },
     logBytesMax: random.pick([1000, 2000, 50_000]), sizes: smallSizes
   }
   for (const id of names) world.nodes.set(id, new Node(world, id, names))
   for (const node of world.nodes.values()) node.start()
   const scene: Scene = { world, histories: new Map(keys.map((key) => [key, []])), values: new Map(), problems: [], registrar: registrarOf(seed, world, () => isTrouble()), retried: 0, repeated: 0 }
-  const failureOf = (): string | undefined => [...world.nodes.values()].map(({ failure }) => failure).find((failure) => failure !== undefined)
+  const failureOf = (): string | undefined => world.watch.problem ?? [...world.nodes.values()].map(({ failure }) => failure).find((failure) => failure !== undefined)
   const runUntil = (untilUs: number, isOver: () => boolean = () => false): void => {
     while ((timeline.nextUs ?? Infinity) < untilUs && failureOf() === undefined && !isOver()) timeline.step()
   }
@@ -303,7 +306,7 @@ export const runWorld = (seed: number, { troubleUs = 15 * secondUs }: WorldOptio
       if (verdict._tag === "Violation") scene.problems.push(`${key} is not linearizable: ${explain(history, verdict)}`)
     }
     const terms = new Set([...world.history.values()].map((text) => text.slice(0, text.indexOf(":"))))
-    return { problems: scene.problems, applied: world.history.size, operations: histories.reduce((sum, [, history]) => sum + history.length, 0), retried: scene.retried, installs: installsOf(world), stale: world.stale, terms: terms.size, members: scene.registrar?.acknowledged ?? 0, repeated: scene.repeated }
+    return { problems: scene.problems, applied: world.history.size, operations: histories.reduce((sum, [, history]) => sum + history.length, 0), retried: scene.retried, installs: installsOf(world), stale: world.stale, terms: terms.size, members: scene.registrar?.acknowledged ?? 0, repeated: scene.repeated, steps: world.watch.steps }
   }
   if (!setUp(world, runUntil)) {
     scene.problems.push("no bucket was made in calm")

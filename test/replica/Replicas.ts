@@ -20,7 +20,6 @@ import { Entropy } from "../../src/ports/Entropy.ts"
 import { KeyValue } from "../../src/ports/KeyValue.ts"
 import type { Entry } from "../../src/raft/Entry.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
-import { invariants } from "../../src/raft/RaftInvariants.ts"
 import type { Message } from "../../src/raft/Message.ts"
 import { noSnapshot } from "../../src/raft/RaftLog.ts"
 import { decodeMessage, encodeMessage } from "../../src/raft/RaftFormat.ts"
@@ -35,12 +34,14 @@ import { context, tenant, vault } from "../namespace/store.ts"
 import { twinSealer } from "../namespace/state/sealer.ts"
 import { options as raftOptions } from "../raft/Cluster.ts"
 import { group, startRaft } from "../raft/journalScene.ts"
+import type { RaftWatch } from "../raft/RaftWatch.ts"
 
 export interface World {
   readonly timeline: Timeline
   readonly network: SimulatedNetwork
   readonly random: Random
   readonly nodes: Map<string, Node>
+  readonly watch: RaftWatch
   /** What every replica made of the entry at an index: none makes anything else of it. */
   readonly history: Map<number, string>
   /** Of each term, the first commit that was stamped in it; and terms in which one was refused after it was stamped. */
@@ -173,8 +174,8 @@ export class Node {
         membersChanged: (record) => { if (life.isOn) this.told = [...this.told, record] },
         state: { rootKey: new Uint8Array(32).fill(9), folder: "state", deltasMax: 3 },
         network: { receive: Queue.take(inbox), send: (message) => post(message.to, notes, 0, encodeMessage({ group, message })) },
-        raft: { options: { ...raftOptions, uncommittedBytesMax: this.#world.uncommittedBytesMax }, observe: (state, _, commands) => {
-          invariants(state)
+        raft: { options: { ...raftOptions, uncommittedBytesMax: this.#world.uncommittedBytesMax }, began: this.#world.watch.began, observe: (state, event, commands) => {
+          this.#world.watch.observe(state, event, commands)
           if (commands.some(({ _tag }) => _tag === "RefuseProposal")) this.#world.refusedIn.add(state.term)
         } },
         machine: { observe: (entry, applied) => this.#observe(entry, applied), logBytesMax, pieceBytes: 2048 }

@@ -2,4 +2,4 @@
 import { drive } from "./drive.ts"
 import { runWorld } from "./ReplicaWorld.ts"
 
-drive("sim:replica", "clusters", 100, ["applied", "operations", "retried", "installs", "stale", "terms", "members"], runWorld)
+drive("sim:replica", "clusters", 100, ["applied", "operations", "retried", "installs", "stale", "terms", "members", "steps"], runWorld)
