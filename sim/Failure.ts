@@ -8,7 +8,8 @@ import { claim, Violation } from "./Violation.ts"
 
 /** What a read throws where the index is garbage: it is marked, and rebuilt at the next start (R8). */
 export const isIndexDamage = (cause: Cause.Cause<unknown>): boolean =>
-  cause.reasons.every((reason) => Cause.isDieReason(reason) && reason.defect instanceof StateError && reason.defect.reason === "Index")
+  Cause.hasDies(cause) && cause.reasons.every((reason) =>
+    Cause.isInterruptReason(reason) || (Cause.isDieReason(reason) && reason.defect instanceof StateError && reason.defect.reason === "Index"))
 
 /** What a fiber died of: the Violation that somebody threw, or a defect of the code. */
 export const violationOf = (cause: Cause.Cause<unknown>, kind: "crash" | "safety", what: string): Violation => {
