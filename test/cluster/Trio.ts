@@ -115,6 +115,17 @@ export class Trio {
     return this.hosts.find((host) => host.name === name)!
   }
 
+  /** As an operator does who sees that an election came between, or that it was refused for now: he asks again, by way of `by`. */
+  async lead(to: Host, by: Host, msMax = 30_000): Promise<void> {
+    const refusals: Array<string> = []
+    for (const beganMs = performance.now(); performance.now() - beganMs < msMax;) {
+      const asked = await ouroboros(["cluster", "transfer-leader", to.name, ...this.at(by)]).catch(String)
+      if ((await this.leader()) === to) return
+      refusals.push(asked)
+    }
+    throw new Error(`${to.name} does not lead after ${msMax} ms: ${refusals.join("; ")}\n${this.logs()}`)
+  }
+
   /** Both ways. */
   isolate(host: Host): void {
     for (const other of this.hosts) {

@@ -96,8 +96,7 @@ it("processes: one comes in and leads while another is away, which has never hea
   await trio.stop(away, "SIGKILL")
   const fourth = await trio.add("dan")
   await trio.until("the new one votes", ({ members }) => members.some(({ name, role }) => name === "dan" && (role === "voter" || role === "leader")))
-  await ouroboros(["cluster", "transfer-leader", "dan", ...trio.at(first)])
-  expect(await trio.leader()).toBe(fourth)
+  await trio.lead(fourth, first)
   await progress(load, 10)
   await trio.start(away)
   await trio.until("it follows", ({ leader, members, quorum }) => quorum && members.length === 4 && members.find(({ node }) => node === leader)?.name === "dan")
@@ -108,8 +107,7 @@ it("processes: one comes in and leads while another is away, which has never hea
 it("processes: leadership goes where an operator says; one that is removed goes, and the others go on without it", async () => {
   const load = new Load(trio.hosts.slice(0, 2), "things", "removed")
   const [first, , last] = trio.hosts as [Host, Host, Host]
-  await ouroboros(["cluster", "transfer-leader", last.name, ...trio.at(first)])
-  expect((await trio.leader()).name).toBe(last.name)
+  await trio.lead(last, first)
   await ouroboros(["cluster", "remove", last.name, ...trio.at(first)])
   const gone = last.server
   last.server = undefined
