@@ -13,6 +13,7 @@ import { joinTokenText } from "../membership/JoinToken.ts"
 import type { MembershipRecord, MemberRow } from "../membership/Membership.ts"
 import { MembershipError } from "../membership/MembershipError.ts"
 import type { MembershipFailure, MembershipInterface } from "../membership/MembershipService.ts"
+import { isJoint } from "../raft/Configuration.ts"
 import type { ReplicaId } from "../raft/Entry.ts"
 import type { RaftStatus } from "../raft/RaftService.ts"
 import type { Replica } from "../replica/ReplicaService.ts"
@@ -115,8 +116,12 @@ const roleOf = (node: ReplicaId, { leaving }: MemberRow, raft: RaftStatus | unde
   if (leaving !== undefined) return "leaving"
   if (raft === undefined) return "joining"
   const { learners, outgoing, voters } = raft.configuration
-  return voters.includes(node) || outgoing.includes(node) ? "voter" : learners.includes(node) ? "learner" : "joining"
+  if ((isJoint(raft.configuration) ? outgoing : voters).includes(node)) return "voter"
+  return voters.includes(node) || learners.includes(node) ? "learner" : "joining"
 }
+
+/** Until it is over those who voted before it are still needed: a newcomer makes up for none of them. */
+const isChanging = ({ commit, configuration, configurationIndex }: RaftStatus): boolean => isJoint(configuration) || configurationIndex > commit
 
 interface Seen {
   readonly self: NodeId
@@ -154,7 +159,7 @@ const status = (desk: Desk): Effect.Effect<ClusterStatusJson> =>
     const quorum = raft !== undefined && isQuorum(raft, seen)
     return {
       cluster: record.cluster, node: self, epoch: record.epoch, term: raft?.term ?? 0, leader: raft?.leader ?? null, commit: raft?.commit ?? 0, applied: raft?.applied ?? 0,
-      quorum, members, pending: pendingIn(record.book).length, warnings: warningsOf(raft, quorum, members, yield* Clock.currentTimeMillis)
+      quorum, changing: raft !== undefined && isChanging(raft), members, pending: pendingIn(record.book).length, warnings: warningsOf(raft, quorum, members, yield* Clock.currentTimeMillis)
     }
   })
 
@@ -169,6 +174,7 @@ const warnDaysBefore = 14
 const warningsOf = (raft: RaftStatus | undefined, quorum: boolean, members: ReadonlyArray<ClusterMemberJson>, nowMs: number): ReadonlyArray<string> => [
   ...(raft === undefined ? ["this node's replica has not begun"] : []),
   ...(raft?.failure === undefined ? [] : [`this node's replica promises nothing any more: ${raft.failure}; restart the node`]),
+  ...(raft === undefined || !isChanging(raft) ? [] : ["who votes is being changed: until that is over, those who voted before it are still needed"]),
   ...(raft === undefined || quorum ? [] : ["a majority of the voters is not heard: nothing is read or written until it is"]),
   ...members.filter(({ standing }) => standing === "down").map(({ name, node, silentMs }) => `${name} (${node.slice(0, 12)}) is down, not heard for ${Math.round((silentMs ?? 0) / 1000)} s`),
   ...members.filter(({ certificateUntil: until }) => Date.parse(until) < nowMs + warnDaysBefore * 86_400_000).map(({ certificateUntil: until, name }) => `the certificate of ${name} ends at ${until}, and was not renewed`)

@@ -7,7 +7,7 @@
  *    cut off whoever came in since.
  * 3. A replica begins once: from then on a journal without it is a damaged one (R2).
  */
-import { Effect, Queue, Semaphore } from "effect"
+import { Effect, Latch, Layer, Queue, Semaphore } from "effect"
 import { service as pairs } from "../adapters/NodeKeyPairs.ts"
 import { degraded, failed, type Finding, sound } from "../base/HealthBoard.ts"
 import { foundingRetryMs, lossesMaxDefault } from "../base/clusterLimits.ts"
@@ -54,6 +54,8 @@ interface About {
   readonly turn: Semaphore.Semaphore
   over: MembershipOver | undefined
   replica: Replica | undefined
+  /** Open once the log has its first word of who belongs: nobody is let in before. */
+  readonly founded: Latch.Latch
 }
 
 /** Of a folder that is a member's: its links now, its rooms when they are asked for. Until the scope closes. */
@@ -61,7 +63,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   const { folder, keys } = ground
   const { known, own } = yield* openMember(folder, keys, pairs)
   const { id: self } = own.identity
-  const about: About = { self, kept: yield* keepMembers(folder, keys, known), turn: yield* Semaphore.make(1), over: undefined, replica: undefined }
+  const about: About = { self, kept: yield* keepMembers(folder, keys, known), turn: yield* Semaphore.make(1), over: undefined, replica: undefined, founded: yield* Latch.make() }
   const link = yield* openLink({
     own, listen: ground.listen ?? known.listen, record: known.record,
     stranger: (asked, remote) => (about.over === undefined ? Effect.undefined : answerStranger(about.over)(asked, remote))
@@ -85,7 +87,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
     about.over = yield* membershipOverCarrier({ carrier: link.carrier, membership })
     // The table has the new one, and links follow the table.
     yield* runRenewal({ over: about.over, pairs, entropy, identity: own.identity, record: link.record, current: () => link.record().members.get(self)?.certificate, renewed: () => Effect.void })
-    yield* Effect.forkScoped(watched("founding the cluster", founded(about, replica)))
+    yield* Effect.forkScoped(watched("founding the cluster", Effect.andThen(founded(about, replica), about.founded.open)))
     yield* desk.begin(replica, membership)
   })
   const desk = clusterDesk({ self, link })
@@ -94,7 +96,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
     rooms: (options: StoreOptions) => memberLayer(options, {
       carrier: link.carrier, group: groupOf(known.record), replica: self, nodeOf: nodeOf(link), lossesMax: lossesMaxDefault, ...beginOf(known, self), wasAlone: known.wasAlone, begun,
       membersChanged: (record) => void Queue.offerUnsafe(records, record), steward: (replica) => ({ isUp: link.isUp, remove: membershipOf(replica).remove })
-    })
+    }).pipe(Layer.tap(() => about.founded.await))
   }
 })
 

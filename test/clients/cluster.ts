@@ -29,7 +29,7 @@ interface RollingReport {
 
 export const openCluster = async (): Promise<Trio> => {
   const trio = await Trio.open()
-  await trio.until("all vote", ({ members }) => members.length === 3 && members.every(({ role }) => role === "voter" || role === "leader"))
+  await trio.vote(3)
   return trio
 }
 

@@ -38,6 +38,7 @@ export interface ClusterStatus {
   readonly commit: number
   readonly applied: number
   readonly quorum: boolean
+  readonly changing: boolean
   readonly members: ReadonlyArray<{ readonly node: string; readonly name: string; readonly role: string; readonly standing: string }>
 }
 
@@ -106,6 +107,12 @@ export class Trio {
       if (performance.now() - beganMs > msMax) throw new Error(`not within ${msMax} ms: ${what}\n${JSON.stringify(all, null, 1)}\n${this.logs()}`)
       await new Promise((resolve) => void setTimeout(resolve, 100))
     }
+  }
+
+  /** So many, and that is decided: before that whoever voted earlier is still needed. */
+  async vote(count: number): Promise<void> {
+    const votes = ({ role }: ClusterStatus["members"][number]): boolean => role === "voter" || role === "leader"
+    await this.until(`${count} vote`, ({ changing, members }) => !changing && members.length === count && members.every(votes), 60_000)
   }
 
   async leader(): Promise<Host> {

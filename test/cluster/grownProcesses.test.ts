@@ -110,7 +110,7 @@ it("processes: a node that served alone becomes the first of three and is killed
   expect(ada.server?.accessKey).toBe(alone.accessKey)
   const bob = await trio.add("bob")
   const cyd = await trio.add("cyd")
-  await trio.until("all vote", ({ members }) => members.length === 3 && members.every(({ role }) => role === "voter" || role === "leader"), 60_000)
+  await trio.vote(3)
   await until("the others have its blocks", () => [bob, cyd].every((host) => blocksOf(ada).every((block) => blocksOf(host).includes(block))))
   await trio.stop(ada, "SIGKILL")
   await trio.until("another leads", ({ leader, quorum }) => leader !== null && quorum)

@@ -6,7 +6,7 @@ import type { ClusterControl, ClusterRefused, ClusterStatusJson } from "../../sr
 import { RequestBook } from "../../src/gateway/RequestBook.ts"
 
 export const status: ClusterStatusJson = {
-  cluster: "c".repeat(32), node: "a".repeat(64), epoch: 3, term: 7, leader: "a".repeat(64), commit: 12, applied: 12, quorum: true, pending: 1, warnings: [],
+  cluster: "c".repeat(32), node: "a".repeat(64), epoch: 3, term: 7, leader: "a".repeat(64), commit: 12, applied: 12, quorum: true, changing: false, pending: 1, warnings: [],
   members: [
     { node: "a".repeat(64), name: "attic", addresses: ["127.0.0.1:9100"], role: "leader", standing: "self", sinceEpoch: 1, certificateUntil: "2027-02-20T00:00:00.000Z" },
     {

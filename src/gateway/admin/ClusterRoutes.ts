@@ -53,6 +53,8 @@ export interface ClusterStatusJson {
   readonly applied: number
   /** A majority of the voters is heard: changes can be decided. */
   readonly quorum: boolean
+  /** Who votes is being changed: until that is over, those who voted before it are still needed. */
+  readonly changing: boolean
   readonly members: ReadonlyArray<ClusterMemberJson>
   /** How many wait for approval. */
   readonly pending: number
