@@ -71,10 +71,14 @@ const promisedIn = (trace: RaftTrace, at: number): number => {
   })
 }
 
-/** So changed the step is no lie: whose disks are the same may crash in each other's place, what was promised once may be said again, and who asked to read is not told. */
+/** So changed the step is no lie: whose disks are the same may crash in each other's place, what was promised once may be said again, who asked to read is not told, and how far a state stands only the next start tells. */
 const isTrueToo = (trace: RaftTrace, at: number, path: Path, now: RaftTrace[number]): boolean => {
   const step = trace[at]!
   if (step.action === "Crash") return path[0] === "at"
+  if (step.action === "Saved") {
+    const next = trace.find((one, index) => index > at && one.at === step.at && ["Crash", "Saved", "SnapshotInstalled"].includes(one.action))
+    return path[0] === "place" && path[1] === "i" && next?.action !== "Crash"
+  }
   const told = path[0] === "said" && isTaken(now) ? now.said[Number(path[1])] : undefined
   if (told?.m === "ReadAnswered") return path[2] === "to"
   if (told?.m !== "Appended") return false

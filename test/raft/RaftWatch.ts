@@ -13,7 +13,7 @@ type Eyes = Required<Pick<RaftRunOptions<unknown>, "began" | "observe">>
 export class RaftWatch implements Eyes {
   /** What the first broken rule was: nothing is judged from there on. */
   problem: string | undefined
-  readonly #monitor = new RaftMonitor()
+  readonly #monitor = new RaftMonitor(true, true)
   readonly #recorder = new RaftRecorder((step) => this.#monitor.step(step))
   /** How far each state is known to stand. */
   readonly #saved = new Map<ReplicaId, LogIndex>()
