@@ -115,7 +115,8 @@ const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] =>
       unitBytes: random.pick([4096, 8192, 32_768]), inlineBytesMax: 200, blockBytesTarget: 16_384, blockBytesMin: 6000,
       pageEntriesMax: random.pick([8, 16, 64]), inlineEntriesMax: random.pick(inlineEntries[profile])
     },
-    wal: { idleMs: random.pick([200, 700, idleMsMost]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 } },
+    // Where little may wait for the journal, proposals gather meanwhile, and go into it many at once.
+    wal: { idleMs: random.pick([200, 700, idleMsMost]), sizes: { segmentBytes, batchBytesMax: segmentBytes / 2 }, queueBytesMax: random.pick([1, 2000, segmentBytes]) },
     settle: { blockBytesTarget: 16_384, pollMs: random.pick([500, 2000, 5000]) },
     checkpoints: { deltasMax: random.pick(turns[profile].deltasMax) },
     scrub: { startMs: random.pick([1000, 10_000]) },

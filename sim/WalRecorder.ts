@@ -3,7 +3,7 @@
  * between the journal's observers and the monitor; whoever cuts the power or kills the process says so.
  */
 import type { After, WalStep } from "../spec/WalTrace.ts"
-import type { WalCommand, WalEvent, WalState } from "../src/wal/Wal.ts"
+import { isWhole, type WalCommand, type WalEvent, type WalState } from "../src/wal/Wal.ts"
 import type { WalObserver } from "../src/wal/WalPumpService.ts"
 import type { WalConsumer } from "../src/wal/WalRecord.ts"
 import type { RecoveryObserver } from "../src/wal/WalRecoveryService.ts"
@@ -108,7 +108,7 @@ export class WalRecorder {
       case "Append": {
         const assigned = commandOf(commands, "Assign")
         return this.#push(assigned === undefined ? { action: "Refuse", ticket: rejected[0]!, after }
-          : { action: "Append", ticket: assigned.ticket, count: event.records.length, after })
+          : { action: "Append", ticket: assigned.ticket, count: event.records.length, whole: isWhole(event.records), after })
       }
       case "Write": {
         const command = commandOf(commands, "WriteBatch")

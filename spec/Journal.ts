@@ -1,10 +1,13 @@
 /**
  * Journal: a log as plainly as it can be said: the reference of the room of the journal. What was acknowledged is there after
- * any crash, in the order in which it was appended; of the rest a beginning is; what nobody needs any more may be gone.
+ * any crash, in the order in which it was appended; of the rest a beginning is; what nobody needs any more may be gone. Of an
+ * append that is whole all records are there, or none.
  */
 export interface Logged {
   readonly id: number
   readonly text: string
+  /** The first id of its append, where that is whole. */
+  readonly whole: number | undefined
   acknowledged: boolean
   /** Its writer was told that it is lost. */
   lost: boolean
@@ -18,11 +21,12 @@ export class Journal {
   /** The last sync failed: if the next one does as well, the journal gives up. */
   failed = false
 
-  append(text: string): Logged {
-    const record: Logged = { id: this.idNext, text, acknowledged: false, lost: false }
-    this.idNext += 1
-    this.records.push(record)
-    return record
+  append(texts: ReadonlyArray<string>, isWhole: boolean): ReadonlyArray<Logged> {
+    const whole = isWhole ? this.idNext : undefined
+    const records = texts.map((text, index): Logged => ({ id: this.idNext + index, text, whole, acknowledged: false, lost: false }))
+    this.idNext += texts.length
+    this.records.push(...records)
+    return records
   }
 
   get acknowledged(): ReadonlyArray<Logged> {
@@ -44,6 +48,8 @@ export class Journal {
     const needed = this.records.filter((one) => one.id >= this.keepFromId)
     const missing = needed.find((one) => one.acknowledged && !seen.has(one.id))
     if (missing !== undefined) return `${missing.id} was acknowledged and is gone`
+    const parted = needed.find((one) => !seen.has(one.id) && needed.some((other) => other.whole === one.whole && one.whole !== undefined && seen.has(other.id)))
+    if (parted !== undefined) return `${parted.id} is gone, and others of its append are there`
     const open = needed.filter((one) => !one.acknowledged && !one.lost)
     const gap = open.findIndex((one) => !seen.has(one.id))
     if (gap >= 0 && clean) return `${open[gap]?.id} was appended, and a clean stop left it out`

@@ -13,10 +13,13 @@ export type Draw = (bound: number) => number
 /** Where a value lies in a step: names of fields and places in lists. */
 type Path = ReadonlyArray<string | number>
 
+/** What an append asks for, only its batches could belie: it may have got more than it asked for. */
+const untold = new Set(["action", "whole"])
+
 const leavesOf = (value: unknown, path: Path = []): ReadonlyArray<Path> => {
   if (typeof value !== "object" || value === null) return [path]
   const entries: ReadonlyArray<readonly [string | number, unknown]> = Array.isArray(value) ? [...value.entries()] : Object.entries(value)
-  return entries.flatMap(([name, field]) => name === "action" ? [] : leavesOf(field, [...path, name]))
+  return entries.flatMap(([name, field]) => untold.has(String(name)) ? [] : leavesOf(field, [...path, name]))
 }
 
 const another = (value: unknown): unknown => {

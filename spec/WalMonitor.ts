@@ -14,6 +14,7 @@ export type Verdict =
 
 interface Ticket {
   readonly ticket: number
+  readonly isWhole: boolean
   left: number
 }
 
@@ -236,11 +237,11 @@ export class WalMonitor {
 
   // Appending
 
-  #append({ count, ticket }: Extract<WalStep, { readonly action: "Append" }>): void {
+  #append({ count, ticket, whole }: Extract<WalStep, { readonly action: "Append" }>): void {
     demand(this.#phase === "Running", `the journal is ${this.#phase}`)
     demand(ticket === this.#ticketNext && count > 0, `the next ticket is ${this.#ticketNext}`)
     this.#ticketNext += 1
-    this.#waiting.push({ ticket, left: count })
+    this.#waiting.push({ ticket, isWhole: whole, left: count })
   }
 
   #mayWrite(): void {
@@ -269,6 +270,7 @@ export class WalMonitor {
       const taken = Math.min(left, first.left)
       first.left -= taken
       left -= taken
+      demand(first.left === 0 || !first.isWhole, `the records of ticket ${first.ticket} stand or fall together`)
       if (first.left === 0) tickets.push(this.#waiting.shift()!.ticket)
     }
     this.#put(step, false, tickets)

@@ -57,7 +57,8 @@ type Steps =
   | { readonly action: "SegmentOpened"; readonly segment: number; readonly after: After }
   | { readonly action: "OpenFailed"; readonly segment: number; readonly rejected: ReadonlyArray<number>; readonly after: After }
   | { readonly action: "Replay"; readonly after: After }
-  | { readonly action: "Append"; readonly ticket: number; readonly count: number; readonly after: After }
+  /** `whole`: all of its records go into one batch. */
+  | { readonly action: "Append"; readonly ticket: number; readonly count: number; readonly whole: boolean; readonly after: After }
   /** An append that is refused: the journal is closing, full or failed. */
   | { readonly action: "Refuse"; readonly ticket: number; readonly after: After }
   | { readonly action: "WriteBatch" | "WriteClosing"; readonly batch: number; readonly previous: string; readonly count: number; readonly end: number; readonly after: After } & Extent

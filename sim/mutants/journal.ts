@@ -37,6 +37,8 @@ export const journalMutants: ReadonlyArray<Mutant> = [
     `for (const consumer of walConsumers) limit`, `for (const consumer of walConsumers.slice(0, 1)) limit`),
   mutant("journal", "marks-go-back", "an absent mark counts as one at the head: nobody was asked (R11)", machine,
     `state.marks.get(consumer)?.segment ?? 0)`, `state.marks.get(consumer)?.segment ?? limit)`),
+  mutant("journal", "append-parted", "commits appended together go into as many batches as it takes: a part of what is lost stays, and its sequences are given out again (P1)", machine,
+    `  if (isWhole(records)) makeRoom(`, `  if (state.ticketNext < 0) makeRoom(`),
   mutant("journal", "no-closing-batch", "an idle journal leaves its last batch unproven (R4)", machine,
     `if (state.phase === "Running" && canClose(state)) planClosingBatch(state)`,
     `if (state.phase === "Stopping" && canClose(state)) planClosingBatch(state)`),

@@ -38,8 +38,10 @@ export interface LoggedEntry {
  * the same epoch is lost too and never replayed.
  */
 export interface CommitLogService {
-  /** Appends all or nothing, and only while the epoch is `epoch`: checked where the place is given out. */
+  /** Appends all or nothing, on the disk too, and only while the epoch is `epoch`: checked where the place is given out. */
   readonly append: (entries: ReadonlyArray<Uint8Array>, epoch: number) => Effect.Effect<LogTicket, CommitLogError>
+  /** Whether one append takes so many entries of so many bytes in all. */
+  readonly takes: (entries: number, bytes: number) => boolean
   readonly epoch: () => number
   /** Visits each durable entry whose place after it lies behind `from`, in order; before the first append only. */
   readonly replay: <E>(

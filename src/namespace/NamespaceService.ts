@@ -14,6 +14,7 @@ import type { ApplyContext } from "./ApplyCommit.ts"
 import { FormatError } from "./Canonical.ts"
 import { CommitLog, type CommitLogError, type CommitLogService, type LoggedEntry, type LogPlace } from "./CommitLog.ts"
 import type { Entry } from "./Entry.ts"
+import { HeldBack } from "./HeldBack.ts"
 import { isHousework } from "./Housework.ts"
 import { openEntry, sequenceOf } from "./LoggedEntry.ts"
 import type { Answer } from "./Model.ts"
@@ -64,37 +65,51 @@ const make = Effect.fnUntraced(function*(options: NamespaceOptions) {
   return Namespace.of(service)
 })
 
-const replay = (options: NamespaceOptions, state: StateService, log: CommitLogService): Effect.Effect<void, StateError | CommitLogError> =>
-  log.replay(state.stamp().wal, (logged) =>
-    Effect.suspend(() => {
+const replay = Effect.fnUntraced(function*(options: NamespaceOptions, state: StateService, log: CommitLogService) {
+  const held = new HeldBack()
+  const applyAll = (entries: ReadonlyArray<LoggedEntry>): Effect.Effect<void, StateError> =>
+    Effect.forEach(entries, (logged) => Effect.suspend(() => {
       const problem = replayOne(options, state, logged)
       if (problem !== undefined) return Effect.fail(problem)
       const { rows, bytes } = state.overlay()
       return rows >= overlayRowsMax || bytes >= overlayBytesMax ? Effect.asVoid(state.checkpoint) : Effect.void
-    }))
+    }), { discard: true })
+  yield* log.replay(state.stamp().wal, (logged) => Effect.suspend(() => {
+    const counting = readable(logged, () => held.take(logged))
+    return counting instanceof StateError ? Effect.fail(counting) : counting.length === 0 ? Effect.void : applyAll(counting)
+  }))
+  yield* applyAll(held.rest())
+})
 
-/** Applies an entry that the state does not contain yet; the error where it cannot be the next. */
-const replayOne = (options: NamespaceOptions, state: StateService, { bytes, after }: LoggedEntry): StateError | undefined => {
-  const { sequence: last } = state.stamp()
-  const where = `the entry that ends at ${after.segment}:${after.offset}`
+/** Its value; or the error where the entry's bytes are none that this version knows, or the index is garbage there. */
+const readable = <A>({ after }: LoggedEntry, read: () => A): A | StateError => {
   try {
+    return read()
+  } catch (error) {
+    // The index is marked, and this start fails.
+    if (error instanceof StateError) return error
+    if (!(error instanceof FormatError)) throw error
+    const detail = `the entry that ends at ${after.segment}:${after.offset}: ${error.message}. Start the version that wrote it, or restore the log`
+    return new StateError({ reason: "UnknownFormat", detail })
+  }
+}
+
+/** Applies an entry; the error where it cannot be the next. */
+const replayOne = (options: NamespaceOptions, state: StateService, logged: LoggedEntry): StateError | undefined =>
+  readable(logged, () => {
+    const { after, bytes } = logged
+    const { sequence: last } = state.stamp()
     const sequence = sequenceOf(bytes)
-    if (sequence <= last) return undefined
     if (sequence !== last + 1) {
-      return new StateError({ reason: "Damaged", detail: `${where} is commit ${sequence}, and the state ends with ${last}: commits between are missing from the log` })
+      const what = sequence > last ? "commits between are missing from the log" : "it is there twice"
+      return new StateError({ reason: "Damaged", detail: `the entry that ends at ${after.segment}:${after.offset} is commit ${sequence}, and the state ends with ${last}: ${what}` })
     }
     const entry = openEntry(options.sealer, bytes)
     const { rows, answer } = apply(state.reader, entry, options)
     state.write(rows, { sequence, time: entry.time, wal: after })
     options.applied?.(entry, answer)
     return undefined
-  } catch (error) {
-    // The index is garbage here: it is marked, and this start fails.
-    if (error instanceof StateError) return error
-    if (!(error instanceof FormatError)) throw error
-    return new StateError({ reason: "UnknownFormat", detail: `${where}: ${error.message}. Start the version that wrote it, or restore the log` })
-  }
-}
+  })
 
 interface Checkpoints {
   readonly due: () => boolean

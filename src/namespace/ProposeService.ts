@@ -168,6 +168,12 @@ class PipelineState implements Pipeline {
       taken += 1
       const payload = this.#stamp(proposal, nowMs)
       if (payload === undefined) continue
+      if (proposals.length > 0 && !this.#options.log.takes(proposals.length + 1, bytes + payload.length)) {
+        taken -= 1
+        this.#unstamp([proposal])
+        break
+      }
+      this.#newest = proposal
       proposals.push(proposal)
       payloads.push(payload)
       bytes += payload.length
@@ -193,8 +199,13 @@ class PipelineState implements Pipeline {
     this.#sequenceLast = entry.sequence
     this.#timeLast = time
     proposal.entry = entry
-    this.#newest = proposal
     return sealed
+  }
+
+  /** The newest ones give their sequences back. */
+  #unstamp(proposals: ReadonlyArray<Proposal>): void {
+    this.#sequenceLast -= proposals.length
+    for (const proposal of proposals) proposal.entry = undefined
   }
 
   #launched(batch: Batch): void {
@@ -205,8 +216,7 @@ class PipelineState implements Pipeline {
 
   /** Nothing was appended, and nothing was stamped after these. */
   #giveBack(proposals: ReadonlyArray<Proposal>, error: CommitLogError): Effect.Effect<void> {
-    this.#sequenceLast -= proposals.length
-    for (const proposal of proposals) proposal.entry = undefined
+    this.#unstamp(proposals)
     if (error.reason !== "EpochMoved") return Effect.sync(() => this.#answerAll(proposals, unavailable(error)))
     this.#queue.unshift(...proposals)
     return this.#idle.await
@@ -247,8 +257,7 @@ class PipelineState implements Pipeline {
   }
 
   #loseBatch({ proposals }: Batch, error: CommitLogError): void {
-    this.#sequenceLast -= proposals.length
-    for (const proposal of proposals) proposal.entry = undefined
+    this.#unstamp(proposals)
     this.#answerAll(proposals, unavailable(error))
   }
 

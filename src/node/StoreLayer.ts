@@ -42,7 +42,7 @@ export interface StoreOptions {
   readonly settings?: Partial<Pick<Settings, "retentionDays" | "chunks" | "settleBytes" | "settleAgeMs" | "checkpointRows" | "reserveFileBytes" | "gc" | "limits" | "scrubBytesPerSecond" | "scrubDays">>
   /** Small bounds and eyes for tests. */
   readonly sizes?: Partial<IngestSizes>
-  readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "observe" | "observeRecovery">>
+  readonly wal?: Partial<Pick<WalLayer.WalOptions, "sizes" | "idleMs" | "queueBytesMax" | "observe" | "observeRecovery">>
   readonly settle?: SettleOptions
   readonly get?: GetOptions
   readonly scrub?: ScrubOptions

@@ -19,6 +19,7 @@ export const layer: Layer.Layer<CommitLog, never, Wal> = Layer.effect(CommitLog,
         })),
         Effect.mapError(logError)
       ),
+    takes: wal.takes,
     epoch: wal.epoch,
     replay: <E>(from: LogPlace, visit: (entry: LoggedEntry) => Effect.Effect<void, E>) =>
       wal.replay(

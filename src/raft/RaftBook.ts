@@ -9,6 +9,7 @@ import { assert } from "../base/assert.ts"
 import type { GroupId } from "../base/ids.ts"
 import { raftStepBytesMax, raftStepEntriesMax } from "../base/raftLimits.ts"
 import type { WalPlace, WalPosition } from "../wal/WalRecord.ts"
+import type { WalInterface } from "../wal/WalService.ts"
 import { type Entry, entryBytesOf, type HardState, type LogIndex, type ReplicaId, type SnapshotPlace, type Term } from "./Entry.ts"
 import type { RaftRecord, StepHead, StepItem } from "./RaftFormat.ts"
 import type { FoundGroup } from "./RaftReplay.ts"
@@ -71,9 +72,12 @@ export const bookOf = ({ group, hardState, replica, slots, snapshot, step, stepA
   return [book, stepAt === undefined || twiceAt === undefined || gaps.length > 0 || entries.length > 0 ? { entries, gaps } : undefined]
 }
 
+/** Whether one append of the journal takes so many records of so many bytes. */
+export type Takes = WalInterface["takes"]
+
 /** Plans a change as steps that each fit an append; the book speaks of the newest from now on. */
-export const planChange = (book: RaftBook, { entries = [], gaps = [], hardState, snapshot, truncateFrom }: Change): ReadonlyArray<PlannedStep> => {
-  const parts = partsOf(entries, gaps)
+export const planChange = (book: RaftBook, { entries = [], gaps = [], hardState, snapshot, truncateFrom }: Change, takes: Takes): ReadonlyArray<PlannedStep> => {
+  const parts = partsOf(entries, gaps, takes)
   book.hardState = hardState ?? book.hardState
   return parts.map((part, index) => {
     const keepTo = index === 0 && truncateFrom !== undefined ? Math.min(book.last, truncateFrom - 1) : book.last
@@ -87,12 +91,14 @@ interface Part {
   readonly gaps: Array<StepItem>
 }
 
-const partsOf = (entries: ReadonlyArray<Entry>, gaps: ReadonlyArray<StepItem>): ReadonlyArray<Part> => {
+/** Half of an append for the entries, half for what the step says of them, twice, and for what sealing adds. */
+const partsOf = (entries: ReadonlyArray<Entry>, gaps: ReadonlyArray<StepItem>, takes: Takes): ReadonlyArray<Part> => {
   const parts: Array<Part> = [{ entries: [], gaps: [] }]
   let bytes = 0
   let count = 0
   const roomFor = (more: number): Part => {
-    if (count >= raftStepEntriesMax || (bytes > 0 && bytes + more > raftStepBytesMax)) {
+    const isFull = bytes + more > raftStepBytesMax || !takes(2 * (count + 1), 2 * (bytes + more))
+    if (count >= raftStepEntriesMax || (count > 0 && isFull)) {
       parts.push({ entries: [], gaps: [] })
       bytes = count = 0
     }

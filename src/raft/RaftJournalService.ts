@@ -261,7 +261,7 @@ const carryOut = Effect.fnUntraced(function*(room: Room, jobs: ReadonlyArray<Job
   for (const job of jobs) {
     if (job._tag === "Tend") continue
     taken.push(job)
-    steps.push(...planChange(job.held.book!, job.change))
+    steps.push(...planChange(job.held.book!, job.change, room.options.wal.takes))
     bytes += (job.change.entries ?? []).reduce((sum, { body }) => sum + (body._tag === "Command" ? body.bytes.length : 0), 0)
     if (bytes >= raftAppendBytesMax) yield* flush
   }
@@ -269,15 +269,37 @@ const carryOut = Effect.fnUntraced(function*(room: Room, jobs: ReadonlyArray<Job
   if (jobs.some(({ _tag }) => _tag === "Tend")) yield* tend(room)
 })
 
-/** Succeeds once all of it is on the disk, by however many tries: a segment that was abandoned costs one, a full disk many. */
+/**
+ * Succeeds once all of it is on the disk, by however many tries: a segment that was abandoned costs one, a full disk many. What one
+ * append takes is there whole or not at all, so no try repeats a record that is there: steps that do not fit one are written in several.
+ */
 const writeSteps = Effect.fnUntraced(function*({ options: { sealer, tendMs = raftTendMs, wal } }: Room, steps: ReadonlyArray<PlannedStep>) {
-  const records = steps.flatMap(({ records: some }) => some.map((record): WalRecord => ({ kind: "Raft", payload: sealer.seal(associated, encodeRecord(record)) })))
-  const positions = yield* appended(wal, records, tendMs)
-  let from = 0
+  let taken: Array<PlannedStep> = []
+  let records: Array<WalRecord> = []
+  let bytes = 0
+  const flush = Effect.suspend(() => {
+    const written = taken
+    const append = appended(wal, records, tendMs)
+    taken = []
+    records = []
+    bytes = 0
+    return Effect.map(append, (positions) => {
+      let from = 0
+      for (const step of written) {
+        stepWritten(step, positions.slice(from, from + step.records.length))
+        from += step.records.length
+      }
+    })
+  })
   for (const step of steps) {
-    stepWritten(step, positions.slice(from, from + step.records.length))
-    from += step.records.length
+    const sealed = step.records.map((record): WalRecord => ({ kind: "Raft", payload: sealer.seal(associated, encodeRecord(record)) }))
+    const more = sealed.reduce((sum, { payload }) => sum + payload.length, 0)
+    if (records.length > 0 && !wal.takes(records.length + sealed.length, bytes + more)) yield* flush
+    taken.push(step)
+    for (const record of sealed) records.push(record)
+    bytes += more
   }
+  yield* flush
 })
 
 const appended = (wal: WalInterface, records: ReadonlyArray<WalRecord>, pauseMs: number): Effect.Effect<ReadonlyArray<WalPosition>, RaftJournalError> =>
@@ -301,7 +323,7 @@ const tend = (room: Room): Effect.Effect<void> =>
       const { indexes, isStepOld } = liveBefore(book, before, raftForwardBytes)
       if (indexes.length === 0 && !isStepOld) continue
       hasMore = true
-      yield* writeSteps(room, planChange(book, yield* readAgain(room, book, indexes)))
+      yield* writeSteps(room, planChange(book, yield* readAgain(room, book, indexes), room.options.wal.takes))
       room.forwarded += indexes.length + 1
     }
     yield* moveMark(room)

@@ -8,6 +8,8 @@
  *    the epoch rises, a new segment continues from the last batch that was synced.
  * 4. A position is handed out once, acknowledged or not; segment numbers only grow.
  * 5. A segment is removed only below every consumer's mark, oldest first, and never the one being written.
+ * 6. An append with anything but chunks lies in one batch: where it is lost (3) nothing of it is there, so that what is said
+ *    anew cannot contradict it.
  */
 import { assert, unreachable } from "../base/assert.ts"
 import type { Hash } from "../base/ids.ts"
@@ -26,11 +28,15 @@ export const walSizes: WalSizes = { segmentBytes: walSegmentBytes, batchBytesMax
 /** What a record counts in the queue: empty ones are not free. */
 export const queuedBytesOf = (payload: Uint8Array): number => recordHeaderBytes + payload.length
 
-/** The longest payload that fits a batch, and a segment with its header and a closing batch. */
-export const payloadBytesMax = (sizes: WalSizes): number => {
-  const batchBytesMax = Math.min(sizes.batchBytesMax, sizes.segmentBytes - segmentHeaderBytes - closingBatchBytes)
-  return Math.min(walRecordBytesMax, batchBytesMax - batchHeaderBytes - recordHeaderBytes)
-}
+/** Of the records of one batch, with their headers: it fits a segment, with its header and a closing batch. */
+export const batchRoomOf = (sizes: WalSizes): number =>
+  Math.min(sizes.batchBytesMax, sizes.segmentBytes - segmentHeaderBytes - closingBatchBytes) - batchHeaderBytes
+
+/** The longest payload that fits a batch. */
+export const payloadBytesMax = (sizes: WalSizes): number => Math.min(walRecordBytesMax, batchRoomOf(sizes) - recordHeaderBytes)
+
+/** Chunks stand alone: one that is there without its neighbours is named by nobody. */
+export const isWhole = (records: ReadonlyArray<WalRecord>): boolean => records.some(({ kind }) => kind !== "Chunk")
 
 export interface PlannedBatch {
   readonly segment: number
@@ -194,26 +200,32 @@ const append = (state: WalState, records: ReadonlyArray<WalRecord>): ReadonlyArr
     const detail = failed ? state.failure ?? "" : "the journal is closing, start it again"
     return [{ _tag: "Reject", tickets: [ticket], reason: failed ? "Failed" : "Closed", detail }]
   }
+  if (isWhole(records)) makeRoom(state, records.reduce((sum, { payload }) => sum + queuedBytesOf(payload), 0))
   const positions = records.map((record) => place(state, record))
   state.open!.tickets.push(ticket)
   return [{ _tag: "Assign", ticket, positions }]
 }
 
-/** Plans one record behind everything planned: into the open batch, the next one, or the next segment. */
-const place = (state: WalState, record: WalRecord): WalPosition => {
-  const bytes = queuedBytesOf(record.payload)
+/** Opens a batch that takes so many bytes of records: the open one, the next, or the first of the next segment. */
+const makeRoom = (state: WalState, bytes: number): PlannedBatch => {
   // A closing batch must always fit behind the last batch of a segment.
   const end = state.sizes.segmentBytes - closingBatchBytes
   const full = state.open !== undefined && (state.open.contentBytes + bytes > state.sizes.batchBytesMax ||
     state.open.offset + alignUp(state.open.contentBytes + bytes) > end)
   if (full) closePlanned(state)
   if (state.open === undefined) {
-    assert(batchHeaderBytes + bytes <= state.sizes.batchBytesMax, `a record of ${bytes} bytes fits no batch`)
+    assert(batchHeaderBytes + bytes <= state.sizes.batchBytesMax, `${bytes} bytes of records fit no batch`)
     if (state.tail.offset + alignUp(batchHeaderBytes + bytes) > end) state.tail = firstOf(state.tail.segment + 1)
-    assert(state.tail.offset + alignUp(batchHeaderBytes + bytes) <= end, `a record of ${bytes} bytes fits no segment`)
+    assert(state.tail.offset + alignUp(batchHeaderBytes + bytes) <= end, `${bytes} bytes of records fit no segment`)
     state.open = planAt(state.tail, false)
   }
-  const batch = state.open
+  return state.open
+}
+
+/** Plans one record behind everything planned. */
+const place = (state: WalState, record: WalRecord): WalPosition => {
+  const bytes = queuedBytesOf(record.payload)
+  const batch = makeRoom(state, bytes)
   const offset = batch.offset + batch.contentBytes + recordHeaderBytes
   batch.records.push(record)
   batch.contentBytes += bytes

@@ -11,9 +11,10 @@ import { probe } from "../base/probes.ts"
 import { Disk } from "../ports/Disk.ts"
 import { watched } from "../ports/Health.ts"
 import type { WalPhase, WalSizes, WalState } from "./Wal.ts"
-import { hasWork, initialState, payloadBytesMax, queuedBytesOf, walSizes } from "./Wal.ts"
+import { batchRoomOf, hasWork, initialState, isWhole, payloadBytesMax, queuedBytesOf, walSizes } from "./Wal.ts"
 import type { WalDamaged } from "./WalError.ts"
 import { WalError } from "./WalError.ts"
+import { recordHeaderBytes } from "./WalFormat.ts"
 import { makeWalFiles } from "./WalFilesService.ts"
 import type { WalObserver, WalPump } from "./WalPumpService.ts"
 import { makeWalPump } from "./WalPumpService.ts"
@@ -54,11 +55,14 @@ export interface WalStatus {
 export interface WalInterface {
   /**
    * Queues the records, one behind the other and no other append's in between. Waits where walQueueBytesMax are
-   * queued. A crash keeps a prefix of what was appended: a chunk goes before its commit (R3). With `epoch` only while
-   * that is the journal's, judged where the positions are given out: EpochMoved, and nothing is appended, otherwise.
-   * Chunks are refused where less than walReserveBytes are free: Disk, its detail naming NoSpace (R11).
+   * queued. A crash keeps a prefix of what was appended: a chunk goes before its commit (R3). With anything but chunks
+   * in them all of the records are kept, or none. With `epoch` only while that is the journal's, judged where the
+   * positions are given out: EpochMoved, and nothing is appended, otherwise. Chunks are refused where less than
+   * walReserveBytes are free: Disk, its detail naming NoSpace (R11). TooLarge: nothing is appended, split it.
    */
   readonly append: (records: ReadonlyArray<WalRecord>, epoch?: number) => Effect.Effect<Ticket, WalError>
+  /** Whether one append takes so many records that are no chunks, their payloads so many bytes in all. */
+  readonly takes: (records: number, bytes: number) => boolean
   /** Rises with every abandoned segment: a ticket of an older epoch that is not durable is lost. */
   readonly epoch: () => number
   /** The payload of a durable record, verified. NotHere: resolve its place again. Damaged: this record alone is. */
@@ -100,6 +104,8 @@ export interface WalOptions {
   /** Drawn at this start; no two runs share one. */
   readonly restartId: RestartId
   readonly sizes?: WalSizes
+  /** Appends wait while so much does; walQueueBytesMax by default. */
+  readonly queueBytesMax?: number
   readonly idleMs?: number
   /** Told of every step of the machine: invariants in tests, traces in simulation. */
   readonly observe?: WalObserver
@@ -133,7 +139,7 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
   if (state.phase !== "Running") {
     return yield* new WalError({ reason: "Failed", ...state.durable, detail: state.failure ?? "" })
   }
-  const queue = makeQueue(state, pump)
+  const queue = makeQueue(state, pump, options.queueBytesMax ?? walQueueBytesMax)
   yield* space.watch
   yield* Effect.forkScoped(watched("the journal's pump", pumpLoop(state, pump, queue, space)))
   yield* Effect.forkScoped(watched("the journal's look at the disk", space.loop(() => queue.retry())))
@@ -146,13 +152,12 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
     append: (records, epoch) => space.low() && records.some(({ kind }) => kind === "Chunk")
       ? Effect.andThen(space.check, append(state, queue, records, epoch))
       : append(state, queue, records, epoch),
+    takes: (records, bytes) => records * recordHeaderBytes + bytes <= batchRoomOf(sizes),
     epoch: () => state.epoch,
     read: reader.read,
     readMany: reader.readMany,
     replay: (from, visit, onDamaged) => Effect.suspend(() => {
-      const problem = state.ticketNext > 1
-        ? new WalError({ reason: "Misused", ...state.durable, detail: "replay comes before the first append" })
-        : missing(log, from)
+      const problem = state.ticketNext > 1 ? misused(state) : missing(log, from)
       return problem === undefined ? replayLog(files, log, from, visit, onDamaged) : Effect.fail(problem)
     }),
     release: (consumer, keepFrom) => releasing.withPermit(Effect.suspend(() =>
@@ -184,6 +189,9 @@ const make = Effect.fnUntraced(function*(options: WalOptions) {
   }
 })
 
+const misused = (state: WalState): WalError =>
+  new WalError({ reason: "Misused", ...state.durable, detail: "replay comes before the first append" })
+
 const missing = (log: RecoveredLog, from: WalPlace | undefined): WalError | undefined => {
   const why = replayProblem(log.plan, from, log.end)
   return why === undefined ? undefined : new WalError({ reason: "Missing", ...log.end, detail: why })
@@ -213,6 +221,7 @@ const statusOf = (state: WalState, tornTail: TornTail | undefined): WalStatus =>
 
 /** Appends that wait for room, the pump's signals. */
 interface WalQueue {
+  readonly bytesMax: number
   readonly waiters: Array<{ readonly bytes: number; readonly admit: () => void }>
   readonly work: Latch.Latch
   readonly dirty: Latch.Latch
@@ -224,7 +233,7 @@ interface WalQueue {
   readonly plan: (records: ReadonlyArray<WalRecord>, epoch: number | undefined) => Exit.Exit<Ticket, WalError>
 }
 
-const makeQueue = (state: WalState, pump: WalPump): WalQueue => {
+const makeQueue = (state: WalState, pump: WalPump, bytesMax: number): WalQueue => {
   const work = Latch.makeUnsafe(false)
   const plan = (records: ReadonlyArray<WalRecord>, epoch: number | undefined): Exit.Exit<Ticket, WalError> => {
     if (epoch !== undefined && epoch !== state.epoch) {
@@ -251,11 +260,11 @@ const makeQueue = (state: WalState, pump: WalPump): WalQueue => {
     isRetryDue = false
     return taken
   }
-  return { waiters: [], work, dirty: Latch.makeUnsafe(false), stopped: Deferred.makeUnsafe(), retry, takeRetry, plan }
+  return { bytesMax, waiters: [], work, dirty: Latch.makeUnsafe(false), stopped: Deferred.makeUnsafe(), retry, takeRetry, plan }
 }
 
-const fits = (state: WalState, bytes: number): boolean =>
-  state.queuedBytes === 0 || state.queuedBytes + bytes <= walQueueBytesMax
+const fits = (state: WalState, { bytesMax }: WalQueue, bytes: number): boolean =>
+  state.queuedBytes === 0 || state.queuedBytes + bytes <= bytesMax
 
 const append = (
   state: WalState, queue: WalQueue, records: ReadonlyArray<WalRecord>, epoch: number | undefined
@@ -268,12 +277,13 @@ const append = (
       longest = Math.max(longest, payload.length)
     }
     const recordBytesMax = payloadBytesMax(state.sizes)
-    if (longest > recordBytesMax || bytes > walQueueBytesMax) {
+    const bytesMax = isWhole(records) ? batchRoomOf(state.sizes) : walQueueBytesMax
+    if (longest > recordBytesMax || bytes > bytesMax) {
       const detail = `${records.length} records, ${bytes} bytes, the longest ${longest}: a record has at most ` +
-        `${recordBytesMax} bytes and an append ${walQueueBytesMax}; split it`
+        `${recordBytesMax} bytes and such an append ${bytesMax}; split it`
       return Effect.fail(new WalError({ reason: "TooLarge", ...state.durable, detail }))
     }
-    if (state.phase !== "Running" || (queue.waiters.length === 0 && fits(state, bytes))) return queue.plan(records, epoch)
+    if (state.phase !== "Running" || (queue.waiters.length === 0 && fits(state, queue, bytes))) return queue.plan(records, epoch)
     return Effect.callback<Ticket, WalError>((resume) => {
       const waiter = { bytes, admit: () => resume(queue.plan(records, epoch)) }
       queue.waiters.push(waiter)
@@ -287,7 +297,7 @@ const append = (
 /** Lets waiting appends in, first come first served, as far as there is room. */
 const admitWaiting = (state: WalState, queue: WalQueue): void => {
   for (let next = queue.waiters[0]; next !== undefined; next = queue.waiters[0]) {
-    if (state.phase === "Running" && !fits(state, next.bytes)) return
+    if (state.phase === "Running" && !fits(state, queue, next.bytes)) return
     queue.waiters.shift()
     next.admit()
   }

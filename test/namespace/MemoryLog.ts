@@ -20,6 +20,9 @@ export class MemoryLog implements CommitLogService {
   #offset = 0
 
   readonly epoch = (): number => this.#epoch
+  /** As small as a test wants it. */
+  bytesMax = Number.MAX_SAFE_INTEGER
+  readonly takes: CommitLogService["takes"] = (_, bytes) => bytes <= this.bytesMax
   readonly spaceLow = (): boolean => this.low
   readonly head = (): LogPlace => this.durable.at(-1)?.after ?? { segment: 0, offset: 0 }
 
@@ -27,6 +30,8 @@ export class MemoryLog implements CommitLogService {
   readonly append: CommitLogService["append"] = (payloads, epoch) =>
     Effect.andThen(Effect.yieldNow, Effect.suspend(() => {
       if (epoch !== this.#epoch) return Effect.fail(new CommitLogError({ reason: "EpochMoved", detail: `epoch ${this.#epoch}` }))
+      const bytes = payloads.reduce((sum, { length }) => sum + length, 0)
+      if (payloads.length > 1 && !this.takes(payloads.length, bytes)) return Effect.fail(new CommitLogError({ reason: "Disk", detail: `${bytes} bytes in one append` }))
       this.appends += 1
       const entries = payloads.map((bytes): LoggedEntry => {
         this.#offset += bytes.length

@@ -139,8 +139,9 @@ describe("namespace", () => {
       { weight: 2, arbitrary: fc.record({ _tag: fc.constantFrom("sync" as const, "lose" as const, "rest" as const), count: fc.constant(0) }) }
     )
     await fc.assert(
-      fc.asyncProperty(fc.array(action, { maxLength: 12 }), async (actions) => {
+      fc.asyncProperty(fc.array(action, { maxLength: 12 }), fc.constantFrom(Number.MAX_SAFE_INTEGER, 2000), async (actions, bytesMax) => {
         const log = new MemoryLog()
+        log.bytesMax = bytesMax
         const store = openStore(log)
         await store.run(propose(create("b", 1)))
         log.held = true
@@ -185,6 +186,34 @@ describe("namespace", () => {
     const again = openStore(log)
     expect(await again.run(namespace((it) => Effect.sync(it.head)))).toMatchObject({ sequence: 4 })
     expect([...again.rows.rows.entries()]).toEqual([...first.rows.rows.entries()])
+    await again.close()
+  })
+
+  it("namespace: proposals that wait go into the log by as many as one append takes", async () => {
+    const store = openStore()
+    await store.run(propose(create("b", 1)))
+    const entryBytes = store.log.durable[0]!.bytes.length
+    store.log.bytesMax = 5 * entryBytes
+    const before = store.log.appends
+    await store.run(Effect.forEach(Array.from({ length: 60 }, (_, index) => `k${index}`), (key) => propose(put("b", key, "x")), { concurrency: "unbounded" }))
+    expect(store.log.appends - before).toBeGreaterThan(10)
+    expect(store.log.appends - before).toBeLessThan(60)
+    await store.close()
+  })
+
+  it("namespace: of two commits with one sequence the later one counts: an old journal could keep the first ones of an append that it had lost", async () => {
+    const [lost, log] = [new MemoryLog(), new MemoryLog()]
+    for (const [into, keys] of [[lost, ["x", "lost", "lost too"]], [log, ["x", "y", "z", "last"]]] as const) {
+      const store = openStore(into)
+      await store.run(propose(create("b", 1)))
+      for (const key of keys) await store.run(propose(put("b", key, key)))
+      await store.close()
+    }
+    const kept = [...log.durable]
+    log.durable.splice(0, kept.length, ...kept.slice(0, 2), ...lost.durable.slice(2, 4), ...kept.slice(2))
+    const again = openStore(log)
+    expect(await again.run(namespace((it) => Effect.sync(it.head)))).toMatchObject({ sequence: 5 })
+    expect((await again.run(namespace((it) => it.listObjects("b", all, 5)))).versions.map(({ key }) => key)).toEqual(["last", "x", "y", "z"])
     await again.close()
   })
 

@@ -342,6 +342,26 @@ it("raft's journal: a vote in a last batch that rots before anything proves it i
   }
 })
 
+it("raft's journal: a step that the journal lost is written again whole: nothing of the first try is there to contradict it", async () => {
+  const disk = new MemoryDisk()
+  const bytes = 8_000
+  const entries = [1, 2, 3, 4, 5, 6].map((index) => ({ index, term: 1, body: { _tag: "Command" as const, bytes: new Uint8Array(bytes) } }))
+  let failed = 0
+  await run(Effect.gen(function*() {
+    const { raft, stop, wal } = yield* startRaft(disk, 1)
+    const handle = yield* raft.group(group)
+    yield* handle.begin("a", firstSnapshot)
+    // Not all of the next step fits the rest of the segment, and the one behind it cannot be opened at first.
+    yield* (yield* wal.append([{ kind: "Chunk", payload: new Uint8Array(25_000) }])).durable
+    disk.fault = (operation) => operation === "open" && failed++ === 0 ? "Io" : undefined
+    yield* yield* handle.persist({ ...base, hardState: { term: 1, vote: "a" }, entries })
+    yield* stop
+  }))
+  ok(failed > 0, "a segment could not be opened")
+  const { slots } = keptOf((await foundAfter(disk.kill(), 2)).found)
+  deepStrictEqual(slots.length, entries.length)
+})
+
 it("raft's journal: what is known by one record alone stays, also while nobody asks for its group", async () => {
   const { disk, positions } = await written([voteOf(1, "a"), voteOf(2, "b")], true, 9)
   hurt(disk, positions[4]!)

@@ -5,6 +5,7 @@ import { MemoryDisk } from "../../sim/Disk.ts"
 import { type Random, seededRandom } from "../../sim/Random.ts"
 import { assert } from "../../src/base/assert.ts"
 import { equalBytes } from "../../src/base/bytes.ts"
+import { isWhole } from "../../src/wal/Wal.ts"
 import type { WalPlace, WalPosition, WalRecord } from "../../src/wal/WalRecord.ts"
 import { comparePlaces, placeAfter } from "../../src/wal/WalRecord.ts"
 import type { WalInterface } from "../../src/wal/WalService.ts"
@@ -12,6 +13,8 @@ import { idOfPayload, recordOf, startWal, untilStopped } from "./scene.ts"
 
 interface Appended {
   readonly id: number
+  /** The first id of its append, where that is all or nothing. */
+  readonly whole: number | undefined
   readonly record: WalRecord
   readonly life: number
   readonly epoch: number
@@ -30,14 +33,17 @@ interface World {
 }
 
 const appendSome = Effect.fnUntraced(function*(world: World, wal: WalInterface, random: Random) {
-  const records = Array.from({ length: 1 + random.below(4) }, () => {
+  const drawn = Array.from({ length: 1 + random.below(4) }, () => {
     const bytes = random.chance(0.1) ? random.below(20_000) : random.below(1500)
     return recordOf(world.idNext++, bytes)
   })
+  const isTaken = !isWhole(drawn) || wal.takes(drawn.length, drawn.reduce((sum, { payload }) => sum + payload.length, 0))
+  const records = isTaken ? drawn : drawn.slice(0, 1)
   const ticket = yield* wal.append(records)
   const mine = records.map((record, index): Appended => {
     const id = idOfPayload(record.payload)
-    const row = { id, record, life: world.life, epoch: ticket.epoch, position: ticket.positions[index]!, acknowledged: false }
+    const whole = isWhole(records) ? idOfPayload(records[0]!.payload) : undefined
+    const row = { id, whole, record, life: world.life, epoch: ticket.epoch, position: ticket.positions[index]!, acknowledged: false }
     world.appended.set(id, row)
     return row
   })
@@ -87,11 +93,16 @@ const verify = Effect.fnUntraced(function*(world: World, wal: WalInterface) {
     before = id
     seen.set(id, position)
   }))
-  const cut = new Map<string, number>()
+  const [cut, parted] = [new Map<string, number>(), new Map<number, boolean>()]
   for (const row of world.appended.values()) {
     const wanted = world.keepFrom === undefined || comparePlaces(row.position, world.keepFrom) >= 0
     if (!wanted) continue
     assert(!row.acknowledged || seen.has(row.id), `acknowledged record ${row.id} of life ${row.life} is there`)
+    if (row.whole !== undefined) {
+      const isThere = seen.has(row.id)
+      assert((parted.get(row.whole) ?? isThere) === isThere, `record ${row.id} is ${isThere ? "there" : "gone"}, and others of its append are not`)
+      parted.set(row.whole, isThere)
+    }
     const group = `${row.life}/${row.epoch}`
     if (!seen.has(row.id)) cut.set(group, row.id)
     else assert(!cut.has(group), `a prefix: ${row.id} is there and an earlier one of life ${group} is not`)

@@ -4,6 +4,7 @@ import fc from "fast-check"
 import { deepStrictEqual, strictEqual } from "node:assert"
 import { it } from "vitest"
 import { toHex } from "../../src/base/bytes.ts"
+import { isWhole } from "../../src/wal/Wal.ts"
 import { placeAfter, type WalPlace, type WalPosition } from "../../src/wal/WalRecord.ts"
 import type { Ticket } from "../../src/wal/WalService.ts"
 import { Journal, type Logged } from "../../spec/Journal.ts"
@@ -60,8 +61,11 @@ const begin = async (model: Journal, real: Real, clean: boolean): Promise<void> 
 const append = (sizes: ReadonlyArray<number>): Command => ({
   check: () => true,
   run: async (model, real) => {
-    const drawn = sizes.map((size, index) => recordOf(model.idNext + index, size))
-    const records = drawn.map(({ payload }) => model.append(toHex(payload)))
+    const all = sizes.map((size, index) => recordOf(model.idNext + index, size))
+    const bytes = sizes.reduce((sum, size) => sum + size, 0)
+    // What is no chunk, and too long for one batch, goes without the rest.
+    const drawn = !isWhole(all) || await real.do(({ wal }) => Effect.sync(() => wal.takes(all.length, bytes))) ? all : all.slice(0, 1)
+    const records = model.append(drawn.map(({ payload }) => toHex(payload)), isWhole(drawn))
     const ticket = await real.do(({ wal }) => wal.append(drawn))
     for (const [index, { id }] of records.entries()) real.positions.set(id, ticket.positions[index]!)
     real.open.push({ ticket, records })

@@ -11,12 +11,14 @@ EXTENDS Wal, TLC, Traces
 
 TraceBudget == [crash |-> 1000000, kill |-> 1000000, fail |-> 1000000, rot |-> 0, restore |-> 0, stop |-> 0, any |-> 1000000]
 TraceKindOf(id) == "commit"
+\* Which records stand or fall together, a trace says where they are appended: TWrite.
+TraceJoined(id) == FALSE
 
 VARIABLES
   which, line,       \* the trace that is judged, and its next step
   extents,      \* <<segment, slot>> -> [offset, length, hash]: bytes and hashes, which Wal.tla knows nothing of
   runIds,        \* restart runIds, by the number of their run
-  waiting,    \* <<ticket, its last record>>, not settled
+  waiting,    \* <<ticket, its last record, whether it is whole>>, not settled
   tickets,    \* tickets given in this life
   kept,       \* segments whose files may be there, as the machine counts them
   steps, lives
@@ -86,6 +88,9 @@ TWrite ==
   /\ E.segment = flight'.seg /\ E.batch = flight'.n /\ E.previous = HashOf(last)
   /\ E.offset = Offset([seg |-> flight'.seg, slot |-> flight'.slot])
   /\ E.length > 0 /\ E.end = E.offset + E.length /\ E.count = Len(flight'.records)
+  \* Of a whole ticket either all that is left is taken, or nothing: what is left of it is all, or it would have been cut before.
+  /\ \A k \in DOMAIN waiting : waiting[k][3] /\ waiting[k][2] \notin Range(flight'.records) =>
+       Range(flight'.records) \cap ((IF k = 1 THEN 1 ELSE waiting[k - 1][2] + 1)..waiting[k][2]) = {}
   /\ SetPlace(flight'.seg, flight'.slot, [offset |-> E.offset, length |-> E.length, hash |-> ""])
   /\ UNCHANGED <<runIds, waiting, tickets>>
 
@@ -103,7 +108,7 @@ TAppend ==
   /\ E.count > 0 /\ E.ticket = tickets + 1
   /\ AppendRecords([k \in 1..E.count |-> next + k - 1])
   /\ tickets' = tickets + 1
-  /\ waiting' = Append(waiting, <<E.ticket, next + E.count - 1>>)
+  /\ waiting' = Append(waiting, <<E.ticket, next + E.count - 1, E.whole>>)
   /\ UNCHANGED <<extents, runIds>>
 
 TRefuse == phase # "Running" /\ E.ticket = tickets + 1 /\ tickets' = tickets + 1 /\ UNCHANGED <<vars, extents, runIds, waiting>>

@@ -23,7 +23,8 @@ CONSTANTS
   Budget,     \* faults of each kind: [crash, kill, fail, rot, restore, any], and runs that may stop
   Sealing,    \* settle and checkpoints are at work
   EarlyRoll,  \* a segment may be full with fewer batches: they differ in size
-  KindOf(_)   \* id of a record -> "chunk", "commit" or "sealed"
+  KindOf(_),  \* id of a record -> "chunk", "commit" or "sealed"
+  Joined(_)   \* whether the record was appended together with the next one, and both are no chunks: they stand or fall together
 
 VARIABLES
   \* the disk
@@ -156,9 +157,12 @@ PutBatch(fs, b) ==
       y == [h |-> Sector(Under(x.h, OldAt(b.slot, "h")), b, TRUE), p |-> Sector(Under(x.p, OldAt(b.slot, "p")), Payload(b), TRUE)]
   IN [fs EXCEPT ![b.seg].slots = [k \in DOMAIN @ \cup {b.slot} |-> IF k = b.slot THEN y ELSE @[k]]]
 
+\* A batch that ends there would part what was appended together.
+Cuts(count) == Joined(queue[count])
+
 WriteBatch(count) ==
   /\ Works /\ Idling /\ current # 0 /\ ~closingDue
-  /\ count \in 1..Len(queue)
+  /\ count \in 1..Len(queue) /\ ~Cuts(count)
   /\ ~Full(NextSlot)
   /\ flight' = Batch(SubSeq(queue, 1, count), FALSE)
   /\ files' = PutBatch(files, flight')
@@ -609,12 +613,14 @@ ReleaseState == Sealing /\ phase = "Running" /\ Release("state", gens[1].stamp)
 -----------------------------------------------------------------------------
 (* The bounded world *)
 
-\* A client's chunk and the commit that names it, one behind the other.
-Append2 == next + 1 <= Records /\ AppendRecords(<<next, next + 1>>)
+\* A client's chunk and the commit that names it, one behind the other; or commits: two together, or one.
+Append2 ==
+  IF KindOf(next) = "chunk" \/ Joined(next) THEN next + 1 <= Records /\ AppendRecords(<<next, next + 1>>)
+  ELSE next <= Records /\ AppendRecords(<<next>>)
 
 OpenNext == top < Segments /\ OpenSegment(top + 1)
 \* All that waits, as far as it fits.
-WriteNext == queue # <<>> /\ WriteBatch(Min({BatchMax, Len(queue)}))
+WriteNext == queue # <<>> /\ WriteBatch(Max({count \in 1..Min({BatchMax, Len(queue)}) : ~Cuts(count)}))
 RemoveNext == \E s \in DOMAIN files : RemoveSegment(s)
 RemovedNext == \E s \in DOMAIN files : Removed(s)
 SealNext == \E c \in 1..Records : Seal(c)
@@ -659,6 +665,9 @@ NoStaleRecord == Serving => served \cap void = {}
 
 \* R3: a chunk goes before its commit.
 ChunkBeforeCommit == Serving => \A id \in served : KindOf(id) = "commit" => id - 1 \in served \cup gone \cup reported
+
+\* What was appended together is there as one: nothing of it where any of it was lost (P1: its sequences are given out again).
+AllOrNothing == Serving => \A id \in served : Joined(id) => id + 1 \notin void
 
 \* R4: what a later batch, a header or a closing batch had proven is never taken for a torn tail.
 CorruptIsNotTorn == torn # Nowhere => \A id \in sure : ~(id \in DOMAIN lay /\ lay[id].seg = torn.seg /\ lay[id].slot >= torn.slot)

@@ -88,6 +88,11 @@ export const variants: ReadonlyArray<Variant> = [
     expect: "ChunkBeforeCommit", model: "MCWalDeep"
   },
   {
+    name: "an append of commits is parted by the end of a batch", rule: "P1: what was appended together is lost together, before its sequences are given out again",
+    edits: [{ find: "Cuts(count) == Joined(queue[count])", replace: "Cuts(count) == FALSE" }],
+    expect: "AllOrNothing", model: "MCWalTogether"
+  },
+  {
     name: "a stopping node writes no closing batch", rule: "R4: an idle or stopping node writes a closing batch",
     edits: [{ find: "~closingDue /\\ current # 0 /\\ ~CanClose", replace: "~closingDue /\\ current # 0" }],
     expect: "CorruptIsNotTorn"
