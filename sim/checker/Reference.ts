@@ -7,6 +7,7 @@ import { Effect } from "effect"
 import { concatBytes, fromUtf8 } from "../../src/base/bytes.ts"
 import { parseIso } from "../../src/gateway/s3/HttpDate.ts"
 import { hashOf } from "../../src/base/hash.ts"
+import { millisOf } from "../../src/base/time.ts"
 import { Namespace } from "../../src/namespace/Namespace.ts"
 import type { Outcome, Request } from "../Client.ts"
 import { claim } from "../Violation.ts"
@@ -31,6 +32,7 @@ interface Sent {
   readonly told: number
   /** What the node's wall clock said. */
   readonly wallMs: number
+  readonly life: number
 }
 
 /** No request for a read takes so long. */
@@ -49,6 +51,9 @@ class Reference implements Checker {
     partBody: ({ content, partNumber, upload }) => this.#parts.get(`${upload} ${partNumber} ${content.sizeBytes}`) ?? unknownToken
   })
   #told = 0
+  #life = 0
+  /** The latest time that was read AS OF in this life. */
+  #readMs = -1
   #isOff = false
   #world: CheckedWorld | undefined
 
@@ -59,6 +64,7 @@ class Reference implements Checker {
 
   readonly applied: Oracle["applied"] = (entry, answer) => {
     if (this.#isOff) return
+    claim(millisOf(entry.time) > this.#readMs, `commit ${entry.sequence} is of ${millisOf(entry.time)}, and ${this.#readMs} was read AS OF before`)
     this.#oracle.applied(entry, answer)
     if (this.#oracle.broken !== undefined) throw this.#oracle.broken
   }
@@ -67,7 +73,7 @@ class Reference implements Checker {
     if (this.#isOff) return
     const ask = askOf(request)
     if (ask !== undefined) this.#oracle.ask(ask)
-    this.#sent.set(request, { ask, head: this.#oracle.head, told: this.#told, wallMs: this.#world?.clock().wallMs ?? 0 })
+    this.#sent.set(request, { ask, head: this.#oracle.head, told: this.#told, wallMs: this.#world?.clock().wallMs ?? 0, life: this.#life })
     if (request.to !== "admin" && request.method === "PUT") this.#remember(request)
   }
 
@@ -209,12 +215,20 @@ class Reference implements Checker {
     return { head, model, oldestReadable, times: model.times }
   }
 
-  /** AS OF a time is the newest commit then. */
+  readonly died = (): void => {
+    this.#life += 1
+    this.#readMs = -1
+  }
+
+  /** AS OF a time is the newest commit then, and as long as the process lives no later commit comes to lie before it. */
   #judgeTime(asked: string, commit: number, sent: Sent, times: ReadonlyArray<number>, what: string): void {
     const ms = parseIso(asked) ?? 0
     claim(commit === 0 || times[commit]! <= ms, `${what} is answered of commit ${commit}, of ${times[commit]}`)
     const next = commit + 1
-    claim(next > sent.head || times[next]! > ms, `${what} is answered of commit ${commit}, and ${next} was there at ${times[next]}`)
+    // Another life may have begun meanwhile, and with an earlier clock.
+    const isSameLife = sent.life === this.#life
+    claim((next > sent.head && !isSameLife) || times[next] === undefined || times[next] > ms, `${what} is answered of commit ${commit}, and ${next} was there at ${times[next]}`)
+    if (isSameLife) this.#readMs = Math.max(this.#readMs, ms)
   }
 
   #follow(request: Request, answer: Answered): void {

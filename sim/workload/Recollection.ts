@@ -1,8 +1,9 @@
 /**
  * Recollection: what was read at a commit is read AS OF that commit for ever, or refused once the horizon has passed it (P2):
- * objects, ranges and listings of a bucket that is written, rolled back and collected meanwhile.
+ * objects, ranges and listings of a bucket that is written, rolled back and collected meanwhile. What was read AS OF a time is too, once
+ * a commit has come after it in the same life: until then a restart may begin with an earlier clock.
  */
-import { Effect } from "effect"
+import { DateTime, Effect } from "effect"
 import { fromUtf8 } from "../../src/base/bytes.ts"
 import { hashOf } from "../../src/base/hash.ts"
 import type { Outcome, Request } from "../Client.ts"
@@ -25,6 +26,11 @@ interface Memory {
   readonly question: Request
   readonly commit: number
   readonly answer: string
+  /** Where it was asked AS OF a time: that, and the life in which it was. */
+  readonly time: string | undefined
+  readonly life: number
+  /** A later commit was acknowledged in that life: no other can come before the time any more. */
+  isSettled: boolean
 }
 
 /** All of an answer that is to stay: not ids of requests, nor tokens, which carry the time at which they were made. */
@@ -71,7 +77,7 @@ class Recollection implements Workload {
     })
   }
 
-  #change({ client, note }: WorkloadContext, random: Random): Effect.Effect<Outcome> {
+  #change({ client, lives, note }: WorkloadContext, random: Random): Effect.Effect<Outcome> {
     const path = `/${bucket}/${random.pick(this.#keys)}`
     const draw = random.below(20)
     this.#marks += 1
@@ -79,7 +85,15 @@ class Recollection implements Workload {
       ? { method: "POST", path: "/v1/rollback", to: "admin", body: new TextEncoder().encode(JSON.stringify({ bucket, to: random.pick(this.#memories).commit })) }
       : draw < 5 ? { method: "DELETE", path }
       : { method: "PUT", path, headers: { "x-amz-meta-op": `${nameMark}-${this.#marks}` }, body: this.#bodies.draw(random).bytes }
-    return Effect.tap(client.send(request), (outcome) => Effect.sync(() => note(`recollection: ${request.method} ${request.path} ${fateOf(outcome)}`)))
+    const life = lives()
+    return Effect.tap(client.send(request), (outcome) => Effect.sync(() => {
+      note(`recollection: ${request.method} ${request.path} ${fateOf(outcome)}`)
+      if (request.to === undefined && outcome._tag === "Answered" && outcome.status < 300 && lives() === life) this.#settle(commitOf(outcome), life)
+    }))
+  }
+
+  #settle(commit: number, life: number): void {
+    for (const memory of this.#memories) if (memory.life === life && memory.commit < commit) memory.isSettled = true
   }
 
   #question(random: Random): Request {
@@ -96,15 +110,18 @@ class Recollection implements Workload {
     return { method: "GET", path: `/${bucket}`, query: { ...query, versions: "", ...(random.chance(0.5) ? {} : { "key-marker": key }) } }
   }
 
-  #learn({ client }: WorkloadContext, random: Random): Effect.Effect<Outcome> {
+  #learn({ client, lives, nowMs }: WorkloadContext, random: Random): Effect.Effect<Outcome> {
     const question = this.#question(random)
-    return Effect.tap(client.send(question), (outcome) => Effect.sync(() => {
-      if (isAnswerOfStore(outcome)) this.#memories.push({ question, commit: commitOf(outcome), answer: essenceOf(outcome) })
+    const time = random.chance(0.3) ? DateTime.formatIso(DateTime.makeUnsafe(Math.floor(nowMs()) - random.below(random.pick([20, 3000])))) : undefined
+    const life = lives()
+    return Effect.tap(client.send(time === undefined ? question : asOf(question, time)), (outcome) => Effect.sync(() => {
+      if (!isAnswerOfStore(outcome) || lives() !== life) return
+      this.#memories.push({ question, commit: commitOf(outcome), answer: essenceOf(outcome), time, life, isSettled: false })
     }))
   }
 
   #recall(context: WorkloadContext, memory: Memory): Effect.Effect<Outcome> {
-    return Effect.suspend(() => this.#judged(context, memory, context.client.send(asOf(memory))))
+    return Effect.suspend(() => this.#judged(context, memory, context.client.send(again(memory))))
   }
 
   #judged(context: WorkloadContext, memory: Memory, read: Effect.Effect<Outcome>): Effect.Effect<Outcome> {
@@ -112,22 +129,23 @@ class Recollection implements Workload {
     return Effect.tap(read, (outcome) => Effect.sync(() => this.#judge(context, memory, outcome, passed)))
   }
 
-  #judge({ merciless, probe }: WorkloadContext, { question, commit, answer }: Memory, outcome: Outcome, passed: number): void {
+  #judge({ merciless, probe }: WorkloadContext, { question, commit, answer, time }: Memory, outcome: Outcome, passed: number): void {
     if (outcome._tag !== "Answered" || outcome.status >= 500 || merciless) return
-    const what = `${question.method} ${question.path} ${JSON.stringify({ ...question.query, ...question.headers })}`
+    const what = `${question.method} ${question.path} ${JSON.stringify({ ...question.query, ...question.headers })}${time === undefined ? "" : ` (first AS OF ${time})`}`
     if (!this.#horizon.judge(commit, outcome, what, passed)) return probe("recollection: history was let go")
     claim(commitOf(outcome) === commit, `${what} AS OF ${commit} is answered of commit ${commitOf(outcome)}`)
-    const again = essenceOf(outcome)
-    claim(again === answer, `${what} AS OF ${commit} is now\n  ${again}\nand was\n  ${answer}`)
+    const now = essenceOf(outcome)
+    claim(now === answer, `${what} AS OF ${commit} is now\n  ${now}\nand was\n  ${answer}`)
   }
 
   readonly check = (context: WorkloadContext) =>
     Effect.gen({ self: this }, function*() {
-      for (const memory of this.#memories.slice(-rememberedMax)) yield* this.#judged(context, memory, settled(context, asOf(memory)))
+      for (const memory of this.#memories.slice(-rememberedMax)) yield* this.#judged(context, memory, settled(context, again(memory)))
       context.note(`recollection: ${this.#memories.length} answers are remembered`)
     })
 }
 
 export const recollectionWorkload: MakeWorkload = () => new Recollection()
 
-const asOf = ({ question, commit }: Memory): Request => ({ ...question, headers: { ...question.headers, "x-ouroboros-as-of": String(commit) } })
+const asOf = (question: Request, point: string): Request => ({ ...question, headers: { ...question.headers, "x-ouroboros-as-of": point } })
+const again = ({ commit, isSettled, question, time }: Memory): Request => asOf(question, isSettled && time !== undefined ? time : String(commit))

@@ -83,10 +83,12 @@ export const readIdentityHeader = (bytes: Uint8Array): { readonly id: NodeId; re
   const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (data.length < 8 || data.readUInt32BE(0) !== magic) return refuse("UnknownFormat", "these bytes are not a node's identity")
   const [version, suiteOfFile, kind, zero] = data.subarray(4, 8)
-  if (version !== formatVersion || suiteOfFile !== suite) {
+  // Before the version, which may have rotted as well: one of this length has its checksum where this version has it.
+  const isDamaged = data.length === identityFileBytes && !equalBytes(hashBytes(data.subarray(0, checksumAt)), data.subarray(checksumAt))
+  if (!isDamaged && (version !== formatVersion || suiteOfFile !== suite)) {
     return refuse("UnknownFormat", `the identity has version ${version}, suite ${suiteOfFile}; this program knows ${formatVersion} and ${suite}: use the one that wrote it`)
   }
-  if (data.length !== identityFileBytes || !equalBytes(hashBytes(data.subarray(0, checksumAt)), data.subarray(checksumAt))) {
+  if (isDamaged || data.length !== identityFileBytes) {
     return refuse("Damaged", "the identity is damaged: restore it from a copy, or let this node join as another")
   }
   const costs = [data.readUInt32BE(costAt), data.readUInt32BE(costAt + 4), data.readUInt32BE(costAt + 8)] as const

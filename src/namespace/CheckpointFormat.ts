@@ -62,10 +62,13 @@ export const encodeCheckpointHeader = (kind: CheckpointKind, generation: number)
 
 /** Checks that a file's first bytes are the header of this kind and generation. */
 export const checkCheckpointHeader = (source: Uint8Array, kind: CheckpointKind, generation: number): StateError | undefined => {
-  if (source.length >= 10 && equalBytes(source.subarray(0, 8), magic) && asBuffer(source).readUInt16BE(8) > format) {
-    return new StateError({ reason: "UnknownFormat", detail: `checkpoint: format ${asBuffer(source).readUInt16BE(8)}; this version reads ${format}: run a newer one` })
-  }
   if (source.length !== checkpointHeaderBytes) return damaged(`${source.length} bytes are no header`)
+  const bytes = asBuffer(source)
+  // Every later version keeps the places of magic, version and checksum, so that "newer" is told from "damaged".
+  const isWhole = equalBytes(source.subarray(0, 8), magic) && bytes.readUInt32BE(28) === crc32c(source.subarray(0, 28))
+  if (isWhole && bytes.readUInt16BE(8) > format) {
+    return new StateError({ reason: "UnknownFormat", detail: `checkpoint: format ${bytes.readUInt16BE(8)}; this version reads ${format}: run a newer one` })
+  }
   return equalBytes(source, encodeCheckpointHeader(kind, generation)) ? undefined : damaged("its header is not the one its name asks for")
 }
 

@@ -132,13 +132,14 @@ export const readKeyringHeader = (bytes: Uint8Array): KeyringHeader | KeyringErr
   const refuse = (reason: KeyringError["reason"], detail: string): KeyringError => new KeyringError({ reason, detail })
   if (data.length < 6 || data.readUInt32BE(0) !== magic) return refuse("UnknownFormat", "these bytes are not a keyring")
   const [version, suite] = [data.readUInt8(4), data.readUInt8(5)]
+  // Before the version, which may have rotted as well: one of this length has its checksum where this version has it.
+  if (data.length === keyringBytes && !equalBytes(hashBytes(data.subarray(0, checksumAt)), data.subarray(checksumAt))) {
+    return refuse("Damaged", "the keyring is damaged: restore it from a backup, or import an exported key")
+  }
   if (version !== formatVersion || suite !== suiteByte) {
     return refuse("UnknownFormat", `the keyring has version ${version}, suite ${suite}; this program knows ${formatVersion} and ${suiteByte}`)
   }
   if (data.length !== keyringBytes) return refuse("Damaged", `the keyring has ${data.length} bytes instead of ${keyringBytes}: restore it from a backup`)
-  if (!equalBytes(hashBytes(data.subarray(0, checksumAt)), data.subarray(checksumAt))) {
-    return refuse("Damaged", "the keyring is damaged: restore it from a backup, or import an exported key")
-  }
   const [kind, generation] = [data.readUInt8(6), data.readUInt32BE(40)]
   const costs = [data.readUInt32BE(44), data.readUInt32BE(48), data.readUInt32BE(52)] as const
   const fits = kind === 1 ? costFits(...costs) : kind === 2 && costs.every((cost) => cost === 0)

@@ -71,11 +71,11 @@ const neverSent = (method: string) => (client: SimulatedClient): SimulatedClient
   }
 }
 
-/** What is AS OF is as it is now. */
+/** What is AS OF a commit is as it is now. */
 const forgetsHistory = (client: SimulatedClient): SimulatedClient => ({
   send: (request) => {
     const { "x-ouroboros-as-of": asOf, ...headers } = request.headers ?? {}
-    if (asOf === undefined) return client.send(request)
+    if (asOf === undefined || !/^\d+$/.test(asOf)) return client.send(request)
     return Effect.map(client.send({ ...request, headers }), (outcome) =>
       (outcome._tag === "Answered" ? { ...outcome, headers: new Map([...outcome.headers, ["x-ouroboros-commit", asOf]]) } : outcome))
   }

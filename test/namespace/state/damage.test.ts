@@ -1,7 +1,8 @@
 import { Effect, Exit } from "effect"
 import { describe, expect, it } from "vitest"
 import { fromByteString, toUtf8 } from "../../../src/base/bytes.ts"
-import { checkpointName } from "../../../src/namespace/CheckpointFormat.ts"
+import { crc32c } from "../../../src/base/hash.ts"
+import { checkpointName, encodeCheckpointHeader } from "../../../src/namespace/CheckpointFormat.ts"
 import { headKey, headTable, rebuildKey } from "../../../src/namespace/CheckpointHead.ts"
 import { nodeTable } from "../../../src/namespace/TreeStore.ts"
 import type { StateService } from "../../../src/namespace/State.ts"
@@ -112,9 +113,19 @@ describe("state: damage", () => {
     await expectAt(machine, rounds, true)
   })
 
+  it("a checkpoint whose version has rotted is damage, and no newer one: an older one stands in for it", async () => {
+    const machine = await aged()
+    machine.index = new MemoryKeyValue()
+    machine.disk.corrupt(path("delta", rounds), 9, (version) => version + 1)
+    await expectAt(machine, rounds - 1, true)
+  })
+
   it("a checkpoint of a newer format is refused, and nothing is touched", async () => {
     const machine = await aged()
-    machine.disk.corrupt(path("delta", rounds), 9, (version) => version + 1)
+    const newer = Buffer.from(encodeCheckpointHeader("delta", rounds))
+    newer.writeUInt16BE(2, 8)
+    newer.writeUInt32BE(crc32c(newer.subarray(0, 28)), 28)
+    for (const [at, byte] of newer.entries()) machine.disk.corrupt(path("delta", rounds), at, () => byte)
     const before = machine.disk.contents()
     const index = machine.index.entries()
     const exit = await machine.exit(() => Effect.void)

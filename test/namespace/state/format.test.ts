@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { concatBytes, fromByteString, toHex } from "../../../src/base/bytes.ts"
+import { crc32c } from "../../../src/base/hash.ts"
 import { hybridTime } from "../../../src/base/time.ts"
 import {
   checkCheckpointHeader, checkpointFrameBytes, decodeFooter, decodeFrameHeader, decodeRows, decodeStamp, decodeTrailer, encodeCheckpointHeader,
@@ -69,6 +70,9 @@ describe("state formats", () => {
     expect(checkCheckpointHeader(encodeCheckpointHeader("base", 3), "base", 4)).toMatchObject({ reason: "Damaged" })
     const newer = Uint8Array.from(encodeCheckpointHeader("base", 3))
     newer[9] = 2
+    // So it may have rotted as well.
+    expect(checkCheckpointHeader(newer, "base", 3)).toMatchObject({ reason: "Damaged" })
+    Buffer.from(newer.buffer).writeUInt32BE(crc32c(newer.subarray(0, 28)), 28)
     expect(checkCheckpointHeader(newer, "base", 3)).toMatchObject({ reason: "UnknownFormat" })
     const sealer = twinSealer()
     const name = { file: "delta", generation: 9, kind: "rows", index: 4 } as const
