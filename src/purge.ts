@@ -73,9 +73,10 @@ export const purge = Effect.fnUntraced(function*(rooms: PurgeRooms, purging: Pur
     if (walk.shownAgain.length > 0) yield* expireAgain(namespace, walk.shownAgain)
     pass.from = walk.next
     if (walk.next === undefined && !nextBucket(reader, readable, pass)) {
+      // First: where the journal loses that commit, this pass is not over.
+      yield* dropBuckets(rooms, purging)
       purging.pass = undefined
       purging.passedAt = pass.horizon
-      yield* dropBuckets(rooms, purging)
     }
   }
   return false

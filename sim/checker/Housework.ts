@@ -76,6 +76,8 @@ class Housework implements Checker {
   }
 
   #raised({ clock, settings }: CheckedWorld, { oldestReadable }: Of<"RaiseHorizon">, atMs: number): void {
+    // It keeps a time that was read, and raises nothing.
+    if (oldestReadable === 0) return
     const { movedMs, steadyMs } = clock()
     if (steadyMs < steadyMsMin) return
     const horizonMs = this.#times[oldestReadable] ?? atMs

@@ -32,7 +32,6 @@ interface Sent {
   readonly told: number
   /** What the node's wall clock said. */
   readonly wallMs: number
-  readonly life: number
 }
 
 /** No request for a read takes so long. */
@@ -51,8 +50,7 @@ class Reference implements Checker {
     partBody: ({ content, partNumber, upload }) => this.#parts.get(`${upload} ${partNumber} ${content.sizeBytes}`) ?? unknownToken
   })
   #told = 0
-  #life = 0
-  /** The latest time that was read AS OF in this life. */
+  /** The latest time that was read AS OF. */
   #readMs = -1
   #isOff = false
   #world: CheckedWorld | undefined
@@ -64,7 +62,7 @@ class Reference implements Checker {
 
   readonly applied: Oracle["applied"] = (entry, answer) => {
     if (this.#isOff) return
-    claim(millisOf(entry.time) > this.#readMs, `commit ${entry.sequence} is of ${millisOf(entry.time)}, and ${this.#readMs} was read AS OF before`)
+    claim(entry.sequence <= this.#oracle.head || millisOf(entry.time) > this.#readMs, `commit ${entry.sequence} is of ${millisOf(entry.time)}, and ${this.#readMs} was read AS OF before`)
     this.#oracle.applied(entry, answer)
     if (this.#oracle.broken !== undefined) throw this.#oracle.broken
   }
@@ -73,7 +71,7 @@ class Reference implements Checker {
     if (this.#isOff) return
     const ask = askOf(request)
     if (ask !== undefined) this.#oracle.ask(ask)
-    this.#sent.set(request, { ask, head: this.#oracle.head, told: this.#told, wallMs: this.#world?.clock().wallMs ?? 0, life: this.#life })
+    this.#sent.set(request, { ask, head: this.#oracle.head, told: this.#told, wallMs: this.#world?.clock().wallMs ?? 0 })
     if (request.to !== "admin" && request.method === "PUT") this.#remember(request)
   }
 
@@ -187,7 +185,7 @@ class Reference implements Checker {
     const view = { model, isPast: sequence !== undefined, sureMs: isPast ? undefined : this.#sureMs(sent), bytesOf: this.#bytesOf, positionOf: (name: string) => this.#positions.get(name) } satisfies Omit<ReadView, "at">
     if (!isPast && token === undefined) claim(commit >= sent.told, `${what} is answered of commit ${commit}, and ${sent.told} was acknowledged before it was asked`)
     if (sequence !== undefined && answer.status < 400) claim(commit === sequence, `${what} is answered of commit ${commit}`)
-    if (isPast && sequence === undefined && answer.status < 400) this.#judgeTime(asked, commit, sent, times, what)
+    if (isPast && sequence === undefined && answer.status < 400) this.#judgeTime(asked, commit, times, what)
     if (answer.status < 400) {
       const complaint = judgeRead({ ...view, at: commit }, request, answer)
       claim(complaint === undefined, `${what} at commit ${commit}: ${complaint}`)
@@ -215,20 +213,13 @@ class Reference implements Checker {
     return { head, model, oldestReadable, times: model.times }
   }
 
-  readonly died = (): void => {
-    this.#life += 1
-    this.#readMs = -1
-  }
-
-  /** AS OF a time is the newest commit then, and as long as the process lives no later commit comes to lie before it. */
-  #judgeTime(asked: string, commit: number, sent: Sent, times: ReadonlyArray<number>, what: string): void {
+  /** AS OF a time is the newest commit then, and no later one comes to lie before it: in no life, by no clock. */
+  #judgeTime(asked: string, commit: number, times: ReadonlyArray<number>, what: string): void {
     const ms = parseIso(asked) ?? 0
     claim(commit === 0 || times[commit]! <= ms, `${what} is answered of commit ${commit}, of ${times[commit]}`)
     const next = commit + 1
-    // Another life may have begun meanwhile, and with an earlier clock.
-    const isSameLife = sent.life === this.#life
-    claim((next > sent.head && !isSameLife) || times[next] === undefined || times[next] > ms, `${what} is answered of commit ${commit}, and ${next} was there at ${times[next]}`)
-    if (isSameLife) this.#readMs = Math.max(this.#readMs, ms)
+    claim(times[next] === undefined || times[next] > ms, `${what} is answered of commit ${commit}, and ${next} was there at ${times[next]}`)
+    this.#readMs = Math.max(this.#readMs, ms)
   }
 
   #follow(request: Request, answer: Answered): void {

@@ -4,10 +4,8 @@ import { type Mutant, mutant } from "./Mutant.ts"
 const propose = "namespace/ProposeService.ts"
 
 export const answerMutants: ReadonlyArray<Mutant> = [
-  mutant("answers", "read-time-taken-again", "a commit may come to lie before a time that was read AS OF already (P2)", "namespace/ProposeService.ts",
-    `      if (asked > this.#timeLast) this.#timeLast = asked`, `      if (asked < 0) this.#timeLast = asked`),
-  mutant("answers", "commits-under-way-unawaited", "a read AS OF a time does not wait for the commits before it that are under way (P2)", "namespace/ProposeService.ts",
-    `      return newest?.entry === undefined ? Effect.void`, `      return newest !== undefined || newest === undefined ? Effect.void`),
+  mutant("answers", "read-time-taken-again", "a commit may come to lie before a time that was read AS OF already, after a start with an earlier clock, or a commit that was told lost (P2)", propose,
+    `      if (asked < this.#options.state.stamp().time) return Effect.void`, `      if (asked < this.#timeLast + hybridTime(9_000_000, 0)) return Effect.void`),
   mutant("answers", "answered-before-durable", "a commit is applied and answered before the journal has synced it (P1)", propose,
     `          const lost = yield* outcomeOf(batch.ticket.durable)`, `          const lost = yield* outcomeOf(Effect.race(batch.ticket.durable, Effect.yieldNow))`),
   mutant("answers", "lost-epoch-ignored", "a commit names chunks of a segment that was abandoned under them (R3)", propose,

@@ -1,7 +1,6 @@
 /**
  * Recollection: what was read at a commit is read AS OF that commit for ever, or refused once the horizon has passed it (P2):
- * objects, ranges and listings of a bucket that is written, rolled back and collected meanwhile. What was read AS OF a time is too, once
- * a commit has come after it in the same life: until then a restart may begin with an earlier clock.
+ * objects, ranges and listings of a bucket that is written, rolled back and collected meanwhile. So is what was read AS OF a time.
  */
 import { DateTime, Effect } from "effect"
 import { fromUtf8 } from "../../src/base/bytes.ts"
@@ -26,11 +25,8 @@ interface Memory {
   readonly question: Request
   readonly commit: number
   readonly answer: string
-  /** Where it was asked AS OF a time: that, and the life in which it was. */
+  /** Where it was asked AS OF one. */
   readonly time: string | undefined
-  readonly life: number
-  /** A later commit was acknowledged in that life: no other can come before the time any more. */
-  isSettled: boolean
 }
 
 /** All of an answer that is to stay: not ids of requests, nor tokens, which carry the time at which they were made. */
@@ -77,7 +73,7 @@ class Recollection implements Workload {
     })
   }
 
-  #change({ client, lives, note }: WorkloadContext, random: Random): Effect.Effect<Outcome> {
+  #change({ client, note }: WorkloadContext, random: Random): Effect.Effect<Outcome> {
     const path = `/${bucket}/${random.pick(this.#keys)}`
     const draw = random.below(20)
     this.#marks += 1
@@ -85,15 +81,7 @@ class Recollection implements Workload {
       ? { method: "POST", path: "/v1/rollback", to: "admin", body: new TextEncoder().encode(JSON.stringify({ bucket, to: random.pick(this.#memories).commit })) }
       : draw < 5 ? { method: "DELETE", path }
       : { method: "PUT", path, headers: { "x-amz-meta-op": `${nameMark}-${this.#marks}` }, body: this.#bodies.draw(random).bytes }
-    const life = lives()
-    return Effect.tap(client.send(request), (outcome) => Effect.sync(() => {
-      note(`recollection: ${request.method} ${request.path} ${fateOf(outcome)}`)
-      if (request.to === undefined && outcome._tag === "Answered" && outcome.status < 300 && lives() === life) this.#settle(commitOf(outcome), life)
-    }))
-  }
-
-  #settle(commit: number, life: number): void {
-    for (const memory of this.#memories) if (memory.life === life && memory.commit < commit) memory.isSettled = true
+    return Effect.tap(client.send(request), (outcome) => Effect.sync(() => note(`recollection: ${request.method} ${request.path} ${fateOf(outcome)}`)))
   }
 
   #question(random: Random): Request {
@@ -110,13 +98,11 @@ class Recollection implements Workload {
     return { method: "GET", path: `/${bucket}`, query: { ...query, versions: "", ...(random.chance(0.5) ? {} : { "key-marker": key }) } }
   }
 
-  #learn({ client, lives, nowMs }: WorkloadContext, random: Random): Effect.Effect<Outcome> {
+  #learn({ client, nowMs }: WorkloadContext, random: Random): Effect.Effect<Outcome> {
     const question = this.#question(random)
     const time = random.chance(0.3) ? DateTime.formatIso(DateTime.makeUnsafe(Math.floor(nowMs()) - random.below(random.pick([20, 3000])))) : undefined
-    const life = lives()
     return Effect.tap(client.send(time === undefined ? question : asOf(question, time)), (outcome) => Effect.sync(() => {
-      if (!isAnswerOfStore(outcome) || lives() !== life) return
-      this.#memories.push({ question, commit: commitOf(outcome), answer: essenceOf(outcome), time, life, isSettled: false })
+      if (isAnswerOfStore(outcome)) this.#memories.push({ question, commit: commitOf(outcome), answer: essenceOf(outcome), time })
     }))
   }
 
@@ -148,4 +134,4 @@ class Recollection implements Workload {
 export const recollectionWorkload: MakeWorkload = () => new Recollection()
 
 const asOf = (question: Request, point: string): Request => ({ ...question, headers: { ...question.headers, "x-ouroboros-as-of": point } })
-const again = ({ commit, isSettled, question, time }: Memory): Request => asOf(question, isSettled && time !== undefined ? time : String(commit))
+const again = ({ commit, question, time }: Memory): Request => asOf(question, time ?? String(commit))

@@ -93,12 +93,12 @@ export interface NamespaceService {
   /** The newest commit that was not the store's own housework; at a start, the newest of all. */
   readonly lastChange: () => Sequence
   /** The sequence that AS OF means; head where absent. */
-  readonly resolve: (asOf: Model.AsOf | undefined) => Effect.Effect<Sequence, AsOfRefused>
+  readonly resolve: (asOf: Model.AsOf | undefined) => Effect.Effect<Sequence, AsOfRefused | Unavailable>
   /**
    * The commit and the point of time that AS OF means: what has expired by then is not shown. Now where absent, that
    * very time where it is one, the commit's time where it is a sequence.
    */
-  readonly momentOf: (asOf: Model.AsOf | undefined) => Effect.Effect<Moment, AsOfRefused>
+  readonly momentOf: (asOf: Model.AsOf | undefined) => Effect.Effect<Moment, AsOfRefused | Unavailable>
   readonly buckets: (at: Sequence) => Effect.Effect<ReadonlyArray<Model.BucketInfo>, AsOfRefused>
   readonly bucket: (name: string, at: Sequence) => Read<Model.BucketInfo>
   /**

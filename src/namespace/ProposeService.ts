@@ -24,6 +24,8 @@ import { takesSpace } from "./SpaceRule.ts"
 import type { StateService, ValueSealer } from "./State.ts"
 
 export interface Proposing extends ApplyContext {
+  /** Of what no client asked for. */
+  readonly author: string
   readonly state: StateService
   readonly log: CommitLogService
   readonly sealer: ValueSealer
@@ -51,8 +53,11 @@ interface Batch {
 
 export interface Pipeline {
   readonly propose: (change: Change, walEpoch: number | undefined, author: string) => Effect.Effect<Committed, Refused | Unavailable>
-  /** After it, every commit yet to come has a time after `ms`, and none at or before it is still under way. */
-  readonly settledAt: (ms: number) => Effect.Effect<void>
+  /**
+   * After it a commit of a later time is in the log: none can come to lie at or before `ms`, whatever the clock says in a next life, and
+   * none that was told lost can come back there. Costs a commit that changes nothing where `ms` is after the newest.
+   */
+  readonly settledAt: (ms: number) => Effect.Effect<void, Unavailable>
 }
 
 const stopped = new Unavailable({ reason: "Stopped", detail: "the namespace has stopped; restart the node" })
@@ -94,7 +99,6 @@ class PipelineState implements Pipeline {
   #epoch = 0
   /** Stamped, and on their way into the log. */
   #appending: ReadonlyArray<Proposal> = []
-  #newest: Proposal | undefined
   #ended: Exit.Exit<never, Unavailable> | undefined
 
   constructor(options: Proposing, clock: Clock.Clock) {
@@ -122,9 +126,10 @@ class PipelineState implements Pipeline {
   readonly settledAt: Pipeline["settledAt"] = (ms) =>
     Effect.suspend(() => {
       const asked = hybridTime(ms, 0xffff)
+      if (asked < this.#options.state.stamp().time) return Effect.void
       if (asked > this.#timeLast) this.#timeLast = asked
-      const newest = this.#newest
-      return newest?.entry === undefined ? Effect.void : Effect.asVoid(Effect.exit(Deferred.await(newest.answer)))
+      const proposed = this.propose({ _tag: "RaiseHorizon", oldestReadable: 0 }, undefined, this.#options.author)
+      return Effect.asVoid(Effect.catchTag(proposed, "Refused", (refused) => Effect.die(refused)))
     })
 
   get commitAll(): Effect.Effect<never> {
@@ -173,7 +178,6 @@ class PipelineState implements Pipeline {
         this.#unstamp([proposal])
         break
       }
-      this.#newest = proposal
       proposals.push(proposal)
       payloads.push(payload)
       bytes += payload.length

@@ -10,7 +10,7 @@ import { sequencesRemembered, viewsRememberedMax } from "../base/limits.ts"
 import { millisOf } from "../base/time.ts"
 import type { ApplyContext } from "./ApplyCommit.ts"
 import type { AsOf, BucketAt, DiffPage, DiffQuery, ObjectVersion, Refusal } from "./Model.ts"
-import { AsOfRefused, type NamespaceService, Refused } from "./Namespace.ts"
+import { AsOfRefused, type NamespaceService, Refused, type Unavailable } from "./Namespace.ts"
 import { blockOf, bucketInfo, bucketsAt, childrenOf, chunksOf, commitTime, expiringSince, journaledBytes, journaledChunks, oldestReadable, sequenceAt } from "./Query.ts"
 import { diffOf, nothingOf } from "./QueryDiff.ts"
 import { lineageEvents } from "./QueryLineage.ts"
@@ -24,7 +24,7 @@ export interface Reading extends ApplyContext {
   readonly state: StateService
   readonly tenant: TenantId
   readonly vault: VaultId
-  readonly settledAt: (ms: number) => Effect.Effect<void>
+  readonly settledAt: (ms: number) => Effect.Effect<void, Unavailable>
 }
 
 type Reads = Omit<NamespaceService, "propose" | "checkpoint" | "lastChange">
@@ -142,13 +142,13 @@ const makeLook = (reading: Reading): Look => {
 const refused = (refusal: Refusal, bucket: string, at: Sequence, key?: string): Effect.Effect<never, Refused> =>
   Effect.fail(new Refused({ refusal, bucket, sequence: at, ...(key === undefined ? {} : { key }) }))
 
-const resolve = ({ state, settledAt }: Reading, look: Look, asOf: AsOf | undefined): Effect.Effect<Sequence, AsOfRefused> => {
+const resolve = ({ state, settledAt }: Reading, look: Look, asOf: AsOf | undefined): Effect.Effect<Sequence, AsOfRefused | Unavailable> => {
   if (asOf === undefined) return Effect.succeed(look.head())
   if (asOf._tag === "Time") return resolveTime(look, asOf.ms)
   const problem = look.unreadable(asOf.sequence)
   return problem === undefined ? Effect.succeed(asOf.sequence) : Effect.fail(problem)
 
-  function resolveTime({ head, refusedAsOf, unreadable }: Look, ms: number): Effect.Effect<Sequence, AsOfRefused> {
+  function resolveTime({ head, refusedAsOf, unreadable }: Look, ms: number): Effect.Effect<Sequence, AsOfRefused | Unavailable> {
     return Effect.gen(function*() {
       const nowMs = yield* Clock.currentTimeMillis
       if (ms > Math.max(nowMs, millisOf(state.stamp().time))) return yield* refusedAsOf("Future", timeText(ms))

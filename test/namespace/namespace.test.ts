@@ -241,12 +241,32 @@ describe("namespace", () => {
     const next = await store.run(propose(put("b", "x", "x")))
     expect(Number(next.time >> 16n)).toBeGreaterThanOrEqual(now)
     expect(await store.run(namespace((it) => it.resolve({ _tag: "Time", ms: now })))).toBe(1)
+    expect(store.log.durable.length, "one commit keeps the time, for all reads up to it").toBe(3)
     expect(await store.run(namespace((it) => it.resolve({ _tag: "Time", ms: 1000 })))).toBe(0)
     await expect(store.run(namespace((it) => it.resolve({ _tag: "Time", ms: now + 3_600_000 })))).rejects.toThrow("future")
-    await expect(store.run(namespace((it) => it.resolve({ _tag: "Sequence", sequence: 3 })))).rejects.toThrow("future")
+    await expect(store.run(namespace((it) => it.resolve({ _tag: "Sequence", sequence: 4 })))).rejects.toThrow("future")
     await store.run(propose({ _tag: "RaiseHorizon", oldestReadable: 2 }))
     await expect(store.run(namespace((it) => it.listObjects("b", all, 1)))).rejects.toThrow("horizon")
     await expect(store.run(namespace((it) => it.resolve({ _tag: "Time", ms: 1000 })))).rejects.toThrow("horizon")
+    await store.close()
+  })
+
+  it("namespace: a time is read only once a later commit is on the disk: no other clock, and nothing that was told lost, can put one before it", async () => {
+    const store = openStore()
+    await store.run(propose(create("b", 1)))
+    const now = Date.now()
+    store.log.held = true
+    const exit = await store.run(Effect.gen(function*() {
+      const reading = yield* Effect.forkChild(Effect.exit(namespace((it) => it.resolve({ _tag: "Time", ms: now }))))
+      while (store.log.waiting === 0) yield* Effect.yieldNow
+      expect(reading.pollUnsafe()).toBeUndefined()
+      store.log.lose()
+      return yield* Fiber.join(reading)
+    }))
+    expect(Exit.isFailure(exit) && String(exit.cause)).toContain("JournalFailed")
+    store.log.held = false
+    expect(await store.run(namespace((it) => it.resolve({ _tag: "Time", ms: now })))).toBe(1)
+    expect(Number((await store.run(namespace((it) => Effect.sync(it.head)))).time >> 16n)).toBeGreaterThan(now)
     await store.close()
   })
 

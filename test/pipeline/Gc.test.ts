@@ -9,8 +9,9 @@ import { abortStale, noFreeing } from "../../src/free.ts"
 import { Gc } from "../../src/gc.ts"
 import { Get } from "../../src/get.ts"
 import { Intents } from "../../src/intents.ts"
-import { Namespace } from "../../src/namespace/Namespace.ts"
-import { staleUploads } from "../../src/namespace/QueryGarbage.ts"
+import { Namespace, Unavailable } from "../../src/namespace/Namespace.ts"
+import { noPurging, purge } from "../../src/purge.ts"
+import { bucketsAfter, staleUploads, withSupersededRows } from "../../src/namespace/QueryGarbage.ts"
 import { State } from "../../src/namespace/State.ts"
 import { Put } from "../../src/put.ts"
 import { walReserveBytes } from "../../src/base/limits.ts"
@@ -253,6 +254,26 @@ describe("gc", () => {
       expect(report.freed.versions).toBe(6)
       expect(report.remaining.reclaimableBytes).toBe(0)
       expect(yield* namespace.buckets(namespace.head().sequence)).toEqual([])
+    }), options))
+
+  test("a pass over history whose last commit the journal loses is made again, though the horizon stays where it is", () =>
+    withStore(newMachine(10), Effect.gen(function*() {
+      const namespace = yield* Namespace
+      const { reader } = yield* State
+      yield* makeBucket
+      for (const status of ["Enabled", "Suspended", "Enabled"] as const) yield* namespace.propose({ _tag: "SetVersioning", bucket: "b", status })
+      yield* namespace.propose({ _tag: "RaiseHorizon", oldestReadable: namespace.head().sequence })
+      const left = (): number => withSupersededRows(reader, bucketsAfter(reader, undefined, 10), namespace.oldestReadable()).length
+      expect(left()).toBe(1)
+      let lost = 0
+      const losing: typeof namespace = {
+        ...namespace,
+        propose: (change) => change._tag === "DropHistory" && lost++ === 0 ? Effect.fail(new Unavailable({ reason: "JournalFailed", detail: "lost" })) : namespace.propose(change)
+      }
+      const purging = noPurging()
+      expect(yield* Effect.flip(purge({ namespace: losing, reader, rowsAtOnce: 100 }, purging, 1000))).toMatchObject({ reason: "JournalFailed" })
+      expect(yield* purge({ namespace: losing, reader, rowsAtOnce: 100 }, purging, 1000)).toBe(true)
+      expect([left(), lost]).toEqual([0, 2])
     }), options))
 
   test("a disk that is nearly full gets its space back by deleting, and takes writes again", () => {

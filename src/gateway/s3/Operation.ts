@@ -7,7 +7,7 @@ import { type AllowancesService, shareOf } from "../../allowance.ts"
 import { readsOfNowMax, xmlBodyBytesMax } from "../../base/limits.ts"
 import type { Get } from "../../get.ts"
 import type { AsOf, BucketInfo, ChecksumAlgorithm } from "../../namespace/Model.ts"
-import { AsOfRefused, type Moment, type NamespaceService, type Refused } from "../../namespace/Namespace.ts"
+import { AsOfRefused, type Moment, type NamespaceService, type Refused, type Unavailable } from "../../namespace/Namespace.ts"
 import type { Body } from "../../ports/Body.ts"
 import type { EntropyService } from "../../ports/Entropy.ts"
 import type { Put } from "../../put.ts"
@@ -73,11 +73,11 @@ export const orFail = <A>(value: A | S3Error): Effect.Effect<A, S3Error> =>
   value instanceof S3Error ? Effect.fail(value) : Effect.succeed(value)
 
 /** The commit that a read sees: that of the AS OF header, or the newest. */
-export const pointOf = (rooms: Rooms, call: Call): Effect.Effect<number, AsOfRefused> =>
+export const pointOf = (rooms: Rooms, call: Call): Effect.Effect<number, AsOfRefused | Unavailable> =>
   call.asOf === undefined ? Effect.succeed(rooms.namespace.head().sequence) : rooms.namespace.resolve(call.asOf)
 
 /** The same with the point of time, at which a version must not have expired. */
-export const momentOf = (rooms: Rooms, call: Call): Effect.Effect<Moment, AsOfRefused> => rooms.namespace.momentOf(call.asOf)
+export const momentOf = (rooms: Rooms, call: Call): Effect.Effect<Moment, AsOfRefused | Unavailable> => rooms.namespace.momentOf(call.asOf)
 
 /**
  * What asks for no commit reads the newest one there is when it begins; where that was let go while it waited, as under load and with no history
