@@ -12,11 +12,11 @@ export type Outcome =
   /** Nobody listened, or the node's clock is so far off that it takes no signature: it did not happen. */
   | { readonly _tag: "Refused"; readonly why: string }
 
-/** What an operator takes for well of /health/ready: it serves, and asks for no restart to mend its index. */
-export const isSound = (outcome: Outcome): boolean => {
+/** What an operator takes for well of /health/ready: it serves, and of these checks none complains: the index asks for a restart. */
+export const isSound = (outcome: Outcome, wanted: ReadonlyArray<string> = ["index"]): boolean => {
   if (outcome._tag !== "Answered" || outcome.status !== 200) return false
   const { checks } = JSON.parse(fromUtf8(outcome.body) ?? "{}") as { readonly checks: ReadonlyArray<{ readonly name: string; readonly ok: boolean }> }
-  return checks.find(({ name }) => name === "index")?.ok !== false
+  return !checks.some(({ name, ok }) => !ok && wanted.includes(name))
 }
 
 /** Bytes, and how they come. */

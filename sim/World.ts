@@ -13,7 +13,7 @@ import { isSound, type Outcome, type Request, type SimulatedClient } from "./Cli
 import { makeClient } from "./ClientConnection.ts"
 import { CrashPlan, type Ending } from "./faults/CrashPlan.ts"
 import { Strikes } from "./faults/Strikes.ts"
-import { WorldFaults } from "./faults/WorldFaults.ts"
+import { lingersUsMost, WorldFaults } from "./faults/WorldFaults.ts"
 import { MemoryKeyValue } from "./KeyValue.ts"
 import { Lulls } from "./Lulls.ts"
 import { Machine } from "./Machine.ts"
@@ -270,16 +270,16 @@ class World {
     const distrustsTime = this.#node.startedOffMs !== 0 || this.#node.readyOffMs !== 0
     if (!this.#node.isOn || distrustsTime || !this.#isWell() || this.#random.chance(0.5)) this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
     const endUs = this.#timeline.nowUs + readyUsMax
-    for (this.#wait(1_000_000); !this.#isWell(); this.#wait(1_000_000)) {
+    for (this.#wait(2 * lingersUsMost); !this.#isWell(["index", "journal"]); this.#wait(1_000_000)) {
       if (this.#refusal !== undefined) return this.#note("refuses to start")
       if (this.#timeline.nowUs > endUs) throw new Violation("liveness", `the node is not ready ${readyUsMax / minuteUs} minutes after faults have stopped`)
     }
   }
 
-  #isWell(): boolean {
+  #isWell(checks: ReadonlyArray<string> = ["index"]): boolean {
     if (this.#node.running === undefined) return false
     const client = this.#operator()
-    return isSound(this.#until(this.#clients.fork(client.send({ method: "GET", path: "/health/ready", to: "admin" })), checkUsMax, "the health check"))
+    return isSound(this.#until(this.#clients.fork(client.send({ method: "GET", path: "/health/ready", to: "admin" })), checkUsMax, "the health check"), checks)
   }
 
   #rebuild(): void {

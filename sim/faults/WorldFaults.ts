@@ -15,6 +15,8 @@ const haltingSeeds = 0.35
 
 /** Where fibers linger: of those who have put chunks into the journal that no commit names yet, and of requests where they alone do. */
 const oftenLingers = 0.5
+/** Nobody waits at such a place for longer. */
+export const lingersUsMost = 3_000_000
 /** Between two syncs that fail because somebody counts on them. */
 const temptedUs = 1_000_000
 
@@ -182,7 +184,7 @@ export class WorldFaults {
     const chance = isOpen || this.#lingersAlone ? oftenLingers : this.#lingers
     if (!this.#random.chance(chance) || !this.#strikes.allows("Lingers")) return 0
     this.saw("Lingers")
-    const us = 1 + this.#random.below(this.#random.pick(this.#lingersAlone ? [200_000, 3_000_000] : [5000, 200_000, 3_000_000]))
+    const us = 1 + this.#random.below(this.#random.pick(this.#lingersAlone ? [200_000, lingersUsMost] : [5000, 200_000, lingersUsMost]))
     this.#lingersUntilUs = nowUs + us
     if (isOpen) this.#openUntilUs = nowUs + us
     return us

@@ -20,6 +20,7 @@ test("a node whose index is damaged is not well, nor one that does not serve; on
   const damaged = { soundness: "degraded", detail: "node 3.0a: missing: restart the node" } as const
   expect(isSound(await healthOf([{ name: "index", soundness: "ok", detail: "no damage is known" }]))).toBe(true)
   expect(isSound(await healthOf([{ name: "journal", ...damaged }, { name: "index", soundness: "ok", detail: "" }]))).toBe(true)
+  expect(isSound(await healthOf([{ name: "journal", ...damaged }, { name: "index", soundness: "ok", detail: "" }]), ["index", "journal"])).toBe(false)
   expect(isSound(await healthOf([{ name: "index", ...damaged }]))).toBe(false)
   expect(isSound(await healthOf([{ name: "journal", soundness: "failed", detail: "" }]))).toBe(false)
   expect(isSound(await healthOf([], "Starting"))).toBe(false)
