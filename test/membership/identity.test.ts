@@ -73,9 +73,11 @@ describe("identity", () => {
   it("identity: every flipped bit is found: by the checksum, and by the cipher where someone mends that", () => {
     const bytes = seal(keyFile)
     for (let at = 0; at < bytes.length; at += 1) {
-      expect(openIdentity(mutatedAt(bytes, at), keyFile), `byte ${at}`).toBeInstanceOf(MembershipError)
+      // Behind the magic it is an identity that rotted, whatever its version says; whole, it is of another one.
+      expect(reasonOf(openIdentity(mutatedAt(bytes, at), keyFile)), `byte ${at}`).toBe(at < 4 ? "UnknownFormat" : "Damaged")
       expect(openIdentity(mend(mutatedAt(bytes, at)), keyFile) instanceof MembershipError, `mended byte ${at}`).toBe(at < identityFileBytes - 32)
     }
+    for (const at of [4, 5]) expect(reasonOf(openIdentity(mend(mutatedAt(bytes, at)), keyFile))).toBe("UnknownFormat")
   })
 
   it("identity: any bytes as a file: an error, and none that holds a byte of the key", () => {
