@@ -7,7 +7,7 @@ import type { Random } from "./Random.ts"
 import type { Timeline } from "./Timeline.ts"
 
 /** A lull begins with one of so many requests. A store that rests costs the simulator little: it is most of a small world's time. */
-const requestsBetween: Readonly<Record<ProfileName, number>> = { short: 6, full: 30 }
+const requestsBetween: Readonly<Record<ProfileName, number>> = { short: 6, full: 60 }
 
 export class Lulls {
   readonly #timeline: Timeline
