@@ -1,7 +1,7 @@
 /**
  * Returns: what goes comes back, within milliseconds: the same bytes are let go of, collected, sealed and sent again, by requests
  * that meet in every order; the source of a copy goes under it; the same new body comes twice at once; an operator undoes
- * the newest deletion. It judges nothing itself: checker/Reference and checker/Noted do.
+ * the newest deletion; uploads that rested for long go on just when they are to be ended. It judges nothing itself: checker/Reference and checker/Noted do.
  */
 import { Effect } from "effect"
 import { fromUtf8, toUtf8 } from "../../src/base/bytes.ts"
@@ -22,6 +22,10 @@ const collectionsMax = 5
 /** Copies of one source at once: mostly one, for the first that is committed keeps what the others count on. */
 const copiesMax = 6
 const loneCopies = 0.7
+/** How often nobody goes on with some uploads until they are stale, where the node ends such. */
+const rests = 0.04
+const restMs = 60_000
+const restingMax = 4
 
 /** A part that is sent again and again. */
 interface Turn {
@@ -82,7 +86,7 @@ class Returns implements Workload {
       const churns = context.isFleeting ? 2 : 6
       while (this.#left > 0) {
         const draw = random.below(10)
-        const outcome = yield* draw < churns ? this.#churn(context, random) : draw < 7 ? this.#copied(context, random) : draw < 9 ? this.#twice(context, random) : this.#undone(context, random)
+        const outcome = yield* random.chance(rests) ? this.#rested(context, random) : draw < churns ? this.#churn(context, random) : draw < 7 ? this.#copied(context, random) : draw < 9 ? this.#twice(context, random) : this.#undone(context, random)
         yield* afterwards(outcome, 20 + random.below(400))
         yield* Effect.sleep(random.below(random.pick([10, 1000, 5000])))
       }
@@ -114,14 +118,36 @@ class Returns implements Workload {
     return this.#bodies.ofSize(random, draw < few ? 1200 + random.below(4500) : draw < more ? 6500 + random.below(4000) : 17_500 + random.below(10_000))
   }
 
-  /** Two bodies take each other's place as the part of an upload, which needs no retention, and operators seal and collect just then. */
-  #churn(context: WorkloadContext, random: Random): Effect.Effect<Outcome> {
+  #begun(context: WorkloadContext, random: Random) {
     return Effect.gen({ self: this }, function*() {
       this.#marks += 1
       const path = this.#pathOf(random)
       const begun = yield* this.#ask(context, { method: "POST", path, query: { uploads: "" }, headers: { [opHeader]: `${nameMark}-b-${this.#marks}` } })
-      if (begun._tag !== "Answered" || begun.status >= 300) return begun
-      const turn = { path, uploadId: textOf(xmlOf(begun, "InitiateMultipartUploadResult"), "UploadId") ?? "" }
+      const turn: Turn | undefined = begun._tag !== "Answered" || begun.status >= 300 ? undefined
+        : { path, uploadId: textOf(xmlOf(begun, "InitiateMultipartUploadResult"), "UploadId") ?? "" }
+      return { begun, turn }
+    })
+  }
+
+  /** Several uploads rest until they are stale; a collection ends one after another, and their clients go on with them meanwhile. */
+  #rested(context: WorkloadContext, random: Random): Effect.Effect<Outcome> {
+    return Effect.gen({ self: this }, function*() {
+      const all = yield* Effect.forEach(Array.from({ length: 1 + random.below(restingMax) }), () => this.#begun(context, random))
+      const resting = all.flatMap(({ turn }) => (turn === undefined ? [] : [{ turn, body: this.#body(random).bytes }]))
+      for (const { body, turn } of resting) yield* this.#part(context, turn, body)
+      yield* Effect.sleep(restMs + random.below(200))
+      const apartMs = random.pick([2, 10, 50])
+      const goneOn = resting.map(({ body, turn }) => Effect.andThen(Effect.sleep(random.below(apartMs)), Effect.suspend(() => this.#completed(context, turn, body))))
+      yield* inAnyOrder([this.#ask(context, collection()), ...goneOn])
+      return all.at(-1)!.begun
+    })
+  }
+
+  /** Two bodies take each other's place as the part of an upload, which needs no retention, and operators seal and collect just then. */
+  #churn(context: WorkloadContext, random: Random): Effect.Effect<Outcome> {
+    return Effect.gen({ self: this }, function*() {
+      const { begun, turn } = yield* this.#begun(context, random)
+      if (turn === undefined) return begun
       const one = this.#body(random)
       // What lies in its row takes one commit to come: the very next after whoever begins to count on the chunks that it lets go of.
       const other = random.chance(0.5) ? random.bytes(1 + random.below(190)) : this.#bodies.ofSize(random, one.bytes.length + 1 + random.below(500)).bytes
