@@ -11,6 +11,7 @@ import { notedChecker } from "./checker/Noted.ts"
 import { rebuiltChecker } from "./checker/Rebuilt.ts"
 import { referenceChecker } from "./checker/Reference.ts"
 import { tidiedChecker } from "./checker/Tidied.ts"
+import type { ProfileName } from "./Profile.ts"
 import { durabilityWorkload } from "./workload/Durability.ts"
 import { makeFewKeysWorkload } from "./workload/FewKeysWorkload.ts"
 import { objectsWorkload } from "./workload/Objects.ts"
@@ -20,6 +21,9 @@ import { returnsWorkload } from "./workload/Returns.ts"
 import type { MakeWorkload } from "./workload/Workload.ts"
 
 export const workloads: ReadonlyArray<MakeWorkload> = [objectsWorkload, registersWorkload, durabilityWorkload, recollectionWorkload, makeFewKeysWorkload, returnsWorkload]
+
+/** Whoever is overtaken by housework must be alone with it: the intent of any other request would make that wait. Large worlds of them take long. */
+export const lonersOf = (profile: ProfileName): ReadonlyArray<MakeWorkload> => (profile === "short" ? [returnsWorkload] : workloads)
 
 /** As the command line names one. */
 export const nameOf = (make: MakeWorkload): string => make().name.replaceAll(" ", "-")

@@ -6,13 +6,25 @@ import { lineOf, machinesOf, type Run } from "./Runs.ts"
 const runsFile = new URL("./RUNS.tsv", import.meta.url)
 const hashDigits = 12
 
-const git = (...args: ReadonlyArray<string>): string => execFileSync("git", args, { cwd: new URL("../", import.meta.url), encoding: "utf8" }).trim()
+const git = (...args: ReadonlyArray<string>): string => execFileSync("git", args, { cwd: new URL("../", import.meta.url), encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim()
 
 /** `entry`: the file that runs one world. */
 export const committedOf = (entry: string): Pick<Run, "commit" | "machines"> => ({
   commit: git("rev-parse", "HEAD").slice(0, hashDigits),
   machines: machinesOf(entry, (path) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8"))
 })
+
+/** What worlds of one node are made of, and not what is told of them or planted in them. */
+const ofWorlds = ["src", "sim", "spec", "package-lock.json", ":!sim/RUNS.tsv", ":!*.md", ":!sim/seeds", ":!sim/mutants"]
+
+/** Whether the worlds of a commit are those of the newest; one that is not known here (of another branch, say) has worlds of its own. */
+export const ranTheSame = (commit: string): boolean => {
+  try {
+    return git("diff", "--name-only", commit, "HEAD", "--", ...ofWorlds) === ""
+  } catch {
+    return false
+  }
+}
 
 /** What runs, of these folders, is what was committed. */
 export const isCommitted = (folders: ReadonlyArray<string>): boolean => git("status", "--porcelain", "--", ...folders, "package-lock.json", ":!sim/RUNS.tsv") === ""

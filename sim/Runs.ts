@@ -82,18 +82,24 @@ export interface Tally {
   readonly red: number
 }
 
-/** What was run of these machines, and of this commit alone. */
-export const tallyOf = (runs: ReadonlyArray<Run>, at: Pick<Run, "commit" | "machines">, profiles: ReadonlyArray<RunProfile> = ["short", "full"]): ReadonlyArray<Tally> =>
+/** A commit, and what tells whether an earlier one ran the very same worlds: what came between is told in them, or told of them. */
+export interface Here extends Pick<Run, "commit" | "machines"> {
+  readonly ranTheSame: (commit: string) => boolean
+}
+
+/** What was run of these machines, and of this commit's worlds alone. */
+export const tallyOf = (runs: ReadonlyArray<Run>, at: Here, profiles: ReadonlyArray<RunProfile> = ["short", "full"]): ReadonlyArray<Tally> =>
   profiles.map((profile) => {
     const ours = runs.filter((run) => run.machines === at.machines && run.profile === profile)
     const green = ours.filter(({ verdict }) => verdict === "ok")
+    const same = new Set([...new Set(green.map(({ commit }) => commit))].filter((commit) => commit === at.commit || at.ranTheSame(commit)))
     return {
-      profile, red: ours.length - green.length, greenAtCommit: worldsIn(green.filter(({ commit }) => commit === at.commit)),
+      profile, red: ours.length - green.length, greenAtCommit: worldsIn(green.filter(({ commit }) => same.has(commit))),
       green: (["merciful", "merciless"] as const).reduce((sum, faults) => sum + worldsIn(green.filter((run) => run.faults === faults)), 0)
     }
   })
 
 /** The lines of `--tally`. */
-export const tallyLines = (text: string, at: Pick<Run, "commit" | "machines">, profiles?: ReadonlyArray<RunProfile>): ReadonlyArray<string> =>
+export const tallyLines = (text: string, at: Here, profiles?: ReadonlyArray<RunProfile>): ReadonlyArray<string> =>
   tallyOf(runsOf(text), at, profiles).map(({ green, greenAtCommit, profile, red }) =>
-    `${profile}: ${green} worlds green of the machines ${at.machines}, ${greenAtCommit} of them at ${at.commit}; ${red} runs red`)
+    `${profile}: ${green} worlds green of the machines ${at.machines}, ${greenAtCommit} of them of the worlds of ${at.commit}; ${red} runs red`)

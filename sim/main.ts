@@ -4,7 +4,7 @@ import { probeNames } from "../src/base/probes.ts"
 import { workloadNames } from "./Catalogue.ts"
 import { type Order, parseOrder, usage } from "./CommandLine.ts"
 import { type Job, nodeWorker, type Result, runSwarm } from "./Swarm.ts"
-import { committedOf, isCommitted, keepRun, keptRuns } from "./Record.ts"
+import { committedOf, isCommitted, keepRun, keptRuns, ranTheSame } from "./Record.ts"
 import { type Run, tallyLines } from "./Runs.ts"
 import type { Shrunken } from "./ShrinkWorld.ts"
 import { timelinePage } from "./TimelinePage.ts"
@@ -154,5 +154,5 @@ const order = parseOrder(process.argv.slice(2), workloadNames)
 if (typeof order === "string") {
   say(`${order}\n\n${usage}`)
   process.exitCode = exitCodes.usage
-} else if (order.tally) tallyLines(keptRuns(), committedOf(entry)).forEach(say)
+} else if (order.tally) tallyLines(keptRuns(), { ...committedOf(entry), ranTheSame }).forEach(say)
 else process.exitCode = await run(order)

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { parentPort } from "node:worker_threads"
 import { makeCrc64 } from "../src/gateway/s3/Checksums.ts"
 import { underTraps } from "./Ambient.ts"
-import { checkers, namedWorkloads, nameOf, workloads } from "./Catalogue.ts"
+import { checkers, lonersOf, namedWorkloads, nameOf, workloads } from "./Catalogue.ts"
 import { seededRandom } from "./Random.ts"
 import { shrinkWorld } from "./ShrinkWorld.ts"
 import type { Job, Result } from "./Swarm.ts"
@@ -15,7 +15,7 @@ const crc64 = await Effect.runPromise(makeCrc64)
 
 const runOnce = ({ keepsTrace, merciless = false, only, operations, profile, seed, strikes }: Job): WorldReport => {
   const chosen = only === undefined
-    ? drawWorkloads(seededRandom(seed).fork(), workloads)
+    ? drawWorkloads(seededRandom(seed).fork(), workloads, lonersOf(profile))
     : namedWorkloads.filter((make) => only.includes(nameOf(make)))
   return underTraps(() => runWorld({ seed, profile, workloads: chosen, checkers, crc64, keepsTrace, merciless, 
     ...(strikes === undefined ? {} : { strikes: new Set(strikes) }), ...(operations === undefined ? {} : { operations }) }))

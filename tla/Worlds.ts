@@ -3,7 +3,7 @@
  * judge traces (Journals.ts).
  */
 import { Effect } from "effect"
-import { workloads } from "../sim/Catalogue.ts"
+import { lonersOf, workloads } from "../sim/Catalogue.ts"
 import type { Checker } from "../sim/checker/Checker.ts"
 import { seededRandom } from "../sim/Random.ts"
 import { WalRecorder } from "../sim/WalRecorder.ts"
@@ -21,6 +21,6 @@ export const traceOfWorld = (seed: number, operations: number): WalTrace => {
     name: "journal's trace", journal: { observe: recorder.observe, observeRecovery: recorder.observeRecovery },
     died: (ending) => recorder.died(ending === "PowerCut" ? "Crash" : "Kill")
   }
-  runWorld({ seed, profile: "short", workloads: drawWorkloads(seededRandom(seed).fork(), workloads), checkers: [() => checker], crc64, operations })
+  runWorld({ seed, profile: "short", workloads: drawWorkloads(seededRandom(seed).fork(), workloads, lonersOf("short")), checkers: [() => checker], crc64, operations })
   return recorder.finish()
 }

@@ -43,9 +43,9 @@ export type MakeWorkload = () => Workload
 /** Seeds in which one has the node for itself: it goes five times as far, and little comes between two of its requests. */
 const aloneSeeds = 0.2
 
-/** Some of them, at least one: what runs together is drawn by the seed. */
-export const drawWorkloads = (random: Random, all: ReadonlyArray<MakeWorkload>): ReadonlyArray<MakeWorkload> => {
-  if (random.chance(aloneSeeds)) return [random.pick(all)]
+/** Some of them, at least one: what runs together is drawn by the seed. Half of those that are alone are `loners`: one that needs to be. */
+export const drawWorkloads = (random: Random, all: ReadonlyArray<MakeWorkload>, loners: ReadonlyArray<MakeWorkload>): ReadonlyArray<MakeWorkload> => {
+  if (random.chance(aloneSeeds)) return [random.pick(random.chance(0.5) ? loners : all)]
   const drawn = all.filter(() => random.chance(0.6))
   return drawn.length === 0 ? [random.pick(all)] : drawn
 }

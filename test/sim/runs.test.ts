@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest"
 import { lineOf, machinesOf, type Run, runsOf, tallyOf } from "../../sim/Runs.ts"
 
 const ours: Run = { commit: "c1c1c1c1c1c1", machines: "aaaaaaaaaaaa", profile: "short", faults: "merciful", first: 100, last: 199, worlds: 100, verdict: "ok" }
-const tallied = (runs: ReadonlyArray<Run>) => tallyOf(runs, { commit: "c1c1c1c1c1c1", machines: "aaaaaaaaaaaa" })[0]
+const here = { commit: "c1c1c1c1c1c1", machines: "aaaaaaaaaaaa", ranTheSame: (commit: string) => commit === "c0c0c0c0c0c0" }
+const tallied = (runs: ReadonlyArray<Run>) => tallyOf(runs, here)[0]
 
 describe("the account of swarms", () => {
   it("reads what it wrote, and names a line that is none", () => {
@@ -11,7 +12,7 @@ describe("the account of swarms", () => {
     expect(runsOf(text)).toEqual([ours])
     const members: Run = { ...ours, profile: "members-short" }
     expect(runsOf(`${text}${lineOf(members)}\n`)).toEqual([ours, members])
-    expect(tallyOf([ours, members], ours, ["members-short", "members-full"]).map(({ green, profile }) => [profile, green])).toEqual([["members-short", 100], ["members-full", 0]])
+    expect(tallyOf([ours, members], here, ["members-short", "members-full"]).map(({ green, profile }) => [profile, green])).toEqual([["members-short", 100], ["members-full", 0]])
     expect(() => runsOf(`${text}${lineOf(ours).replace("short", "members")}\n`)).toThrow("line 3")
     expect(() => runsOf(`${text}nonsense\n`)).toThrow("sim/RUNS.tsv, line 3")
   })
@@ -19,6 +20,7 @@ describe("the account of swarms", () => {
   it("counts a seed once, of these machines alone, and only where the run was green", () => {
     expect(tallied([ours, { ...ours, first: 150, last: 249 }, { ...ours, first: 120, last: 130 }])).toMatchObject({ green: 150, greenAtCommit: 150, red: 0 })
     expect(tallied([ours, { ...ours, commit: "another", first: 1000, last: 1009 }])).toMatchObject({ green: 110, greenAtCommit: 100 })
+    expect(tallied([ours, { ...ours, commit: "c0c0c0c0c0c0", first: 1000, last: 1009 }])).toMatchObject({ green: 110, greenAtCommit: 110 })
     expect(tallied([ours, { ...ours, machines: "others" }, { ...ours, profile: "full" }])).toMatchObject({ green: 100 })
     expect(tallied([ours, { ...ours, faults: "merciless" }])).toMatchObject({ green: 200 })
     expect(tallied([ours, { ...ours, first: 300, last: 399, verdict: "safety: 1 failed, the first 301" }])).toMatchObject({ green: 100, red: 1 })
