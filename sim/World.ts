@@ -5,9 +5,8 @@
  * Everything happens in `run`, in one go: no promise, no timer, nothing that is not on the timeline.
  */
 import { Cause, Effect, Exit, type Fiber } from "effect"
-import type { Crc64 } from "../src/gateway/s3/Checksums.ts"
 import { listenToProbes } from "../src/base/probes.ts"
-import type { AtRest, Checker, MakeChecker } from "./checker/Checker.ts"
+import type { AtRest, Checker } from "./checker/Checker.ts"
 import { checkedWorld, journalEyes } from "./CheckedWorld.ts"
 import { isSound, type Outcome, type Request, type SimulatedClient } from "./Client.ts"
 import { makeClient } from "./ClientConnection.ts"
@@ -19,7 +18,7 @@ import { Lulls } from "./Lulls.ts"
 import { Machine } from "./Machine.ts"
 import { NodeMachine } from "./NodeMachine.ts"
 import { drawTraits, isFleeting } from "./NodeTraits.ts"
-import { operationsOf, type Profile, type ProfileName, profiles } from "./Profile.ts"
+import { operationsOf, type Profile, profiles } from "./Profile.ts"
 import { type Random, seededRandom } from "./Random.ts"
 import { underStandIns } from "./StandIns.ts"
 import { Supervisor } from "./Supervisor.ts"
@@ -27,26 +26,10 @@ import { Timeline } from "./Timeline.ts"
 import { Trace } from "./Trace.ts"
 import { DamagedStarts, isIndexDamage, violationOf } from "./Failure.ts"
 import { Violation } from "./Violation.ts"
-import type { MakeWorkload, Workload, WorkloadContext } from "./workload/Workload.ts"
-import type { WorldReport } from "./WorldReport.ts"
+import type { Workload, WorkloadContext } from "./workload/Workload.ts"
+import type { WorldOptions, WorldReport } from "./WorldReport.ts"
 
 export type { WorldReport } from "./WorldReport.ts"
-
-export interface WorldOptions {
-  readonly seed: number
-  readonly profile: ProfileName
-  readonly workloads: ReadonlyArray<MakeWorkload>
-  readonly checkers: ReadonlyArray<MakeChecker>
-  readonly crc64: Crc64
-  /** Keeps the whole trace, not only its end. */
-  readonly keepsTrace?: boolean
-  /** Faults may harm what one node cannot make again: then it must name what is lost, or refuse to start and say why. */
-  readonly merciless?: boolean
-  /** Faults and crashes that may happen, by number (faults/Strikes); absent: all. */
-  readonly strikes?: ReadonlySet<number>
-  /** Fewer requests than the profile's. */
-  readonly operations?: number
-}
 
 /** Of simulated time, for each part of a world's life. */
 const minuteUs = 60_000_000
@@ -260,7 +243,7 @@ class World {
     })
   }
 
-  /** Faults stop; then the node must get well, with at most one restart by an operator. */
+  /** Faults stop; then the node must get well, with at most one restart that it asks for: what of its index is gone a start may not see, and a read does. */
   #heal(): void {
     this.#note("heals")
     this.#isHarmed = false
@@ -268,11 +251,17 @@ class World {
     this.#faults.heal(this.#node)
     // Whose clock was put right while it ran destroys nothing until a restart says that it is right now (R6).
     const distrustsTime = this.#node.startedOffMs !== 0 || this.#node.readyOffMs !== 0
-    if (!this.#node.isOn || distrustsTime || !this.#isWell() || this.#random.chance(0.5)) this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
+    const restart = (): void => this.#supervisor.restart(this.#random.pick(["Kill", "Stop", "PowerCut"] as const), 100)
+    const isReady = this.#node.isOn && this.#node.running !== undefined
+    let hasAsked = isReady && !distrustsTime && !this.#isWell()
+    if (!isReady || distrustsTime || hasAsked || this.#random.chance(0.5)) restart()
     const endUs = this.#timeline.nowUs + readyUsMax
     for (this.#wait(2 * lingersUsMost); !this.#isWell(["index", "journal"]); this.#wait(1_000_000)) {
       if (this.#refusal !== undefined) return this.#note("refuses to start")
       if (this.#timeline.nowUs > endUs) throw new Violation("liveness", `the node is not ready ${readyUsMax / minuteUs} minutes after faults have stopped`)
+      if (hasAsked || this.#node.running === undefined || this.#isWell()) continue
+      hasAsked = true
+      restart()
     }
   }
 

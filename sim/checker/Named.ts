@@ -104,8 +104,18 @@ const openJournal = Effect.fnUntraced(function*(files: Files, storeId: StoreId, 
   return { plan, records, damaged, read } satisfies Journal
 }, Effect.scoped, quietly)
 
+/**
+ * Whether a record may be there that the whole journal does not have: a commit that was lost comes back as long as nothing durable is behind it (R4), and behind an abandoned segment
+ * that is at first no more than the header of the next one. That header rotten, it is a creation cut short.
+ */
+const mayComeBack = ({ offset, path }: Rot, { plan, records }: Pick<Journal, "plan" | "records">, { segment }: WalPosition): boolean => {
+  const end = plan?.log.at(-1)?.header
+  const last = Math.max(0, ...[...records.values()].map(({ position }) => position.segment))
+  return end !== undefined && offset < segmentHeaderBytes && segmentOfName(path.slice(folder.length + 1)) === end.segment && last < end.segment && segment === end.continuesFrom.segment
+}
+
 /** Claims that a rotten journal has what the whole one had, but for chunks that it names. */
-export const checkNamed = (rot: Rot, whole: Pick<Journal, "records">, rotten: Omit<Journal, "plan">): void => {
+export const checkNamed = (rot: Rot, whole: Pick<Journal, "plan" | "records">, rotten: Omit<Journal, "plan">): void => {
   for (const [name, { hash, kind }] of whole.records) {
     const found = rotten.records.get(name)
     if (found?.hash === hash) continue
@@ -114,7 +124,9 @@ export const checkNamed = (rot: Rot, whole: Pick<Journal, "records">, rotten: Om
     const read = rotten.read.get(name)
     claim(read === undefined || read === hash, `${shown(rot)}, and the journal gives other bytes for the chunk at ${name}`)
   }
-  for (const [name, { kind }] of rotten.records) claim(whole.records.has(name), `${shown(rot)}, and the journal has a ${kind} at ${name} that nobody wrote`)
+  for (const [name, { kind, position }] of rotten.records) {
+    claim(whole.records.has(name) || mayComeBack(rot, whole, position), `${shown(rot)}, and the journal has a ${kind} at ${name} that nobody wrote`)
+  }
 }
 
 /** Where it tells the most: the last record, any record, or any byte. */

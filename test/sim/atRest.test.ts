@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
 import { fromByteString } from "../../src/base/bytes.ts"
-import type { BlockId, ChunkId } from "../../src/base/ids.ts"
+import type { BlockId, ChunkId, RestartId, StoreId } from "../../src/base/ids.ts"
 import { hashOf } from "../../src/base/hash.ts"
 import { Blocks } from "../../src/block/BlockService.ts"
 import { Gc } from "../../src/gc.ts"
@@ -14,8 +14,10 @@ import { State } from "../../src/namespace/State.ts"
 import { nodeAddress } from "../../src/namespace/TreeNode.ts"
 import { nodeTable } from "../../src/namespace/TreeStore.ts"
 import { Settle } from "../../src/settle.ts"
+import { noLink } from "../../src/wal/WalRecord.ts"
+import type { LogSegment } from "../../src/wal/WalRecovery.ts"
 import { checkHistoryLeft, checkLeft, garbageChecker } from "../../sim/checker/Garbage.ts"
-import { checkNamed, namedChecker } from "../../sim/checker/Named.ts"
+import { checkNamed, namedChecker, type Rot } from "../../sim/checker/Named.ts"
 import { checkAlike, checkNoneYounger, rebuiltChecker, type Rows } from "../../sim/checker/Rebuilt.ts"
 import { referenceChecker } from "../../sim/checker/Reference.ts"
 import { foundIn, sealedChecker } from "../../sim/checker/Sealed.ts"
@@ -166,7 +168,7 @@ describe("at rest", () => {
   test("named: a record that is gone, other or new without a word is found; a chunk that is named is none", () => {
     const rot = { path: "journal/00000001.seg", offset: 9 }
     const found = (kind: "Chunk" | "Commit", hash: string) => ({ kind, hash, position: { segment: 1, offset: 8192, length: 10 } })
-    const whole = { records: new Map([["1:8192", found("Chunk", "a")], ["1:9000", found("Commit", "b")]]) }
+    const whole = { plan: undefined, records: new Map([["1:8192", found("Chunk", "a")], ["1:9000", found("Commit", "b")]]) }
     const rotten = { records: new Map(whole.records), damaged: new Set<string>(), read: new Map<string, string>() }
     const look = (change: Partial<typeof rotten>) => () => checkNamed(rot, whole, { ...rotten, ...change })
     const chunkGone = new Map([["1:9000", found("Commit", "b")]])
@@ -177,6 +179,23 @@ describe("at rest", () => {
     expect(look({ records: chunkGone, damaged: new Set(["1:8192"]), read: new Map([["1:8192", "c"]]) })).toThrow(/gives other bytes for the chunk/)
     expect(look({ records: new Map([...whole.records, ["1:8192", found("Chunk", "c")]]) })).toThrow(/is served with other bytes/)
     expect(look({ records: new Map([...whole.records, ["1:9999", found("Commit", "c")]]) })).toThrow(/that nobody wrote/)
+  })
+
+  test("named: what was lost may come back behind all that is there, where the header that forbids it rots and nothing lies behind it", () => {
+    const found = (segment: number, offset: number) => ({ kind: "Commit" as const, hash: "a", position: { segment, offset, length: 10 } })
+    const header = (segment: number, continues: number): LogSegment => ({
+      header: { segment, epoch: segment, storeId: "s" as StoreId, restartId: "r" as RestartId, continuesFrom: { ...noLink, segment: continues } }, sizeBytes: 4096, proven: undefined
+    })
+    const plan = { log: [header(1, 0), header(3, 1)], leftovers: [], before: noLink, epochMax: 3, segmentNext: 4 }
+    const whole = { plan, records: new Map([["1:4096", found(1, 4096)]]) }
+    const look = (rot: Rot, where: number, records = whole.records) => () =>
+      checkNamed(rot, { plan, records }, { records: new Map([...records, [`${where}:8192`, found(where, 8192)]]), damaged: new Set(), read: new Map() })
+    const end = { path: "journal/00000003.seg", offset: 2742 }
+    expect(look(end, 1)).not.toThrow()
+    expect(look({ ...end, offset: 4096 }, 1)).toThrow(/that nobody wrote/)
+    expect(look({ ...end, path: "journal/00000001.seg" }, 1)).toThrow(/that nobody wrote/)
+    expect(look(end, 2)).toThrow(/that nobody wrote/)
+    expect(look(end, 1, new Map([...whole.records, ["3:4096", found(3, 4096)]]))).toThrow(/that nobody wrote/)
   })
 
   test("named and tidied: a store that is right passes; rot in a block of it is damage that nobody harmed", { timeout: 120_000 }, () => {
