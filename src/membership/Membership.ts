@@ -2,7 +2,7 @@
  * Membership: who belongs to a cluster, as all its members know it: the record and every change of it, pure, so that whoever replicates it comes to the same. Between
  * the operators' words and asks of nodes (MembershipService) and whoever wants to know whose certificate counts and where a node is.
  *
- * 1. Every change of who belongs is an epoch of its own.
+ * 1. Every change of who belongs, and of where one of them is, is an epoch of its own: of two tables the later is known by it.
  * 2. A node comes in under a token that an operator has approved, or had approved ahead, and under one only.
  * 3. The last member stays, and the last that is not leaving. A certificate of one that went is taken back, and what it waits for under its token is denied.
  * 4. A change that is made twice in a row changes nothing the second time: whoever did not hear its answer makes it again. But for Gone, which is then refused.
@@ -53,6 +53,8 @@ export type MembershipChange =
   | { readonly _tag: "Decided"; readonly node: NodeId; readonly standing: "Approved" | "Denied" }
   | { readonly _tag: "Admitted"; readonly node: NodeId; readonly token: string; readonly certificate: Uint8Array; readonly sealedAuthority: Uint8Array }
   | { readonly _tag: "Renewed"; readonly node: NodeId; readonly certificate: Uint8Array }
+  /** It is to be found elsewhere from now on. */
+  | { readonly _tag: "Moved"; readonly node: NodeId; readonly addresses: ReadonlyArray<string> }
   /** By its own word or an operator's: a member still, and not for long. */
   | { readonly _tag: "Leaving"; readonly node: NodeId; readonly isForced: boolean }
   /** `revocations`: the list that follows on the record's. */
@@ -102,6 +104,8 @@ export const applyMembership = (record: MembershipRecord | undefined, change: Me
       return admitted(record, change)
     case "Renewed":
       return renewed(record, change)
+    case "Moved":
+      return moved(record, change)
     case "Leaving":
       return leaving(record, change)
     case "Gone":
@@ -142,6 +146,14 @@ const renewed = (record: MembershipRecord, { certificate, node }: Extract<Member
   // Made again it must not push the one before out.
   const isKnown = equalBytes(row.certificate, certificate) || (row.earlier !== undefined && equalBytes(row.earlier, certificate))
   return isKnown ? record : withRow(record, node, { ...row, certificate, earlier: row.certificate })
+}
+
+const moved = (record: MembershipRecord, { addresses, node }: Extract<MembershipChange, { readonly _tag: "Moved" }>): MembershipRecord | MembershipError => {
+  const row = record.members.get(node)
+  if (row === undefined) return noMember(node)
+  if (addresses.length === 0 || addresses.some((text) => addressOf(text) === undefined)) return refuse("Malformed", `node ${node} cannot be found at "${addresses.join(", ")}": HOST:PORT is meant`)
+  if (row.member.addresses.join() === addresses.join()) return record
+  return { ...withRow(record, node, { ...row, member: { ...row.member, addresses } }), epoch: record.epoch + 1 }
 }
 
 const leaving = (record: MembershipRecord, { isForced, node }: Extract<MembershipChange, { readonly _tag: "Leaving" }>): MembershipRecord | MembershipError => {

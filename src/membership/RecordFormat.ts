@@ -16,7 +16,7 @@ import type { MemberRow, MembershipChange, MembershipRecord } from "./Membership
 import { MembershipError, refusalOf } from "./MembershipError.ts"
 import { JoinAsk, MemberField } from "./Message.ts"
 import { RevocationsField } from "./Revocations.ts"
-import { CertificateField, ClusterIdField, CountField, decodeRecord, encodeRecord, FixedBytes, HexField, NodeIdField } from "./Wire.ts"
+import { AddressesField, CertificateField, ClusterIdField, CountField, decodeRecord, encodeRecord, FixedBytes, HexField, NodeIdField } from "./Wire.ts"
 
 const refuse = refusalOf("record")
 const version = 1
@@ -46,6 +46,7 @@ const Change = Schema.Union([
   Schema.TaggedStruct("Decided", { node: NodeIdField, standing: Schema.Literals(["Approved", "Denied"]) }),
   Schema.TaggedStruct("Admitted", { node: NodeIdField, token: TokenId, certificate: CertificateField, sealedAuthority: SealedAuthority }),
   Schema.TaggedStruct("Renewed", { node: NodeIdField, certificate: CertificateField }),
+  Schema.TaggedStruct("Moved", { node: NodeIdField, addresses: AddressesField }),
   Schema.TaggedStruct("Leaving", { node: NodeIdField, isForced: Schema.Boolean }),
   Schema.TaggedStruct("Gone", { node: NodeIdField, revocations: RevocationsField, signedRevocations: SignedField })
 ])

@@ -94,7 +94,8 @@ const oneOf = (all: ReadonlyArray<Named>, wanted: string, code: "NoSuchNode" | "
   return Effect.fail(new ClusterRefused({ code, detail: code === "NoSuchNode" ? `no member is called "${wanted}", by name or by the first ${prefixDigits} or more digits of its id: see \`ouroboros cluster status\`` : `no node "${wanted}" waits to join: see \`ouroboros cluster pending\`` }))
 }
 
-const memberNamed = ({ members }: MembershipRecord, wanted: string): Effect.Effect<NodeId, ClusterRefused> =>
+/** By its id, the first digits of it, or its name. */
+export const memberNamed = ({ members }: MembershipRecord, wanted: string): Effect.Effect<NodeId, ClusterRefused> =>
   oneOf([...members].map(([node, { member: { name } }]) => ({ node, name })), wanted, "NoSuchNode")
 
 const decided = (membership: MembershipInterface, wanted: string, decide: (node: NodeId) => Effect.Effect<void, MembershipFailure>) =>

@@ -50,7 +50,7 @@ export interface PlaceFlags {
   readonly address: string | undefined
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
+export type Environment = Readonly<Record<string, string | undefined>>
 
 interface Place {
   readonly listen: HostPort
@@ -58,7 +58,7 @@ interface Place {
   readonly name: string | undefined
 }
 
-const placeOf = Effect.fnUntraced(function*({ address, listen, name }: PlaceFlags): Effect.fn.Return<Place, SettingsError> {
+export const placeOf = Effect.fnUntraced(function*({ address, listen, name }: PlaceFlags): Effect.fn.Return<Place, SettingsError> {
   const listens = yield* parseHostPort(listen, "--listen")
   const found = address ?? formatAddress(listens)
   if (listens.port === 0) return yield* new SettingsError({ where: "--listen", detail: "other members have to find it again: give a port" })
@@ -80,7 +80,8 @@ const emptyFolder = Effect.fnUntraced(function*(data: string) {
   })
 })
 
-const inFolder = Effect.fnUntraced(function*<A, E, R>(data: string, env: Environment, use: (settings: Effect.Success<ReturnType<typeof resolveSettings>>) => Effect.Effect<A, E, R>) {
+/** Nobody serves the folder meanwhile. */
+export const inFolder = Effect.fnUntraced(function*<A, E, R>(data: string, env: Environment, use: (settings: Effect.Success<ReturnType<typeof resolveSettings>>) => Effect.Effect<A, E, R>) {
   const settings = yield* resolveSettings({ data }, env, undefined)
   const platform = yield* Layer.build(platformLayer(settings))
   return yield* Effect.provide(use(settings), platform)
@@ -113,7 +114,7 @@ const founded = Effect.fnUntraced(function*(place: Place, { folder, keys, own, p
     pairs: signing, cluster: toHex(entropy.bytes(16)) as ClusterId, identity: own.identity, authoritySeed: entropy.bytes(authoritySeedBytes),
     serials: [entropy.bytes(serialBytes), entropy.bytes(serialBytes)], name: nameOf(place, own), addresses: [place.address], nowMs: yield* Clock.currentTimeMillis
   })
-  yield* writeMember(folder, keys, own, { listen: place.listen, hasBegun: false, isFounder: true, wasAlone, record })
+  yield* writeMember(folder, keys, own, { listen: place.listen, hasBegun: false, isFounder: true, wasAlone, record, places: new Map() })
   yield* markFolder({ ...folder, isMember: true })
   return { cluster: record.cluster, node: own.identity.id, name: nameOf(place, own), address: place.address }
 })
@@ -159,7 +160,7 @@ export const joinClusterHere = (flags: JoinFlags, env: Environment, say: (line: 
     const marked: Folder = { store: welcome.store, vault: welcome.vault, createdMs: welcome.createdMs, format: memberFolderFormat, isMember: true, fresh: folder.fresh }
     const { keys } = yield* createVault(marked, settings.passphrase, welcome.master)
     yield* writeCredentials(welcome)
-    yield* writeMember(marked, keys, own, { listen: place.listen, hasBegun: false, isFounder: false, wasAlone: false, record: welcome.record })
+    yield* writeMember(marked, keys, own, { listen: place.listen, hasBegun: false, isFounder: false, wasAlone: false, record: welcome.record, places: new Map() })
     yield* markFolder(marked)
     yield* (yield* Disk).remove(joiningFile)
     return { cluster: token.cluster, node: own.identity.id, name, members: welcome.record.members.size }
@@ -169,7 +170,7 @@ export const joinClusterHere = (flags: JoinFlags, env: Environment, say: (line: 
 const welcomed = (place: Place, own: OwnIdentity, joined: Joined, token: JoinToken) =>
   Effect.scoped(Effect.gen(function*() {
     const record = heardOf(joined, token, own)
-    const { carrier } = yield* openLink({ own, listen: place.listen, record, stranger: () => Effect.undefined })
+    const { carrier } = yield* openLink({ own, listen: place.listen, record, placeOf: () => undefined, stranger: () => Effect.undefined })
     return yield* askWelcome(carrier, [...record.members.keys()].filter((id) => id !== own.identity.id))
   }))
 

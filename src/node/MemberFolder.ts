@@ -8,13 +8,13 @@
 import { Data, Effect, Semaphore } from "effect"
 import { deriveKey } from "../base/hash.ts"
 import { concatBytes, equalBytes, fromHex, toUtf8 } from "../base/bytes.ts"
-import { membersFileBytesMax } from "../base/clusterLimits.ts"
-import { type Identity, identityOf, identitySeedsBytes } from "../membership/Identity.ts"
+import { membersFileBytesMax, membersMax, nodeAddressLettersMax } from "../base/clusterLimits.ts"
+import { type Identity, identityOf, identitySeedsBytes, type NodeId } from "../membership/Identity.ts"
 import { identityFileBytes, openIdentity, sealIdentity } from "../membership/IdentityFile.ts"
 import type { MembershipRecord } from "../membership/Membership.ts"
 import { MembershipError } from "../membership/MembershipError.ts"
 import { decodeMembershipRecord, encodeMembershipRecord } from "../membership/RecordFormat.ts"
-import { type Codec, decodeWith, encodeWith, flag, FormatError, raw, struct, text, uint } from "../namespace/Canonical.ts"
+import { type Codec, decodeWith, encodeWith, flag, FormatError, hex, list, raw, struct, text, uint } from "../namespace/Canonical.ts"
 import { Disk, type DiskError } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import type { KeyPairsService } from "../ports/KeyPairs.ts"
@@ -47,6 +47,8 @@ export interface KnownMembers {
   /** Its folder was a store of its own (GrowFolder): its log begins behind the state that it had. */
   readonly wasAlone: boolean
   readonly record: MembershipRecord
+  /** HOST:PORT where an operator has said that members are, this one among them, other than the table has it yet. */
+  readonly places: ReadonlyMap<NodeId, string>
 }
 
 const refused = (file: string, why: string): MemberRefused => new MemberRefused({ detail: `${file}: ${why}` })
@@ -82,30 +84,50 @@ export const joiningIdentity = Effect.fnUntraced(function*(pairs: KeyPairsServic
   return own
 })
 
-/** 2 says `wasAlone`; who began with nothing is written as 1, as ever. */
-const formats = { plain: 1, grown: 2 } as const
+/** 2 says `wasAlone`, 3 says `places` too; who began with nothing, and has not moved, is written as 1, as ever. */
+const formats = { plain: 1, grown: 2, placed: 3 } as const
 /** "OBNM", format. */
 const headerOf = (format: number): Uint8Array => concatBytes([toUtf8("OBNM"), Uint8Array.of(format)])
 const headerBytes = headerOf(0).length
 
-interface Plain extends Omit<KnownMembers, "listen" | "record" | "wasAlone"> {
+interface Plain extends Omit<KnownMembers, "listen" | "record" | "wasAlone" | "places"> {
   readonly host: string
   readonly port: number
   readonly record: Uint8Array
 }
-type Coded = Plain & Pick<KnownMembers, "wasAlone">
+interface Placed {
+  readonly node: NodeId
+  readonly at: string
+}
+type Grown = Plain & Pick<KnownMembers, "wasAlone">
+type Coded = Grown & { readonly places: ReadonlyArray<Placed> }
 
 const fields = { host: text(255), port: uint(65_535), hasBegun: flag, isFounder: flag, record: raw(membersFileBytesMax) }
 const plainCodec: Codec<Plain> = struct<Plain>(fields)
-const codec: Codec<Coded> = struct<Coded>({ ...fields, wasAlone: flag })
+const grownFields = { ...fields, wasAlone: flag }
+const grownCodec: Codec<Grown> = struct<Grown>(grownFields)
+const nodeIdBytes = 32
+const placedCodec: Codec<Placed> = struct<Placed>({ node: hex<NodeId>(nodeIdBytes), at: text(nodeAddressLettersMax) })
+const codec: Codec<Coded> = struct<Coded>({ ...grownFields, places: list(placedCodec, membersMax) })
 
 const sealerOf = (keys: VaultKeys) => makeValueSealer(keys, "ouroborosdb members file 1")
 
-export const writeMembers = Effect.fnUntraced(function*({ store }: Folder, keys: VaultKeys, { hasBegun, isFounder, listen, record, wasAlone }: KnownMembers): Effect.fn.Return<void, DiskError, Disk> {
-  const coded: Plain = { host: listen.host, port: listen.port, hasBegun, isFounder, record: encodeMembershipRecord(record) }
-  const plain = wasAlone ? encodeWith(codec, { ...coded, wasAlone }) : encodeWith(plainCodec, coded)
-  yield* replaceFile(yield* Disk, membersFile, concatBytes([headerOf(wasAlone ? formats.grown : formats.plain), sealerOf(keys).seal(fromHex(store), plain)]))
+export const writeMembers = Effect.fnUntraced(function*({ store }: Folder, keys: VaultKeys, known: KnownMembers): Effect.fn.Return<void, DiskError, Disk> {
+  const [format, plain] = codedOf(known)
+  yield* replaceFile(yield* Disk, membersFile, concatBytes([headerOf(format), sealerOf(keys).seal(fromHex(store), plain)]))
 })
+
+/** In the oldest format that says it. */
+const codedOf = ({ hasBegun, isFounder, listen, places, record, wasAlone }: KnownMembers): readonly [format: number, plain: Uint8Array] => {
+  const coded: Plain = { host: listen.host, port: listen.port, hasBegun, isFounder, record: encodeMembershipRecord(record) }
+  if (places.size > 0) return [formats.placed, encodeWith(codec, { ...coded, wasAlone, places: [...places].map(([node, at]) => ({ node, at })) })]
+  return wasAlone ? [formats.grown, encodeWith(grownCodec, { ...coded, wasAlone })] : [formats.plain, encodeWith(plainCodec, coded)]
+}
+
+const decodedOf = (format: number, plain: Uint8Array): Coded => {
+  if (format === formats.placed) return decodeWith(codec, plain, membersFile)
+  return { ...(format === formats.grown ? decodeWith(grownCodec, plain, membersFile) : { ...decodeWith(plainCodec, plain, membersFile), wasAlone: false }), places: [] }
+}
 
 export interface KeptMembers {
   readonly known: () => KnownMembers
@@ -140,14 +162,14 @@ const readMembers = Effect.fnUntraced(function*({ store }: Folder, keys: VaultKe
   const plain = sealerOf(keys).open(fromHex(store), bytes.subarray(headerBytes))
   if (plain instanceof SealError) return yield* refused(membersFile, `${plain.message}: restore it from a copy`)
   const coded = yield* Effect.try({
-    try: (): Coded => (format === formats.grown ? decodeWith(codec, plain, membersFile) : { ...decodeWith(plainCodec, plain, membersFile), wasAlone: false }),
+    try: () => decodedOf(format, plain),
     catch: (error) => {
       if (error instanceof FormatError) return refused(membersFile, error.message)
       throw error
     }
   })
-  const { hasBegun, host, isFounder, port, wasAlone } = coded
-  return { listen: { host, port }, hasBegun, isFounder, wasAlone, record: yield* right(membersFile, decodeMembershipRecord(coded.record)) }
+  const { hasBegun, host, isFounder, places, port, wasAlone } = coded
+  return { listen: { host, port }, hasBegun, isFounder, wasAlone, places: new Map(places.map(({ at, node }) => [node, at])), record: yield* right(membersFile, decodeMembershipRecord(coded.record)) }
 })
 
 /** Who this node is and whom it knows, of a folder that is a member's. */

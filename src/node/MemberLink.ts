@@ -11,7 +11,7 @@ import { certificatePem, dnsNameOf, signingKeyPem } from "../membership/Certific
 import { sayPresence } from "../cluster/Presence.ts"
 import { presentMsMax } from "../base/clusterLimits.ts"
 import { signingSeedBytes } from "../ports/KeyPairs.ts"
-import { addressIn, identitiesIn, judgeCertificate, type MembershipRecord } from "../membership/Membership.ts"
+import { addressIn, addressOf, identitiesIn, judgeCertificate, type MembershipRecord } from "../membership/Membership.ts"
 import type { NodeId } from "../membership/Identity.ts"
 import { Entropy } from "../ports/Entropy.ts"
 import { MemberRefused, type OwnIdentity } from "./MemberFolder.ts"
@@ -21,6 +21,8 @@ export interface LinkOptions {
   readonly own: OwnIdentity
   readonly listen: HostPort
   readonly record: MembershipRecord
+  /** Where an operator has said that members are, other than the table has it. */
+  readonly placeOf: (node: NodeId) => string | undefined
   /** What a node that is no member is answered; undefined: the door closes. */
   readonly stranger: (asked: Uint8Array, remote: string) => Effect.Effect<Uint8Array | undefined>
 }
@@ -47,7 +49,7 @@ const shownBy = ({ identity, seeds }: OwnIdentity, { authority, members }: Membe
 const othersIn = ({ members }: MembershipRecord, self: NodeId): ReadonlyArray<NodeId> => [...members.keys()].filter((id) => id !== self)
 
 /** Until the scope closes. */
-export const openLink = Effect.fnUntraced(function*({ listen, own, record: first, stranger }: LinkOptions) {
+export const openLink = Effect.fnUntraced(function*({ listen, own, placeOf, record: first, stranger }: LinkOptions) {
   const { id: self } = own.identity
   const clock = yield* Clock.Clock
   let record = first
@@ -55,7 +57,7 @@ export const openLink = Effect.fnUntraced(function*({ listen, own, record: first
   const network: TlsNetwork = yield* make({
     self, host: listen.host, port: listen.port, identity: shown,
     judge: (certificate) => judgeCertificate(pairs, record, certificate, clock.currentTimeMillisUnsafe()),
-    addressOf: (node) => addressIn(record, node as NodeId), nameOf: (node) => dnsNameOf(node as NodeId),
+    addressOf: (node) => addressOf(placeOf(node as NodeId) ?? "") ?? addressIn(record, node as NodeId), nameOf: (node) => dnsNameOf(node as NodeId),
     strangers: { authority: first.authority, answer: stranger }
   })
   const availability = yield* watchAvailability()

@@ -65,7 +65,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
   const { id: self } = own.identity
   const about: About = { self, kept: yield* keepMembers(folder, keys, known), turn: yield* Semaphore.make(1), over: undefined, replica: undefined, founded: yield* Latch.make() }
   const link = yield* openLink({
-    own, listen: ground.listen ?? known.listen, record: known.record,
+    own, listen: ground.listen ?? known.listen, record: known.record, placeOf: (node) => about.kept.known().places.get(node),
     stranger: (asked, remote) => (about.over === undefined ? Effect.undefined : answerStranger(about.over)(asked, remote))
   })
   yield* Effect.logInfo(`member ${shortIdOf(self)} of cluster ${known.record.cluster.slice(0, 12)} listens for other members on ${link.listens.host}:${link.listens.port}`)
@@ -88,6 +88,7 @@ export const startMember = Effect.fnUntraced(function*(ground: MemberGround) {
     // The table has the new one, and links follow the table.
     yield* runRenewal({ over: about.over, pairs, entropy, identity: own.identity, record: link.record, current: () => link.record().members.get(self)?.certificate, renewed: () => Effect.void })
     yield* Effect.forkScoped(watched("founding the cluster", Effect.andThen(founded(about, replica), about.founded.open)))
+    yield* Effect.forkScoped(watched("telling the others where this node is", moved(about, replica)))
     yield* desk.begin(replica, membership)
   })
   const desk = clusterDesk({ self, link })
@@ -123,7 +124,7 @@ const follow = ({ kept, self, turn }: About, link: MemberLink, record: Membershi
   turn.withPermit(Effect.gen(function*() {
     const { record: before } = kept.known()
     if (record.epoch < before.epoch) return
-    yield* kept.keep({ record })
+    yield* kept.keep({ record, places: stillPlaced(self, kept.known().places, before, record) })
     if (record.members.has(self)) yield* sayFarewell(link.carrier, before, record)
     yield* link.follow(record)
     if (record.epoch > before.epoch) yield* Effect.logInfo(`epoch ${record.epoch}: ${[...record.members.values()].map(({ member }) => member.name).join(", ")}`)
@@ -136,6 +137,24 @@ const founded = (about: About, replica: Replica): Effect.Effect<void> =>
     return Effect.catch(replica.members.change({ _tag: "Founded", record: about.kept.known().record }), (error) =>
       Effect.andThen(Effect.logDebug(`the cluster is not founded yet: ${error.message}`), Effect.andThen(Effect.sleep(foundingRetryMs), founded(about, replica))))
   })
+
+/** The others find this node where it has moved to: again until the table says so. */
+const moved = (about: About, replica: Replica): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { kept, self } = about
+    const at = kept.known().places.get(self)
+    if (at === undefined) return Effect.void
+    return Effect.matchEffect(replica.members.change({ _tag: "Moved", node: self, addresses: [at] }), {
+      onSuccess: () => Effect.logInfo(`the others find this node at ${at} from now on`),
+      onFailure: (error) => Effect.andThen(Effect.logDebug(`the others do not know yet that this node is at ${at}: ${error.message}`), Effect.andThen(Effect.sleep(foundingRetryMs), moved(about, replica)))
+    })
+  })
+
+/** What an operator said of a member counts until the table has a new word of where it is, of this one until the table says the same. */
+const stillPlaced = (self: NodeId, places: KnownMembers["places"], before: MembershipRecord, after: MembershipRecord): KnownMembers["places"] => {
+  const whereIn = ({ members }: MembershipRecord, node: NodeId): string => members.get(node)?.member.addresses.join() ?? ""
+  return new Map([...places].filter(([node, at]) => after.members.has(node) && whereIn(after, node) !== at && (node === self || whereIn(before, node) === whereIn(after, node))))
+}
 
 const findingOf = ({ kept, replica, self }: About): Finding => {
   if (!kept.known().record.members.has(self)) return failed("this node was removed from its cluster: stop it; with an empty folder it may join anew")

@@ -16,7 +16,7 @@ export interface Host {
   server: Server | undefined
 }
 
-const freePort = (): Promise<number> =>
+export const freePort = (): Promise<number> =>
   new Promise((resolve) => {
     const listener = createServer().listen(0, "127.0.0.1", () => {
       const address = listener.address()
@@ -39,7 +39,7 @@ export interface ClusterStatus {
   readonly applied: number
   readonly quorum: boolean
   readonly changing: boolean
-  readonly members: ReadonlyArray<{ readonly node: string; readonly name: string; readonly role: string; readonly standing: string }>
+  readonly members: ReadonlyArray<{ readonly node: string; readonly name: string; readonly role: string; readonly standing: string; readonly addresses: ReadonlyArray<string> }>
 }
 
 export class Trio {

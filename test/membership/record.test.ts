@@ -6,7 +6,7 @@ import { fromHex, toHex } from "../../src/base/bytes.ts"
 import { membersMax } from "../../src/base/clusterLimits.ts"
 import { sealAuthorityFor } from "../../src/membership/Authority.ts"
 import type { Identity } from "../../src/membership/Identity.ts"
-import { applyMembership, foundCluster, type MembershipChange, type MembershipRecord, type MemberRow } from "../../src/membership/Membership.ts"
+import { addressIn, applyMembership, foundCluster, type MembershipChange, type MembershipRecord, type MemberRow } from "../../src/membership/Membership.ts"
 import { MembershipError } from "../../src/membership/MembershipError.ts"
 import { commonFormat, decodeMembershipChange, decodeMembershipRecord, encodeMembershipChange, encodeMembershipRecord, invitedFormat, memberFormat, revocationsFormat } from "../../src/membership/RecordFormat.ts"
 import { revoke, signRevocations } from "../../src/membership/Revocations.ts"
@@ -29,6 +29,7 @@ const sealedTo = (identity: Identity): Uint8Array => good(sealAuthorityFor(pairs
 const admitted: MembershipChange = { _tag: "Admitted", node: second.id, token: token.id, certificate, sealedAuthority: sealedTo(second) }
 const renewal = scene.certify(second)
 const renewed: MembershipChange = { _tag: "Renewed", node: second.id, certificate: renewal }
+const moved = { _tag: "Moved", node: second.id, addresses: ["elsewhere.example:9444"] } as const satisfies MembershipChange
 const leaving: MembershipChange = { _tag: "Leaving", node: second.id, isForced: true }
 const revocations = good(revoke(record.revocations, good(readCertificate(certificate)), nowMs))
 const gone: MembershipChange = { _tag: "Gone", node: second.id, revocations, signedRevocations: signRevocations(authority, revocations) }
@@ -55,6 +56,23 @@ describe("record of members", () => {
     expect(invitedFormat.decode(entry)).toEqual(leaves.book.invited.get(token.id))
     expect(commonFormat.decode(common)).toEqual({ cluster, epoch: 2, authority: record.authority })
     expect(revocationsFormat.decode(list)).toEqual(revocations)
+  })
+
+  it("record format 1: that a member has moved is the bytes that it always was, and is read back", () => {
+    expect([toHex(encodeMembershipChange(moved))]).toEqual(goldenOf("changes-moved.v1.hex"))
+    expect(decodeMembershipChange(fromHex(goldenOf("changes-moved.v1.hex")[0]!))).toEqual(moved)
+  })
+
+  it("changes: who has moved is found elsewhere, in a later epoch, and is who he was; said again it changes nothing; nowhere is no place", () => {
+    const before = records[5]!
+    const after = changed(before, moved)
+    expect(after.epoch).toBe(before.epoch + 1)
+    expect(addressIn(after, second.id)).toEqual({ host: "elsewhere.example", port: 9444 })
+    const { member, ...rest } = before.members.get(second.id)!
+    expect(after.members.get(second.id)).toEqual({ ...rest, member: { ...member, addresses: moved.addresses } })
+    expect(changed(after, moved)).toBe(after)
+    expect(reasonOf(applyMembership(before, { ...moved, node: third.id }))).toBe("Unknown")
+    expect([[], ["elsewhere.example"], ["a:1", "b:0"]].map((addresses) => reasonOf(applyMembership(before, { ...moved, addresses })))).toEqual(["Malformed", "Malformed", "Malformed"])
   })
 
   it("record format: one record has one form, whoever came first", () => {

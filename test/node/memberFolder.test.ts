@@ -45,7 +45,7 @@ const made = (passphrase?: string) => Effect.gen(function*() {
   const { keys } = yield* createVault(folder, passphrase)
   const own = yield* freshIdentity(pairs)
   const record = recordOf(own)
-  yield* writeMember(folder, keys, own, { listen, hasBegun: false, isFounder: true, wasAlone: false, record })
+  yield* writeMember(folder, keys, own, { listen, hasBegun: false, isFounder: true, wasAlone: false, record, places: new Map() })
   yield* markFolder({ ...folder, isMember: true })
   return { own, keys, record }
 })
@@ -64,7 +64,7 @@ describe("a member's folder", () => {
     expect(first.folder).toMatchObject({ isMember: true, fresh: false, format: 3 })
     expect(first.own.identity.id).toBe(own.identity.id)
     expect(first.own.seeds).toEqual(own.seeds)
-    expect(first.known).toEqual({ listen, hasBegun: false, isFounder: true, wasAlone: false, record })
+    expect(first.known).toEqual({ listen, hasBegun: false, isFounder: true, wasAlone: false, record, places: new Map() })
     await succeed(disk, changeVaultSecret(first.keys, "second"), 2)
     const later = await succeed(disk, opened("second"))
     expect(later.own.seeds).toEqual(own.seeds)
@@ -74,6 +74,23 @@ describe("a member's folder", () => {
     expect(Buffer.from(bytes!).includes("cellar")).toBe(false)
     const marker = await succeed(disk, Effect.flatMap(Disk, (service) => readSmallFile(service, "ouroboros.json", 1 << 20)))
     expect(fromUtf8(marker!)).toContain("\"format\": 3")
+  })
+
+  test("where members are by an operator's word is kept beside the table; a file that says nothing of it is of the format that it always was", async () => {
+    const disk = new MemoryDisk()
+    const { own } = await succeed(disk, made())
+    const formatOf = async (): Promise<number | undefined> => (await succeed(disk, Effect.flatMap(Disk, (service) => readSmallFile(service, membersFile, 1 << 20))))?.[4]
+    const { folder, keys, known } = await succeed(disk, opened())
+    expect(await formatOf()).toBe(1)
+    for (const wasAlone of [true, false]) {
+      const placed = { ...known, wasAlone, places: new Map([[own.identity.id, "elsewhere.example:9444"]]) }
+      await succeed(disk, writeMembers(folder, keys, placed))
+      expect(await formatOf()).toBe(3)
+      expect((await succeed(disk, opened())).known).toEqual(placed)
+      await succeed(disk, writeMembers(folder, keys, { ...placed, places: new Map() }))
+      expect(await formatOf()).toBe(wasAlone ? 2 : 1)
+      expect((await succeed(disk, opened())).known).toEqual({ ...known, wasAlone })
+    }
   })
 
   test("many changes at once are kept one after another: none fails, and after a power cut the file has them all", async () => {

@@ -67,6 +67,7 @@ export class Registrar {
     if (kind === 0 && record.members.has(identity.id)) return [{ _tag: "Leaving", node: identity.id, isForced: random.chance(0.3) }]
     if (kind === 1 && record.members.has(identity.id)) return [removalOf(house, record, identity)]
     if (kind === 2) return [founded]
+    if (kind === 4 && record.members.has(identity.id)) return [{ _tag: "Moved", node: identity.id, addresses: [`place-${random.below(9)}.example:9444`] }]
     if (!isNew) return [{ _tag: "Decided", node: identity.id, standing: "Denied" }]
     this.#tried.add(token.id)
     return kind === 3 ? admissionOf(house, identity, token) : [invited]

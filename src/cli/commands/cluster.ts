@@ -1,5 +1,5 @@
 /**
- * ouroboros cluster: init and join make members (clusterPlace.ts); invite, pending, approve, deny, status, remove, transfer-leader are asked of a running member. A stopped one is never
+ * ouroboros cluster: init and join make members, address says where one is by now (clusterPlace.ts); invite, pending, approve, deny, status, remove, transfer-leader are asked of a running member. A stopped one is never
  * opened for them: alone, it knows nothing of what the others have decided since.
  */
 import { Clock, Console, DateTime, Effect } from "effect"
@@ -15,7 +15,7 @@ import { MemberUnreachable } from "../Failure.ts"
 import { printable } from "../Format.ts"
 import { showFrames } from "../Frames.ts"
 import { UsageError } from "../Location.ts"
-import { initCommand, joinCommand } from "./clusterPlace.ts"
+import { addressCommand, initCommand, joinCommand } from "./clusterPlace.ts"
 
 const hourMs = 3_600_000
 const frameMs = 1000
@@ -113,5 +113,5 @@ const transferCommand = Command.make("transfer-leader", {
 
 export const clusterCommand = Command.make("cluster").pipe(
   Command.withDescription("Several nodes that keep the same store"),
-  Command.withSubcommands([initCommand, joinCommand, inviteCommand, pendingCommand, approveCommand, denyCommand, statusCommand, removeCommand, transferCommand])
+  Command.withSubcommands([initCommand, joinCommand, addressCommand, inviteCommand, pendingCommand, approveCommand, denyCommand, statusCommand, removeCommand, transferCommand])
 )

@@ -1,10 +1,11 @@
 /**
- * ouroboros cluster init, join: on a folder that no node serves, a new one or, for init, that of a stopped node with a store: it becomes a member's, and is started as any other (`ouroboros serve`).
+ * ouroboros cluster init, join, address: on a folder that no node serves. Init and join: a new one or, for init, that of a stopped node with a store: it becomes a member's, and is started as any other
+ * (`ouroboros serve`). Address: that of a stopped member, which is to be found elsewhere.
  */
 import { Console, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { loadModule } from "../../node/process.ts"
-import { parseHostPort } from "../../node/Settings.ts"
+import { type HostPort, parseHostPort } from "../../node/Settings.ts"
 import { shortNode } from "../ClusterView.ts"
 import { folderOf } from "../Connection.ts"
 import { print } from "../Context.ts"
@@ -19,7 +20,7 @@ const placeFlags = {
   data: Flag.String("data").pipe(Flag.withDescription("a new folder for the member's data (default ./ouroboros-data)"), Flag.withDefault("")),
   name: Flag.String("name").pipe(Flag.withDescription("what people call the node: letters, digits, . _ and - (default: the first digits of its id)"), Flag.withDefault("")),
   listen: Flag.String("listen").pipe(Flag.withDescription(`HOST:PORT for other members (default ${listenUsual})`), Flag.withDefault(listenUsual)),
-  address: Flag.String("address").pipe(Flag.withDescription("HOST:PORT where other members find this one (default: where it listens); it cannot be changed later"), Flag.withDefault("")),
+  address: Flag.String("address").pipe(Flag.withDescription("HOST:PORT where other members find this one (default: where it listens)"), Flag.withDefault("")),
   json: Flag.Boolean("json").pipe(Flag.withDescription("print JSON"), Flag.withDefault(false))
 }
 
@@ -32,13 +33,15 @@ interface PlaceGiven {
 
 const everywhere = new Set(["0.0.0.0", "::", "[::]"])
 
-/** The address is told to all the others: one that leads nowhere is refused before it is. */
+/** Told to all the others: one that leads nowhere is refused before it is. */
+const findable = ({ host, port }: HostPort): Effect.Effect<void, UsageError> =>
+  everywhere.has(host) || port === 0
+    ? Effect.fail(new UsageError({ detail: `${host}:${port} is nowhere to be found: name the HOST:PORT at which the other members reach this node with --address` })) : Effect.void
+
 const placeOf = Effect.fnUntraced(function* (flags: PlaceGiven, env: Readonly<Record<string, string | undefined>>) {
   const { host, port } = yield* parseHostPort(flags.listen, "--listen")
   const found = flags.address === "" ? { host, port } : yield* parseHostPort(flags.address, "--address")
-  if (everywhere.has(found.host) || found.port === 0) {
-    return yield* new UsageError({ detail: `${found.host}:${found.port} is nowhere to be found: name the HOST:PORT at which the other members reach this node with --address` })
-  }
+  yield* findable(found)
   const given = (flag: string): string | undefined => (flag === "" ? undefined : flag)
   return { data: folderOf(given(flags.data), env), name: given(flags.name), listen: flags.listen, address: given(flags.address) }
 })
@@ -87,3 +90,22 @@ export const joinCommand = Command.make("join", {
     `start it:      ouroboros serve --data ${place.data}`
   ].join("\n"))
 })).pipe(Command.withDescription("Join a cluster with a new folder; waits until an operator of the cluster has approved"))
+
+const movedMember = loadModule(() => import("../../node/MovedMember.ts"))
+
+export const addressCommand = Command.make("address", {
+  data: Flag.String("data").pipe(Flag.withDescription("the stopped member's folder (default ./ouroboros-data)"), Flag.withDefault("")),
+  listen: Flag.String("listen").pipe(Flag.withDescription("HOST:PORT on which it listens (default: ADDRESS; as before where that was all addresses)"), Flag.withDefault("")),
+  of: Flag.String("of").pipe(Flag.withDescription("another member, which has moved while this one was stopped: an id, its first 8 digits or more, or a name"), Flag.withDefault("")),
+  json: placeFlags.json,
+  address: Argument.String("address").pipe(Argument.withDescription("HOST:PORT where the member is to be found from now on"))
+}, Effect.fnUntraced(function* (flags) {
+  const env = yield* Environment
+  yield* Effect.flatMap(parseHostPort(flags.address, "ADDRESS"), findable)
+  const given = (flag: string): string | undefined => (flag === "" ? undefined : flag)
+  const data = folderOf(given(flags.data), env)
+  const { listen, ...moved } = yield* Effect.flatMap(movedMember, ({ moveMember }) => moveMember({ data, address: flags.address, listen: given(flags.listen), of: given(flags.of) }, env))
+  yield* print(flags, moved.isOwn ? { ...moved, listen } : moved, moved.isOwn
+    ? [`${printable(moved.name)} (${shortNode(moved.node)}) is to be found at ${moved.address}, and listens on ${listen}: it tells the others when it starts`, `start it:      ouroboros serve --data ${data}`].join("\n")
+    : `this member looks for ${printable(moved.name)} (${shortNode(moved.node)}) at ${moved.address}, until the cluster's table has another word of it`)
+})).pipe(Command.withDescription("Say where a stopped member is to be found from its next start on; it tells the others itself"))
