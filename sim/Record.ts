@@ -14,13 +14,16 @@ export const committedOf = (entry: string): Pick<Run, "commit" | "machines"> => 
   machines: machinesOf(entry, (path) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8"))
 })
 
-/** What worlds of one node are made of, and not what is told of them or planted in them. */
-const ofWorlds = ["src", "sim", "spec", "package-lock.json", ":!sim/RUNS.tsv", ":!*.md", ":!sim/seeds", ":!sim/mutants"]
+/** What is told of worlds, or planted in them. */
+const besideWorlds = [":!sim/RUNS.tsv", ":!*.md", ":!sim/seeds", ":!sim/mutants"]
 
-/** Whether the worlds of a commit are those of the newest; one that is not known here (of another branch, say) has worlds of its own. */
-export const ranTheSame = (commit: string): boolean => {
+/**
+ * Whether what worlds are made of besides machines, in these folders, is the same at a commit and at the newest; one that is not known here (of another branch,
+ * say) has worlds of its own.
+ */
+export const ranTheSame = (folders: ReadonlyArray<string>) => (commit: string): boolean => {
   try {
-    return git("diff", "--name-only", commit, "HEAD", "--", ...ofWorlds) === ""
+    return git("diff", "--name-only", commit, "HEAD", "--", ...folders, "package-lock.json", ...besideWorlds) === ""
   } catch {
     return false
   }

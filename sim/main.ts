@@ -154,5 +154,5 @@ const order = parseOrder(process.argv.slice(2), workloadNames)
 if (typeof order === "string") {
   say(`${order}\n\n${usage}`)
   process.exitCode = exitCodes.usage
-} else if (order.tally) tallyLines(keptRuns(), { ...committedOf(entry), ranTheSame }).forEach(say)
+} else if (order.tally) tallyLines(keptRuns(), { ...committedOf(entry), ranTheSame: ranTheSame(["sim", "spec"]) }).forEach(say)
 else process.exitCode = await run(order)

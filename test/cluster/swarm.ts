@@ -78,7 +78,7 @@ const refused = (why: string): number => {
   return exitCodes.usage
 }
 
-if (values.tally) tallyLines(keptRuns(), { ...at!, ranTheSame }, ["members-short", "members-full"]).forEach((line) => console.log(line))
+if (values.tally) tallyLines(keptRuns(), { ...at!, ranTheSame: ranTheSame(["sim", "spec", "test"]) }, ["members-short", "members-full"]).forEach((line) => console.log(line))
 else if (profile !== "short" && profile !== "full") process.exitCode = refused("--profile is short or full")
 else if (!(workers >= 1 && workers <= 64)) process.exitCode = refused("--workers is 1 to 64")
 else if (values.record && !isCommitted(["src", "sim", "spec", "test"])) process.exitCode = refused("--record: src, sim, spec or test are not as committed: commit first, or leave --record out")
