@@ -2,15 +2,15 @@
  * MovedMember: `cluster address`: a stopped member's folder is told where it is to be found from its next start on, or where it finds another one that has moved. Between the command
  * line and the file of whom a member knows; the running member (MemberNode) tells the others, and the table is what counts once it says the same.
  */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Layer } from "effect"
 import { service as pairs } from "../adapters/NodeKeyPairs.ts"
 import { formatAddress } from "./address.ts"
 import { memberNamed } from "./ClusterDesk.ts"
 import { type Environment, inFolder, placeOf } from "./ClusterFolder.ts"
 import { openFolder } from "./Folder.ts"
-import { readMarker } from "./layers.ts"
+import { platformLayer, readMarker } from "./layers.ts"
 import { MemberRefused, openMember, writeMembers } from "./MemberFolder.ts"
-import type { HostPort } from "./Settings.ts"
+import type { HostPort, Settings } from "./Settings.ts"
 import { openVaultFile } from "./VaultFile.ts"
 
 export interface MoveFlags {
@@ -45,3 +45,16 @@ export const moveMember = (flags: MoveFlags, env: Environment) =>
     yield* writeMembers(folder, keys, { ...known, listen: listens, places: new Map(known.places).set(node, address) })
     return { node, name: known.record.members.get(node)?.member.name ?? "", address, isOwn, listen: formatAddress(listens) }
   })))
+
+/** Where a stopped member listens for the others, as its folder says; undefined where the folder is none, or cannot be opened: others say why. */
+export const listensOn = (settings: Settings) =>
+  Effect.scoped(Effect.gen(function*() {
+    yield* readMarker(settings.data)
+    const platform = yield* Layer.build(platformLayer(settings))
+    return yield* Effect.provide(Effect.gen(function*() {
+      const folder = yield* openFolder(yield* Clock.currentTimeMillis)
+      if (!folder.isMember) return undefined
+      const { keys } = yield* openVaultFile(folder, settings.passphrase)
+      return (yield* openMember(folder, keys, pairs)).known.listen
+    }), platform)
+  })).pipe(Effect.catch((error) => Effect.as(Effect.logDebug(`where this member listens is not known: ${error.message}`), undefined)))

@@ -5,6 +5,7 @@ import { Machine } from "../ports/Machine.ts"
 import { credentialsFile } from "./Credentials.ts"
 import { diagnose, type Facts, type Finding } from "./Doctor.ts"
 import { markerFile } from "./Folder.ts"
+import { listensOn } from "./MovedMember.ts"
 import type { Settings } from "./Settings.ts"
 
 const secretFiles = [credentialsFile, "vault.key", "keyring"]
@@ -13,10 +14,10 @@ const secretFiles = [credentialsFile, "vault.key", "keyring"]
 export const examine = (settings: Settings, isRunning: boolean): Effect.Effect<ReadonlyArray<Finding>> =>
   Effect.provide(Effect.gen(function*() {
     const machine = yield* Machine
-    const addresses = isRunning ? [] : yield* Effect.forEach(["s3", "admin"] as const, (what) => {
-      const { host, port } = settings[what]
-      return Effect.map(machine.addressFault(host, port), (fault) => ({ what, address: `${host}:${port}`, fault }))
-    })
+    const peers = isRunning ? undefined : settings.peers ?? (yield* listensOn(settings))
+    const places = [["s3", settings.s3], ["admin", settings.admin], ...(peers === undefined ? [] : [["peers", peers] as const])] as const
+    const addresses = isRunning ? [] : yield* Effect.forEach(places, ([what, { host, port }]) =>
+      Effect.map(machine.addressFault(host, port), (fault) => ({ what, address: `${host}:${port}`, fault })))
     const path = settings.tls?.certificate
     const facts: Facts = {
       machine: yield* machine.facts,

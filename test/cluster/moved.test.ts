@@ -1,4 +1,5 @@
 /** Members that are to be found elsewhere after a while: one, which tells the others itself, and then all of them at once, each of which was told where the others are. Processes, by the command line. */
+import { createServer } from "node:net"
 import { afterAll, describe, expect, test } from "vitest"
 import { freePort, type Host, ouroboros, Trio } from "./Trio.ts"
 
@@ -42,6 +43,12 @@ describe("members that move", () => {
     await s3(bob, "cp", ada.data + "/ouroboros.json", "s3://moved/between")
 
     for (const host of trio.hosts) await trio.stop(host)
+    const doctor = ["doctor", "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", bob.data]
+    expect(await ouroboros(doctor)).toMatch(new RegExp(`ok +peers +${places.get(bob)!} is free`))
+    const [, port] = places.get(bob)!.split(":")
+    const intruder = createServer().listen(Number(port), "127.0.0.1")
+    await expect(ouroboros(doctor)).rejects.toThrow(/fail +peers +\S+: .*in use/)
+    intruder.close()
     for (const host of trio.hosts) await move(host)
     for (const host of trio.hosts) {
       for (const other of trio.hosts.filter((one) => one !== host)) expect(await ouroboros(["cluster", "address", places.get(other)!, "--of", other.name, "--data", host.data])).toContain(`looks for ${other.name}`)
