@@ -77,6 +77,10 @@ start *ARGS:
 cluster *ARGS:
     npm run cluster -- {{ARGS}}
 
+# Three members of the program as it was at a commit become today's, under load: just upgrade REV
+upgrade REV:
+    npm run upgrade -- {{REV}}
+
 # What a clean clone must pass
 ci:
     .ci/run

@@ -10,6 +10,8 @@ export interface Host {
   readonly data: string
   readonly listen: number
   readonly proxy: LinkProxy
+  /** Which program it is: this checkout's ouroboros, or another's. */
+  command: string
   /** Where S3 was, and will be. */
   s3: string | undefined
   admin: string | undefined
@@ -25,8 +27,8 @@ export const freePort = (): Promise<number> =>
   })
 
 /** What a command prints, or what it says against it. */
-export const ouroboros = async (args: ReadonlyArray<string>, msMax = 60_000): Promise<string> => {
-  const { code, late, stderr, stdout } = await runCommand(process.execPath, [commandPath, ...args], { msMax })
+export const ouroboros = async (args: ReadonlyArray<string>, msMax = 60_000, command = commandPath): Promise<string> => {
+  const { code, late, stderr, stdout } = await runCommand(process.execPath, [command, ...args], { msMax })
   if (code !== 0) throw new Error(`ouroboros ${args.join(" ")}: ${late ? `not done in ${msMax} ms` : `exit ${code}`}\n${stdout.toString("utf8")}${stderr}`)
   return stdout.toString("utf8")
 }
@@ -50,8 +52,15 @@ export class Trio {
   /** What each process has said, of all its lives. */
   readonly said: Array<string> = []
 
-  static async open(names: ReadonlyArray<string> = ["ada", "bob", "cyd"]): Promise<Trio> {
-    const trio = new Trio()
+  readonly #command: string
+
+  /** `command`: the program that its members are at first. */
+  constructor(command = commandPath) {
+    this.#command = command
+  }
+
+  static async open(names: ReadonlyArray<string> = ["ada", "bob", "cyd"], command?: string): Promise<Trio> {
+    const trio = new Trio(command)
     for (const name of names) await trio.add(name)
     return trio
   }
@@ -60,13 +69,13 @@ export class Trio {
   async add(name: string): Promise<Host> {
     const listen = await freePort()
     const proxy = await LinkProxy.open(() => listen, (from) => this.#isCut(from, name))
-    const host: Host = { name, data: join(this.home, name), listen, proxy, s3: undefined, admin: undefined, server: undefined }
+    const host: Host = { name, data: join(this.home, name), listen, proxy, command: this.#command, s3: undefined, admin: undefined, server: undefined }
     const place = ["--data", host.data, "--name", name, "--listen", `127.0.0.1:${listen}`, "--address", `127.0.0.1:${proxy.port}`]
     const [first] = this.hosts
-    if (first === undefined) await ouroboros(["cluster", "init", ...place])
+    if (first === undefined) await ouroboros(["cluster", "init", ...place], undefined, host.command)
     else {
       const token = (await ouroboros(["cluster", "invite", "--auto-approve", ...this.at(first)])).trim()
-      await ouroboros(["cluster", "join", `127.0.0.1:${first.proxy.port}`, "--token", token, ...place])
+      await ouroboros(["cluster", "join", `127.0.0.1:${first.proxy.port}`, "--token", token, ...place], undefined, host.command)
     }
     this.hosts.push(host)
     await this.start(host)
@@ -79,7 +88,7 @@ export class Trio {
 
   /** Ready once it knows what the others have committed. */
   async start(host: Host): Promise<Server> {
-    const server = await startServer({ data: host.data, ...(host.s3 === undefined ? {} : { s3: host.s3.replace("http://", "") }), ...(host.admin === undefined ? {} : { admin: host.admin.replace("http://", "") }) })
+    const server = await startServer({ data: host.data, command: host.command, ...(host.s3 === undefined ? {} : { s3: host.s3.replace("http://", "") }), ...(host.admin === undefined ? {} : { admin: host.admin.replace("http://", "") }) })
     Object.assign(host, { server, s3: server.s3, admin: server.admin })
     return server
   }

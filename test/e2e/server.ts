@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly config?: Readonly<Record<string, unknown>>
   readonly args?: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
+  /** The ouroboros command of another checkout. */
+  readonly command?: string
   /** What runs the server, such as strace with its flags; the server's own command follows. */
   readonly wrapper?: ReadonlyArray<string>
   /** HOST:PORT; a free port by default. */
@@ -146,7 +148,7 @@ export const readyLine = /OuroborosDB is ready: S3 on (https?:\/\/[^\s,]+:(\d+))
 
 /** Command and arguments of a server on these options, not yet run. */
 export const serveCommand = (data: string, options: ServerOptions): ReadonlyArray<string> => [
-  ...(options.wrapper ?? []), process.execPath, commandPath, "serve", "--data", data,
+  ...(options.wrapper ?? []), process.execPath, options.command ?? commandPath, "serve", "--data", data,
   "--s3", options.s3 ?? "127.0.0.1:0", "--admin", options.admin ?? "127.0.0.1:0", ...(options.args ?? [])
 ]
 
