@@ -132,7 +132,8 @@ const markerOf = (marker: string | undefined, names: ReadonlyArray<string>): Fin
     : ok("data folder", `a store of format ${format}`)
 }
 
-const formatOf = (marker: string): number | undefined => {
+/** Undefined: it is no marker. */
+export const formatOf = (marker: string): number | undefined => {
   try {
     const { format } = JSON.parse(marker) as { readonly format?: unknown }
     return typeof format === "number" ? format : undefined

@@ -7,7 +7,8 @@ import { service as pairs } from "../adapters/NodeKeyPairs.ts"
 import { formatAddress } from "./address.ts"
 import { memberNamed } from "./ClusterDesk.ts"
 import { type Environment, inFolder, placeOf } from "./ClusterFolder.ts"
-import { openFolder } from "./Folder.ts"
+import { formatOf } from "./Doctor.ts"
+import { memberFolderFormat, openFolder } from "./Folder.ts"
 import { platformLayer, readMarker } from "./layers.ts"
 import { MemberRefused, openMember, writeMembers } from "./MemberFolder.ts"
 import type { HostPort, Settings } from "./Settings.ts"
@@ -49,11 +50,11 @@ export const moveMember = (flags: MoveFlags, env: Environment) =>
 /** Where a stopped member listens for the others, as its folder says; undefined where the folder is none, or cannot be opened: others say why. */
 export const listensOn = (settings: Settings) =>
   Effect.scoped(Effect.gen(function*() {
-    yield* readMarker(settings.data)
+    // Nobody's folder is opened for nothing.
+    if (formatOf(yield* readMarker(settings.data)) !== memberFolderFormat) return undefined
     const platform = yield* Layer.build(platformLayer(settings))
     return yield* Effect.provide(Effect.gen(function*() {
       const folder = yield* openFolder(yield* Clock.currentTimeMillis)
-      if (!folder.isMember) return undefined
       const { keys } = yield* openVaultFile(folder, settings.passphrase)
       return (yield* openMember(folder, keys, pairs)).known.listen
     }), platform)
