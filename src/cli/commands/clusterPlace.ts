@@ -34,14 +34,14 @@ interface PlaceGiven {
 const everywhere = new Set(["0.0.0.0", "::", "[::]"])
 
 /** Told to all the others: one that leads nowhere is refused before it is. */
-const findable = ({ host, port }: HostPort): Effect.Effect<void, UsageError> =>
+const findable = ({ host, port }: HostPort, said: string): Effect.Effect<void, UsageError> =>
   everywhere.has(host) || port === 0
-    ? Effect.fail(new UsageError({ detail: `${host}:${port} is nowhere to be found: name the HOST:PORT at which the other members reach this node with --address` })) : Effect.void
+    ? Effect.fail(new UsageError({ detail: `${host}:${port} is nowhere to be found: name the HOST:PORT at which the other members reach this node ${said}` })) : Effect.void
 
 const placeOf = Effect.fnUntraced(function* (flags: PlaceGiven, env: Readonly<Record<string, string | undefined>>) {
   const { host, port } = yield* parseHostPort(flags.listen, "--listen")
   const found = flags.address === "" ? { host, port } : yield* parseHostPort(flags.address, "--address")
-  yield* findable(found)
+  yield* findable(found, "with --address")
   const given = (flag: string): string | undefined => (flag === "" ? undefined : flag)
   return { data: folderOf(given(flags.data), env), name: given(flags.name), listen: flags.listen, address: given(flags.address) }
 })
@@ -101,7 +101,7 @@ export const addressCommand = Command.make("address", {
   address: Argument.String("address").pipe(Argument.withDescription("HOST:PORT where the member is to be found from now on"))
 }, Effect.fnUntraced(function* (flags) {
   const env = yield* Environment
-  yield* Effect.flatMap(parseHostPort(flags.address, "ADDRESS"), findable)
+  yield* findable(yield* parseHostPort(flags.address, "ADDRESS"), "as ADDRESS (--listen says where it listens)")
   const given = (flag: string): string | undefined => (flag === "" ? undefined : flag)
   const data = folderOf(given(flags.data), env)
   const { listen, ...moved } = yield* Effect.flatMap(movedMember, ({ moveMember }) => moveMember({ data, address: flags.address, listen: given(flags.listen), of: given(flags.of) }, env))
