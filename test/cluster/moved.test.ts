@@ -1,4 +1,5 @@
 /** Members that are to be found elsewhere after a while: one, which tells the others itself, and then all of them at once, each of which was told where the others are. Processes, by the command line. */
+import { readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { afterAll, describe, expect, test } from "vitest"
 import { freePort, type Host, ouroboros, Trio } from "./Trio.ts"
@@ -55,6 +56,8 @@ describe("members that move", () => {
     }
     await Promise.all(trio.hosts.map((host) => trio!.start(host)))
     await trio.until("all know where all are", ({ members }) => members.every(({ addresses, name }) => addresses.join() === places.get(trio!.hosts.find((host) => host.name === name)!)))
+    // What operators said is the table's by now: no file says it any more, so that it outlasts no later word (MemberFolder: format 1).
+    expect(trio.hosts.map(({ data }) => readFileSync(`${data}/members`)[4])).toEqual([1, 1, 1])
     await trio.vote(3)
     await s3(cyd, "cp", ada.data + "/ouroboros.json", "s3://moved/after")
     for (const host of trio.hosts) expect((await s3(host, "ls", "s3://moved/")).match(/before|between|after/g)?.length, host.name).toBe(3)
