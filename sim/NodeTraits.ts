@@ -49,7 +49,7 @@ const turns: Readonly<Record<ProfileName, {
   readonly sweepMs: ReadonlyArray<number>
 }>> = {
   short: { checkpointRows: [30, 100, 100, 400], deltasMax: [1, 3], gcMs: [4000, 20_000], busyGcMs: [200, 1000, 4000], sweepMs: [0, 60_000] },
-  full: { checkpointRows: [100, 400, 400, 1500], deltasMax: [3, 9], gcMs: [8000, 40_000], busyGcMs: [4000], sweepMs: [60_000, 240_000] }
+  full: { checkpointRows: [200, 400, 400, 1500], deltasMax: [3, 9], gcMs: [8000, 40_000], busyGcMs: [4000], sweepMs: [60_000, 240_000] }
 }
 
 /** A few commits take as long. */
@@ -73,9 +73,16 @@ const drawSettings = (random: Random, profile: ProfileName): Settings => {
   return settingsOf(random, profile, retentionMs / dayMs, grave)
 }
 
+const fineChunks: Settings["chunks"] = { minBytes: 512, averageBytes: 1024, maxBytes: 4096 }
+const coarseChunks: Settings["chunks"] = { minBytes: 1024, averageBytes: 2048, maxBytes: 8192 }
+
+/** A chunk costs the same however small it is: where a unit holds the largest, only a small world cuts as finely as it can. */
+const chunksFor = (profile: ProfileName, unitBytes: number): Settings["chunks"] =>
+  profile === "full" && unitBytes >= coarseChunks.maxBytes ? coarseChunks : fineChunks
+
 const settingsOf = (random: Random, profile: ProfileName, retentionDays: number, grave: Pick<Settings["gc"], "intervalMs" | "graceMs">): Settings => ({
   ...plain,
-  chunks: { minBytes: 512, averageBytes: 1024, maxBytes: 4096 },
+  chunks: fineChunks,
   checkpointRows: random.pick(turns[profile].checkpointRows),
   retentionDays,
   settleBytes: 16_384,
@@ -108,7 +115,7 @@ const segmentKiB: Readonly<Record<ProfileName, ReadonlyArray<number>>> = { short
 /** A page of a manifest is a commit of its own: with few entries in a row a fifth of a long life's commits would be pages. */
 const inlineEntries: Readonly<Record<ProfileName, ReadonlyArray<number>>> = { short: [4, 40], full: [4, 40, 40, 40] }
 
-const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] => {
+const drawStore = (random: Random, profile: ProfileName) => {
   const segmentBytes = random.pick(segmentKiB[profile]) * 1024
   return {
     sizes: {
@@ -121,15 +128,20 @@ const drawStore = (random: Random, profile: ProfileName): NodeTraits["store"] =>
     checkpoints: { deltasMax: random.pick(turns[profile].deltasMax) },
     scrub: { startMs: random.pick([1000, 10_000]) },
     gc: { reserveBytes: 0, sweepMs: random.pick(turns[profile].sweepMs), purgeRowsAtOnce: random.pick([3, 1000]) }
-  }
+  } satisfies NodeTraits["store"]
 }
 
 /** History is kept for so short that what is deleted goes while somebody is still about to use it. */
 export const isFleeting = ({ settings }: NodeTraits): boolean => settings.retentionDays * dayMs <= fleetingMs
 
+const drawNode = (random: Random, profile: ProfileName): Pick<NodeTraits, "settings" | "store"> => {
+  const settings = drawSettings(random, profile)
+  const store = drawStore(random, profile)
+  return { settings: { ...settings, chunks: chunksFor(profile, store.sizes.unitBytes) }, store }
+}
+
 export const drawTraits = (random: Random, profile: ProfileName): NodeTraits => ({
-  settings: drawSettings(random, profile),
-  store: drawStore(random, profile),
+  ...drawNode(random, profile),
   machine: {
     clock: { offsetMs: random.chance(0.5) ? 0 : random.below(20_000) - 10_000, drift: random.chance(0.5) ? 0 : (random.below(2001) - 1000) / 1e6 },
     disorder: random.pick([0, 0.1, 0.5]), preemptOps: random.pick([0, 0, 40, 400]), taskUs: random.pick([1, 5, 20]), epochMs

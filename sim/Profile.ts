@@ -10,7 +10,7 @@ export interface Profile {
 
 export const profiles: Readonly<Record<ProfileName, Profile>> = {
   short: { name: "short", operations: [203, 158, 143, 130], crashesMin: 3 },
-  full: { name: "full", operations: [3010, 2720], crashesMin: 20 }
+  full: { name: "full", operations: [3070, 2780], crashesMin: 20 }
 }
 
 /** Requests of a world with so many workloads. */

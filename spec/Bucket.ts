@@ -1,4 +1,5 @@
 /** Bucket: the versions of one bucket at one commit, and what a change makes of them. Under ObjectStore, which keeps every one. */
+import type { Interval } from "./Lineage.ts"
 
 export type Versioning = "Unversioned" | "Enabled" | "Suspended"
 
@@ -15,6 +16,9 @@ export interface Version {
 }
 
 export interface Bucket {
+  readonly lineage: ReadonlyArray<Interval>
+  /** The newest commit that changed what it shows, a rollback apart; of a bucket that was never rolled back or branched nobody asks. */
+  readonly changed: number
   readonly name: string
   /** The commit that made it: a name may come to mean another bucket. */
   readonly born: number
@@ -103,7 +107,7 @@ export const remove = (
     const [made, next] = add(bucket, sequence, place, { key, etag: "", body: "", deleteMarker: true })
     return [{ key, deleteMarker: true, ...(made.versionId === undefined ? {} : { deleteMarkerVersionId: made.versionId }) }, next]
   }
-  const rest = withVersions(bucket, key, versions.filter((version) => version !== found))
+  const rest = found === undefined ? bucket : withVersions(bucket, key, versions.filter((version) => version !== found))
   if (versionId === undefined || found?.deleteMarker !== true) return [{ key, ...named, deleteMarker: false }, rest]
   return [{ key, ...named, deleteMarker: true, deleteMarkerVersionId: versionId }, rest]
 }

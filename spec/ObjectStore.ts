@@ -4,6 +4,7 @@
  * AS OF is looking at an old copy (at some point of time, for what expires); every listing sorts everything and then leaves out what was not asked for.
  */
 import { add, type Bucket, byExpiry, type Condition, currentOf, type Deleted, expireOne, isExpired, isOlder, judge, remove, type Target, type Version, type Versioning } from "./Bucket.ts"
+import { backTo, lineageIntervalsMax } from "./Lineage.ts"
 import { byBytes, type Page, page, type Query } from "./Pages.ts"
 
 export { byBytes, type Condition, type Page, type Query, type Target, type Version, type Versioning }
@@ -54,7 +55,7 @@ export class ObjectStore {
 
   createBucket(name: string): Outcome {
     return this.#commit(name, (bucket, born) => (bucket === undefined
-      ? [done, { name, born, versioning: "Unversioned", versions: new Map() }]
+      ? [done, { name, born, versioning: "Unversioned", versions: new Map(), lineage: [{ born, from: born }], changed: born }]
       : [refuse("BucketAlreadyOwnedByYou"), bucket]))
   }
 
@@ -76,7 +77,10 @@ export class ObjectStore {
       const refusal = this.#judgeCommit(to, sequence)
       if (refusal !== undefined) return [refuse(refusal), bucket]
       const then = this.#at(to).get(name)
-      return then?.born === bucket.born ? [done, { ...bucket, versions: then.versions }] : [refuse("BucketBornLater"), bucket]
+      if (then?.born !== bucket.born) return [refuse("BucketBornLater"), bucket]
+      const changed = bucket.lineage.length === 1 ? sequence - 1 : bucket.changed
+      const lineage = backTo(then.lineage, to, bucket.born, sequence, changed)
+      return lineage.length > lineageIntervalsMax ? [refuse("LineageTooLong"), bucket] : [done, { ...bucket, versions: then.versions, lineage, changed }]
     })
   }
 
@@ -87,7 +91,9 @@ export class ObjectStore {
       if (refusal !== undefined) return [refuse(refusal), bucket]
       const then = this.#at(from).get(source)
       if (then === undefined) return [refuse("NoSuchBucket"), bucket]
-      return bucket === undefined ? [done, { ...then, name, born: sequence }] : [refuse("BucketAlreadyOwnedByYou"), bucket]
+      if (bucket !== undefined) return [refuse("BucketAlreadyOwnedByYou"), bucket]
+      const lineage = backTo(then.lineage, from, sequence, sequence, sequence)
+      return lineage.length > lineageIntervalsMax ? [refuse("LineageTooLong"), undefined] : [done, { ...then, name, born: sequence, lineage, changed: sequence - 1 }]
     })
   }
 
@@ -197,7 +203,7 @@ export class ObjectStore {
       if (version === undefined) break
       this.#expiring.splice(this.#expiring.indexOf(version), 1)
       const shown = [...next].filter(([, bucket]) => bucket.versions.get(version.key)?.includes(version))
-      for (const [name, bucket] of shown) next.set(name, expireOne(bucket, version, sequence, place, this.nowMs))
+      for (const [name, bucket] of shown) next.set(name, { ...expireOne(bucket, version, sequence, place, this.nowMs), changed: sequence })
       if (shown.length > 0) gone += 1
       // One that was newest has a marker of its own; older ones may lie under another's.
       if (shown.some(([name, { versions }]) => versions.get(version.key)?.[0] === version && next.get(name)?.versions.get(version.key)?.[0]?.sequence === sequence)) place += 1
@@ -212,6 +218,11 @@ export class ObjectStore {
     this.#expiring.push(...new Set(shown.filter((one) => one.expiresMs !== undefined && !this.#expiring.includes(one))))
     this.other()
     return done
+  }
+
+  /** How many pieces of history it is made of. */
+  intervals(name: string): number {
+    return this.#now.get(name)?.lineage.length ?? 0
   }
 
   buckets(at: number): ReadonlyArray<{ readonly name: string; readonly versioning: Versioning }> {
@@ -281,10 +292,12 @@ export class ObjectStore {
   }
 
   #commit(name: string, change: (bucket: Bucket | undefined, sequence: number) => readonly [Outcome, Bucket | undefined]): Outcome {
-    const [outcome, bucket] = change(this.#now.get(name), this.commits.length)
+    const sequence = this.commits.length
+    const before = this.#now.get(name)
+    const [outcome, bucket] = change(before, sequence)
     const next = new Map(this.#now)
     if (bucket === undefined) next.delete(name)
-    else next.set(name, bucket)
+    else next.set(name, bucket.lineage === before?.lineage && bucket.versions !== before.versions ? { ...bucket, changed: sequence } : bucket)
     this.#push(next)
     return outcome
   }

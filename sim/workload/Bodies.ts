@@ -36,7 +36,7 @@ export interface Blob {
   readonly bytes: Uint8Array
 }
 
-const scales = { short: [1, 4, 4, 4, 8, 8, 8, 8], full: [1, 4, 8, 8, 16, 16, 16, 16] } as const
+const scales = { short: [1, 4, 4, 4, 8, 8, 8, 8], full: [1, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16, 16, 16, 16, 16, 16] } as const
 
 export class Bodies {
   readonly #byToken = new Map<string, Uint8Array>()
@@ -53,7 +53,7 @@ export class Bodies {
 
   /**
    * How large bodies are in this world: chunks are what an operation costs, so that only one world in eight has as many of
-   * them as there can be. In a long one there are enough of them however small most are.
+   * them as there can be, of long ones one in sixteen: there are enough of them however small most are.
    */
   drawScale(random: Random, profile: "short" | "full"): void {
     this.#smaller = random.pick(scales[profile])

@@ -1,8 +1,8 @@
 /** The machine against the reference model: any commands, then any reads of any commit, answer alike. */
 import fc from "fast-check"
-import { deepStrictEqual, ok } from "node:assert"
+import { deepStrictEqual, ok, strictEqual } from "node:assert"
 import { describe, it } from "vitest"
-import { partBytesMin } from "../../src/base/limits.ts"
+import { lineageIntervalsMax, partBytesMin } from "../../src/base/limits.ts"
 import { fromByteString, toHex } from "../../src/base/bytes.ts"
 import type { BucketId, UploadId } from "../../src/base/ids.ts"
 import { hybridTime, millisOf } from "../../src/base/time.ts"
@@ -112,10 +112,17 @@ class Pair {
     const [answer, outcome] = this.#run(op)
     deepStrictEqual(plain(answer), outcome)
     deepStrictEqual(this.machine.sequence, this.model.head)
+    for (const name of buckets) deepStrictEqual(this.#intervals(name), this.model.intervals(name), `the lineage of ${name}`)
     const ids = "deleted" in outcome ? outcome.deleted.map((it) => it.deleteMarkerVersionId) : "versionId" in outcome ? [outcome.versionId] : []
     // The place of a null version as if it were an id: it must not answer to it.
     if ("etag" in outcome && (outcome.versionId ?? "null") === "null") this.versionIds.push(`${this.model.head.toString(16).padStart(16, "0")}0000`)
     for (const id of ids) if (id !== undefined && id !== "null") this.versionIds.push(id)
+  }
+
+  /** How many the bucket's lineage has: what a store limits. */
+  #intervals(name: string): number {
+    const { nowMs, rows, sequence } = this.machine
+    return viewAt(rows, tenant, name, sequence, sequence, nowMs)?.config.lineage.length ?? 0
   }
 
   versionId(pick: number | undefined): string | undefined {
@@ -426,5 +433,20 @@ describe("namespace against the reference", () => {
       { numRuns: runs(250) }
     )
   })
-})
 
+  it("namespace: rolled back until its lineage is full, a bucket is refused by both, by one commit", () => {
+    const pair = new Pair()
+    pair.step({ _tag: "create", bucket: "one" })
+    const put = (text: string): void => pair.step({ _tag: "put", bucket: "one", key: "a", text, condition: {} })
+    put("v1")
+    // Each goes back into the last interval, and so adds one, until the last two that there is no room for.
+    for (let round = 1; round < lineageIntervalsMax + 2; round += 1) {
+      put("v2")
+      put("v3")
+      pair.step({ _tag: "rollback", bucket: "one", back: 1 })
+    }
+    strictEqual(pair.model.intervals("one"), lineageIntervalsMax)
+    pair.step({ _tag: "branch", bucket: "two", source: "one", back: 0 })
+    strictEqual(pair.model.intervals("two"), 0)
+  })
+})
