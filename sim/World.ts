@@ -26,7 +26,7 @@ import { Timeline } from "./Timeline.ts"
 import { Trace } from "./Trace.ts"
 import { DamagedStarts, isIndexDamage, violationOf } from "./Failure.ts"
 import { Violation } from "./Violation.ts"
-import type { Workload, WorkloadContext } from "./workload/Workload.ts"
+import { sharesOf, type Workload, type WorkloadContext } from "./workload/Workload.ts"
 import type { WorldOptions, WorldReport } from "./WorldReport.ts"
 
 export type { WorldReport } from "./WorldReport.ts"
@@ -172,17 +172,16 @@ class World {
 
   #makeWorkloads(): ReadonlyArray<AtWork> {
     const lulls = new Lulls(this.#timeline, this.#random.fork(), this.#profile.name)
-    const { length } = this.#options.workloads
-    const share = Math.ceil(this.#share / length)
-    return this.#options.workloads.map((make) => {
-      const workload = make()
+    const workloads = this.#options.workloads.map((make) => make())
+    const shares = sharesOf(this.#share, this.#profile.name, workloads)
+    return workloads.map((workload, index) => {
       const random = this.#random.fork()
       const client = makeClient({
         machine: this.#clients, random: random.fork(), dateMs: () => this.#clients.clock.currentTimeMillisUnsafe(), http: () => this.#node.http, holdUs: () => (this.#isHarmed ? lulls.holdUs() : 0),
         delayUs: () => this.#faults.wireUs(), cuts: () => this.#faults.cuts(), sent: (request) => this.#sent(request), heard: (request, outcome) => this.#heard(request, outcome)
       })
       const context: WorkloadContext = {
-        random, client, profile: this.#profile.name, operations: share, nowMs: () => this.#clients.clock.currentTimeMillisUnsafe(), lives: () => this.#node.lives,
+        random, client, profile: this.#profile.name, operations: shares[index]!, nowMs: () => this.#clients.clock.currentTimeMillisUnsafe(), lives: () => this.#node.lives,
         isFleeting: isFleeting(this.#node.traits), merciless: this.#faults.merciless, note: (line) => this.#note(line), probe: (name) => this.#probe(name)
       }
       return { workload, context }

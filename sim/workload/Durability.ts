@@ -49,6 +49,7 @@ const possible = ({ writes }: Key): ReadonlyArray<Write | undefined> => {
 
 class Durability implements Workload {
   readonly name = "durability"
+  readonly perCost = 2
   readonly #bodies = new Bodies({ marked: true })
   readonly #horizon = new Horizon()
   #keys: ReadonlyArray<Key> = []

@@ -41,6 +41,7 @@ const essenceOf = (answer: Answered): string => {
 
 class Recollection implements Workload {
   readonly name = "recollection"
+  readonly perCost = 2
   readonly #bodies = new Bodies({ marked: true })
   readonly #horizon = new Horizon()
   readonly #memories: Array<Memory> = []

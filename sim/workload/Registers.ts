@@ -49,6 +49,7 @@ const doubtMax = 150
 
 class Registers implements Workload {
   readonly name = "registers"
+  readonly perCost = 3
   readonly #history = new History<KeyInput, KeyOutput>()
   readonly #bodies = new Bodies({ marked: true })
   #contents: ReadonlyArray<Content> = []

@@ -29,6 +29,8 @@ export interface WorkloadContext {
 /** Fails never: what must not happen is thrown as a Violation. */
 export interface Workload {
   readonly name: string
+  /** So many of its requests take the simulator as long as one of the dearest workload's; absent: one. */
+  readonly perCost?: number
   /** Before faults begin. */
   readonly setup: (context: WorkloadContext) => Effect.Effect<void>
   /** Beside faults; ends by itself (a bounded number of operations). */
@@ -39,6 +41,16 @@ export interface Workload {
 
 /** A fresh one for each world: a workload keeps what it knows in itself. */
 export type MakeWorkload = () => Workload
+
+/**
+ * How many of a world's operations each workload has: in a short one equally many, in a long one what takes equally long. It has enough of the
+ * dear ones either way, and a long world costs a quarter less.
+ */
+export const sharesOf = (operations: number, profile: WorkloadContext["profile"], workloads: ReadonlyArray<Workload>): ReadonlyArray<number> => {
+  const weights = workloads.map(({ perCost = 1 }) => (profile === "full" ? perCost : 1))
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  return weights.map((weight) => Math.ceil((operations * weight) / total))
+}
 
 /** Seeds in which one has the node for itself: it goes five times as far, and little comes between two of its requests. */
 const aloneSeeds = 0.2
