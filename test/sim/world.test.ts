@@ -4,12 +4,14 @@ import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
 import { makeCrc64 } from "../../src/gateway/s3/Checksums.ts"
 import { underTraps } from "../../sim/Ambient.ts"
+import { drawTraits } from "../../sim/NodeTraits.ts"
+import { seededRandom } from "../../sim/Random.ts"
 import { Violation } from "../../sim/Violation.ts"
 import type { ProfileName } from "../../sim/Profile.ts"
 import { runWorld } from "../../sim/World.ts"
 import { canary } from "../../sim/workload/Canary.ts"
 import { makeFewKeysWorkload } from "../../sim/workload/FewKeysWorkload.ts"
-import type { MakeWorkload } from "../../sim/workload/Workload.ts"
+import { type MakeWorkload, sharesOf } from "../../sim/workload/Workload.ts"
 
 const crc64 = await Effect.runPromise(makeCrc64)
 const run = (seed: number, workloads: ReadonlyArray<MakeWorkload> = [makeFewKeysWorkload], profile: ProfileName = "short") =>
@@ -18,6 +20,24 @@ const run = (seed: number, workloads: ReadonlyArray<MakeWorkload> = [makeFewKeys
 /** A workload that does one thing in its check. */
 const checking = (check: () => void): MakeWorkload => () => ({
   name: "checking", setup: () => Effect.void, start: () => Effect.void, check: () => Effect.sync(check)
+})
+
+describe("a world's size", () => {
+  const made = [{ name: "dear" }, { name: "cheap", perCost: 3 }].map((one) => ({ ...one, setup: () => Effect.void, start: () => Effect.void, check: () => Effect.void }))
+
+  test("is shared by workloads: of a short one each has as many operations, of a long one as much of its time", () => {
+    expect(sharesOf(140, "short", made)).toEqual([70, 70])
+    expect(sharesOf(2780, "full", made)).toEqual([695, 2085])
+    expect(sharesOf(3070, "full", made.slice(0, 1))).toEqual([3070])
+  })
+
+  test("chunks are cut coarsely in long worlds alone, and only where a unit holds the largest", () => {
+    const drawn = (profile: ProfileName) => Array.from({ length: 60 }, (_, seed) => drawTraits(seededRandom(seed), profile))
+    for (const { settings: { chunks }, store } of [...drawn("short"), ...drawn("full")]) expect(chunks.maxBytes).toBeLessThanOrEqual(store.sizes?.unitBytes ?? 0)
+    const finest = (profile: ProfileName) => new Set(drawn(profile).map(({ settings }) => settings.chunks.minBytes))
+    expect(finest("short")).toEqual(new Set([512]))
+    expect(finest("full")).toEqual(new Set([512, 1024]))
+  })
 })
 
 describe("a world", () => {
