@@ -60,6 +60,11 @@ export class Processor {
     this.scheduler.halt(us)
   }
 
+  /** Until then it does nothing new. */
+  get busyUntilUs(): number {
+    return this.#busyUntilUs
+  }
+
   /** The machine stands still: a paused virtual machine, a processor that others use. */
   pause(us: number): void {
     this.#busyUntilUs = Math.max(this.#busyUntilUs, this.timeline.nowUs) + us

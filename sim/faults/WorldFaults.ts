@@ -53,7 +53,7 @@ export class WorldFaults {
   /** How a fiber goes that the node begins; undefined where all go as they can. */
   readonly paceOf: (() => Pace | undefined) | undefined
   #isOn = false
-  /** When the node's wall clock was last set. */
+  /** When the node's wall clock was last set, or as much later as the node has stood still since: what it had decided before is done after that. */
   clockSetAtUs = 0
   /** Starts may fail for what a fault left behind, for a while after it. */
   #isTainted = false
@@ -114,7 +114,7 @@ export class WorldFaults {
   heal(node: NodeMachine): void {
     this.#isOn = false
     this.#plan.heal(node.disk, node.index)
-    if (node.traits.machine.clock.offsetMs !== 0) this.clockSetAtUs = this.#timeline.nowUs
+    if (node.traits.machine.clock.offsetMs !== 0) this.#clockWasSet(node)
     node.traits.machine.clock.offsetMs = 0
   }
 
@@ -221,12 +221,18 @@ export class WorldFaults {
       const offsetMs = this.#drawOffsetMs()
       this.saw(offsetMs < node.traits.machine.clock.offsetMs ? "ClockJumpsBack" : "ClockJumpsForward")
       node.traits.machine.clock.offsetMs = offsetMs
-      this.clockSetAtUs = this.#timeline.nowUs
+      this.#clockWasSet(node)
     }
     if (node.isOn && this.#random.chance(this.#pauses) && this.#strikes.allows("Pause")) {
-      node.machine.processor.pause(this.#random.below(this.#random.pick([100_000, 3_000_000, 30_000_000])))
+      const us = this.#random.below(this.#random.pick([100_000, 3_000_000, 30_000_000]))
+      node.machine.processor.pause(us)
+      this.clockSetAtUs += us
       this.saw("Pause")
     }
     this.#timeline.after(1_000_000 * (1 + this.#random.below(9)), () => this.#weather(node))
+  }
+
+  #clockWasSet(node: NodeMachine): void {
+    this.clockSetAtUs = Math.max(this.#timeline.nowUs, node.isOn ? node.machine.processor.busyUntilUs : 0)
   }
 }
