@@ -29,6 +29,9 @@ export interface AtRest {
   readonly probe: (name: string) => void
 }
 
+/** What was decided, or asked, before a clock was set is done by then, where the node runs meanwhile. */
+export const steadyMsMin = 45_000
+
 /** How a node's clocks stand. */
 export interface ClockSeen {
   /** Of true time, how long its wall clock has not jumped, and nobody has set it. */

@@ -13,12 +13,9 @@ import { Namespace } from "../../src/namespace/Namespace.ts"
 import { Retention } from "../../src/retention.ts"
 import type { Outcome, Request } from "../Client.ts"
 import { claim } from "../Violation.ts"
-import type { AtRest, CheckedWorld, Checker, MakeChecker } from "./Checker.ts"
+import { type AtRest, type CheckedWorld, type Checker, type MakeChecker, steadyMsMin } from "./Checker.ts"
 
 type Of<T extends Change["_tag"]> = Extract<Change, { readonly _tag: T }>
-
-/** What was decided before a jump of the clock is stamped within that time. */
-const steadyMsMin = 45_000
 
 const isGcNow = ({ path, query = {}, to }: Request): boolean => to === "admin" && path === "/v1/gc" && "now" in query
 

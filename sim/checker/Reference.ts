@@ -13,7 +13,7 @@ import type { Outcome, Request } from "../Client.ts"
 import { claim } from "../Violation.ts"
 import { type Answered, codeOf, commitOf, etagOf, fateOf, textOf, xmlOf } from "../workload/Answer.ts"
 import { asksOf, askOf, bodyHeader, bytesOf, targetOf } from "./Asked.ts"
-import type { AtRest, CheckedWorld, Checker, MakeChecker } from "./Checker.ts"
+import { type AtRest, type CheckedWorld, type Checker, type MakeChecker, steadyMsMin } from "./Checker.ts"
 import { type CommitRecord, jsonOf, Oracle } from "./Oracle.ts"
 import { hurtAndHeal } from "./Hurt.ts"
 import { checkPast } from "./Past.ts"
@@ -33,9 +33,6 @@ interface Sent {
   /** What the node's wall clock said. */
   readonly wallMs: number
 }
-
-/** No request for a read takes so long. */
-const steadyMsMin = 45_000
 
 class Reference implements Checker {
   readonly name = "reference"

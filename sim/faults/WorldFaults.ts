@@ -2,6 +2,7 @@
  * WorldFaults: everything that goes wrong in one world besides crashes: disk and index, clocks, processor, kernels, wires;
  * each with a probability that the seed draws, often zero. It sits between a World and the twins, and counts what it does.
  */
+import { steadyMsMin } from "../checker/Checker.ts"
 import { clockDriftMsMax } from "../../src/base/limits.ts"
 import type { NodeMachine, Place } from "../NodeMachine.ts"
 import type { Random } from "../Random.ts"
@@ -226,7 +227,8 @@ export class WorldFaults {
     if (node.isOn && this.#random.chance(this.#pauses) && this.#strikes.allows("Pause")) {
       const us = this.#random.below(this.#random.pick([100_000, 3_000_000, 30_000_000]))
       node.machine.processor.pause(us)
-      this.clockSetAtUs += us
+      // Once it has run for long enough nothing is left of what it decided before.
+      if (this.#timeline.nowUs - this.clockSetAtUs < 1000 * steadyMsMin) this.clockSetAtUs += us
       this.saw("Pause")
     }
     this.#timeline.after(1_000_000 * (1 + this.#random.below(9)), () => this.#weather(node))
