@@ -35,7 +35,7 @@ export const usage = `npm run sim -- [--seed N | --seeds K [--from N] | --minute
               [--shrink] [--operations N] [--strikes N,...] [--record] | --tally
   --seed N      one world;  --seeds K --from N: K worlds from seed N on;  --minutes M: as many as there is time for
   --profile     short (default): 200 operations and 3 crashes at least; full: 3,000 and 20
-  --workers W   threads (default 1)
+  --workers W   processes (default 1)
   --twice       every seed twice: both runs must be the same
   --workload    only these; "canary" always fails
   --trace       every line of the trace

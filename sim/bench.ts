@@ -1,6 +1,6 @@
 /**
  * bench: `npm run sim:bench [-- SECONDS [WORKERS]]`: how many worlds an hour this machine makes, of each profile, and how
- * large they are. What the threads make first is not counted: an hour has only one beginning, in which their code is compiled.
+ * large they are. What the processes make first is not counted: an hour has only one beginning, in which their code is compiled.
  */
 import { writeSync } from "node:fs"
 import type { ProfileName } from "./Profile.ts"
@@ -42,7 +42,7 @@ const measure = async (profile: ProfileName): Promise<void> => {
   ].join("\t"))
 }
 
-say(`${seconds} s each on ${workers} threads, after ${warmUpSeconds} s that are not counted; medians of a world; speed-up is simulated time over real time, all threads together`)
+say(`${seconds} s each in ${workers} processes, after ${warmUpSeconds} s that are not counted; medians of a world; speed-up is simulated time over real time, all processes together`)
 say(["profile", "worlds", "operations", "crashes", "events", "ms", "an hour", "(aim)", "speed-up", "(aim)", "failed"].join("\t"))
 await measure("short")
 await measure("full")

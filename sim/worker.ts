@@ -1,12 +1,11 @@
-/** worker: a thread of a Swarm: a seed in, what became of its world out. */
+/** worker: a process of a Swarm: a seed in, what became of its world out. */
 import { Effect } from "effect"
-import { parentPort } from "node:worker_threads"
 import { makeCrc64 } from "../src/gateway/s3/Checksums.ts"
 import { underTraps } from "./Ambient.ts"
 import { checkers, lonersOf, namedWorkloads, nameOf, workloads } from "./Catalogue.ts"
 import { seededRandom } from "./Random.ts"
 import { shrinkWorld } from "./ShrinkWorld.ts"
-import type { Job, Result } from "./Swarm.ts"
+import { answering, type Job, type Result } from "./Swarm.ts"
 import { Violation } from "./Violation.ts"
 import { runWorld, type WorldReport } from "./World.ts"
 import { drawWorkloads } from "./workload/Workload.ts"
@@ -46,4 +45,4 @@ const judge = (job: Job): Result => {
   }
 }
 
-parentPort?.on("message", (job: Job) => parentPort?.postMessage(judge(job)))
+answering(judge)

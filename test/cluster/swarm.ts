@@ -30,7 +30,7 @@ class Account {
   exit: number = exitCodes.ok
 
   add({ crash, profile: name, seed, seen }: Result): void {
-    // Another thread was at it already.
+    // Another process was at it already.
     if (this.broken !== undefined) return
     this.worlds += 1
     if (seen !== undefined) this.#count(seen)

@@ -1,7 +1,7 @@
-/** worker: a thread of a swarm of whole members: a seed in, what its world came to out. */
-import { parentPort } from "node:worker_threads"
+/** worker: a process of a swarm of whole members: a seed in, what its world came to out. */
 import { underTraps } from "../../sim/Ambient.ts"
 import type { ProfileName } from "../../sim/Profile.ts"
+import { answering } from "../../sim/Swarm.ts"
 import { runCluster, sizes, type WorldSeen } from "./ClusterWorld.ts"
 
 export interface Job {
@@ -23,4 +23,4 @@ const judge = (job: Job): Result => {
   }
 }
 
-parentPort?.on("message", (job: Job) => parentPort?.postMessage(judge(job)))
+answering(judge)
