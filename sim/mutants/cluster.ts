@@ -18,6 +18,7 @@ export const clusterMutants: ReadonlyArray<Mutant> = [
   { ...copies("named-before-copied", "a block may be named that lies on one disk", `if (copies >= wanted) Deferred`, `if (copies >= 0) Deferred`), breaksMembers: true },
   { ...copies("too-few-is-enough", "what came to too few members is acknowledged", `  if (enough) return\n`, `  if (wanted >= 0) return\n`), breaksMembers: true },
   copies("copy-of-another", "a member keeps a copy whose frame is another's", `  if (arrival.hash === hash) return\n`, `  if (arrival.hash !== "") return\n`),
+  copies("given-up-counts", "a copy that was given up in the middle counts, where somebody has it open", `  if (unfinished.has(block)) yield* local.remove(block)\n`, ``),
   copies("copies-by-who-leaves", "copies at members that are about to leave count", `others.filter(room.counts ?? (() => true))`, `others`),
   copies("region-unjudged", "what another member gives for a region is believed", `bytes.length === lengthBytes && equalBytes(hashBytes(bytes), fromHex(sealedHash))`, `bytes.length === lengthBytes && sealedHash !== ""`),
   { ...copies("taken-before-gone", "what was taken for another before this node began anew is removed at its start", `!kept.has(block) || isNamed(block)`, `kept.size >= 0 || isNamed(block)`), breaksMembers: true },

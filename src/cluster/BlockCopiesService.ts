@@ -11,7 +11,7 @@
  */
 import { Deferred, Effect, Exit, Queue, type Scope, Semaphore } from "effect"
 import { equalBytes, fromHex } from "../base/bytes.ts"
-import { blockCopyMs, blockRegionsAskedMax, blockUnnamedMs, stewardAskMs } from "../base/clusterLimits.ts"
+import { blockCopyMs, blockRegionsAskedMax, blockUnfinishedMax, blockUnnamedMs, stewardAskMs } from "../base/clusterLimits.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId } from "../base/ids.ts"
 import { type BlockChunk, BlockMissing } from "../block/Block.ts"
@@ -61,6 +61,8 @@ interface Room extends CopyOptions {
   readonly lanes: BlockLanes
   /** Blocks that are being taken: one at a time each, or whoever fails would remove what another has acknowledged. */
   readonly taking: Map<BlockId, { readonly turn: Semaphore.Semaphore; waiting: number }>
+  /** Begun for another, and given up in the middle: a file that still shows itself is no copy, and goes. */
+  readonly unfinished: Set<BlockId>
   /** There at the first look of this life, and spared; undefined: nobody has looked yet. */
   spared: ReadonlySet<BlockId> | undefined
   lacking: Lacking | undefined
@@ -69,7 +71,7 @@ interface Room extends CopyOptions {
 
 /** Serves the other members until the scope closes. */
 export const makeBlockCopies = Effect.fnUntraced(function*(options: CopyOptions): Effect.fn.Return<BlockCopies, never, Scope.Scope> {
-  const room: Room = { ...options, scope: yield* Effect.scope, lanes: new BlockLanes(options.carrier), taking: new Map(), spared: undefined, lacking: undefined, asked: yield* Queue.sliding<void>(1) }
+  const room: Room = { ...options, scope: yield* Effect.scope, lanes: new BlockLanes(options.carrier), taking: new Map(), unfinished: new Set(), spared: undefined, lacking: undefined, asked: yield* Queue.sliding<void>(1) }
   const { carrier, local } = options
   yield* carrier.serve(topics.blockTake, taken(room))
   yield* carrier.serve(topics.blockGive, given(room))
@@ -182,14 +184,18 @@ const put = (room: Room, message: BlockMessage): Effect.Effect<void, BlockError>
     }))
   })
 
-/** Once more is no second time: a block never changes. */
-const putAlone = Effect.fnUntraced(function*({ local }: Room, { block, chunks, hash }: BlockMessage) {
+/** Once more is no second time: a block never changes. What was given up may be open here, and look as if it were there, when its file is gone. */
+const putAlone = Effect.fnUntraced(function*({ local, unfinished }: Room, { block, chunks, hash }: BlockMessage) {
+  if (unfinished.has(block)) yield* local.remove(block)
   const there = yield* Effect.result(local.directory(block))
   if (there._tag === "Success" && there.success.hash === hash) return
   if (there._tag === "Success" || there.failure._tag === "BlockDamaged") yield* local.remove(block)
   const wrong = chunks.find(({ sealed, sealedHash }) => !equalBytes(hashBytes(sealed), fromHex(sealedHash)))
   if (wrong !== undefined) return yield* new DiskError({ operation: "write", path: `block ${block}`, code: "Invalid", detail: `chunk ${wrong.id} has not its hash` })
+  unfinished.add(block)
+  for (const first of unfinished) if (unfinished.size > blockUnfinishedMax) unfinished.delete(first)
   const { arrival } = yield* local.write(block, chunks)
+  unfinished.delete(block)
   if (arrival.hash === hash) return
   yield* local.remove(block)
   return yield* new DiskError({ operation: "write", path: `block ${block}`, code: "Invalid", detail: `written from its chunks it is ${arrival.hash}, not ${hash}: of another store or version?` })

@@ -15,6 +15,7 @@ import {
   decodeBlock, decodeBlockAsk, decodeLacking, decodeRegionsAsk, encodeBlock, encodeBlockAsk, encodeLacking, encodeLackingAsk, encodeRegionsAsk, isLackingAsk
 } from "../../src/cluster/BlockMessage.ts"
 import { topics } from "../../src/cluster/Topics.ts"
+import { DiskError } from "../../src/ports/Disk.ts"
 import { Country, type Running, type Station, valueOf } from "../carrier/Stations.ts"
 
 const options = { store: "01".repeat(16) as StoreId, vault: "02".repeat(16) as VaultId }
@@ -132,6 +133,23 @@ describe("copies of blocks", () => {
     shire.country.passUntil(() => lonely.exit !== undefined, 200_000)
     expect(() => valueOf(lonely)).toThrow(/0 of 1 other members have a copy/)
     expect(shire.held(blockOf(2))).toEqual([0, 0])
+  })
+
+  it("copies: what was given up in the middle is no copy, though its name was there for a moment and whoever read it has it open", () => {
+    const shire = new Shire(2)
+    const [first, second] = shire.hosts as [Host, Host]
+    const { write } = second.local!
+    const givenUp: BlocksService["write"] = (block, chunks) => Effect.andThen(
+      Effect.andThen(write(block, chunks), Effect.andThen(second.local!.directory(block), second.disk.service.remove(pathOf(block)))),
+      Effect.sync(() => Object.assign(second.local!, { write })).pipe(Effect.andThen(Effect.fail(new DiskError({ operation: "sync", path: pathOf(block), code: "Io", detail: "planted" }))))
+    )
+    Object.assign(second.local!, { write: givenUp })
+    const ended = [1, 2].map(() => {
+      const written = shire.write(first, blockOf(1), given)
+      shire.country.passUntil(() => written.exit !== undefined)
+      return [written.exit!._tag, shire.held(blockOf(1))]
+    })
+    expect(ended).toEqual([["Failure", [0, 0]], ["Success", [2, 1]]])
   })
 
   it("copies: a member whose disk is nearly full takes none, says what it lacks, and brings it once there is room", () => {
