@@ -27,6 +27,8 @@ const ask = planted("AskService")
 const own = planted("OwnSessionService")
 const fetching = planted("FetchService")
 const members = planted("MembersService")
+const level = planted("FeatureLevel")
+const levels = planted("LevelService")
 
 export const replicaMutants: ReadonlyArray<Mutant> = [
   { ...lead("barrier-skipped", "a new leader stamps before it has applied an entry of its own term", `  return room.machine.term() === term ? undefined : again(room, "Settling")`, `  return term > 0 ? undefined : again(room, "Settling")`), open: "requests seldom reach a leader before it has applied its first entry; test/replica/lead.test.ts catches it" },
@@ -84,5 +86,8 @@ export const replicaMutants: ReadonlyArray<Mutant> = [
   fetching("silence-awaited", "an answer that never comes is waited for", `Effect.timeoutOption(peers.ask(from, encodeAsk(ask)!), fetchMsMax)`, `Effect.asSome(peers.ask(from, encodeAsk(ask)!))`),
 
   members("members-unseen", "who changes the members hears the record as it was here before", `  yield* seen(room, reply.index)\n`, ``),
-  machine("members-of-last-state", "a fetched state has another record of members than is kept in memory, and nobody is told", `  changed(room, recordOf(next.state.reader))\n`, ``)
+  machine("members-of-last-state", "a fetched state has another record of members than is kept in memory, and nobody is told", `  changed(room, recordOf(next.state.reader))\n`, ``),
+  { ...level("older-cannot-read", "a change is logged that older members cannot read", `return needs > has ?`, `return needs < 0 ?`), breaksMembers: true },
+  { ...levels("raised-by-the-newest", "the cluster's level rises as soon as who leads reads more", `Math.min(program, ...read`, `Math.max(program, ...read`), breaksMembers: true },
+  { ...levels("silent-is-new", "a member that does not answer counts as one that reads everything", `    onFailure: () => firstLevel`, `    onFailure: () => Number.MAX_SAFE_INTEGER`), breaksMembers: true }
 ]

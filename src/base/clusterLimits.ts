@@ -142,8 +142,6 @@ export const blockCopyMs = 60_000
 export const blockCopiesUnderWayMax = 4
 export const blockCopiesLateMax = 4
 export const blockRegionsAskedMax = 1024
-/** Blocks that were begun for another node and given up, as far as they are remembered. */
-export const blockUnfinishedMax = 65_536
 /** How long a block that was taken for another node is spared while no commit names it: longer than a change may be under way. */
 export const blockUnnamedMs = 5 * 60_000
 /** How often a node looks whether it lacks a block that a commit names; where another one wants to know, at most so often. */

@@ -21,6 +21,9 @@ export const namedGoneAtOnce = 2
 export const requestDigestBytes = 32
 export const statePieceBytes = 256 * KiB
 export const stateFilesMax = 4096
+/** Levels that there may ever be; how often a leader looks whether all members read a higher one than the cluster's. */
+export const featureLevelMax = 65_535
+export const levelLookMs = 5_000
 /** Requests that wait for one leader, and those of it that are stamped and not applied. */
 export const leadQueuedMax = 4096
 export const leadInFlightMax = 1024
@@ -46,3 +49,5 @@ export const replicaLogBytesMax = 64 * 1024 * KiB
 export const appliedAtOnceMax = 64
 /** How often what only the journal of a store of its own has is put into blocks, before that store becomes a member's. */
 export const growTriesMax = 3
+/** Copies of blocks that were begun for another member and given up, as far as they are remembered. */
+export const blockUnfinishedMax = 65_536

@@ -11,9 +11,10 @@
  */
 import { Deferred, Effect, Exit, Queue, type Scope, Semaphore } from "effect"
 import { equalBytes, fromHex } from "../base/bytes.ts"
-import { blockCopyMs, blockRegionsAskedMax, blockUnfinishedMax, blockUnnamedMs, stewardAskMs } from "../base/clusterLimits.ts"
+import { blockCopyMs, blockRegionsAskedMax, blockUnnamedMs, stewardAskMs } from "../base/clusterLimits.ts"
 import { hashBytes } from "../base/hash.ts"
 import type { BlockId } from "../base/ids.ts"
+import { blockUnfinishedMax } from "../base/replicaLimits.ts"
 import { type BlockChunk, BlockMissing } from "../block/Block.ts"
 import type { BlockError, BlocksService, BlockWriter, RegionRead } from "../block/BlockService.ts"
 import { AnswerRefused, type CarrierError } from "../carrier/CarrierError.ts"

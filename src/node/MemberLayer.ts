@@ -57,6 +57,7 @@ export interface MemberOptions {
   readonly raft?: ReplicaOptions["raft"]
   readonly machine?: ReplicaOptions["machine"]
   readonly sessions?: ReplicaOptions["sessions"]
+  readonly levels?: ReplicaOptions["levels"]
 }
 
 /** This node's replica: membership, status, fences. */
@@ -87,7 +88,7 @@ const memberCommits = (options: StoreOptions, member: MemberOptions) =>
       ...naming, group, id, journal: yield* RaftJournal, network: yield* raft.group(group, id), peers: peersOver({ carrier, nodeOf }), state,
       spaceLow: wal.spaceLow, ...(member.begin === undefined ? {} : { begin: member.begin }), ...(member.raft === undefined ? {} : { raft: member.raft }),
       ...(member.membersChanged === undefined ? {} : { membersChanged: member.membersChanged }),
-      ...(member.machine === undefined ? {} : { machine: member.machine }), ...(member.sessions === undefined ? {} : { sessions: member.sessions })
+      ...(member.machine === undefined ? {} : { machine: member.machine }), ...(member.levels === undefined ? {} : { levels: member.levels }), ...(member.sessions === undefined ? {} : { sessions: member.sessions })
     })
     yield* servePeers(carrier, replica.answer)
     if (member.begun !== undefined) yield* member.begun(replica)

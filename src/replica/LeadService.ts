@@ -22,6 +22,7 @@ import { sealEntry } from "../namespace/LoggedEntry.ts"
 import { takesSpace } from "../namespace/SpaceRule.ts"
 import type { Sequence } from "../base/ids.ts"
 import type { RaftError, RaftInterface } from "../raft/RaftService.ts"
+import { type FeatureLevel, tooNew } from "./FeatureLevel.ts"
 import type { ReplicaMachine } from "./MachineService.ts"
 import { commandFormat, requestOf, withKeys } from "./ReplicaFormat.ts"
 import { timeBefore, type ReplicaContext } from "./ReplicaApply.ts"
@@ -42,6 +43,8 @@ export interface Lead {
   readonly settle: (timeMs: number) => Effect.Effect<Reply>
   /** Bytes of a MembershipChange. */
   readonly members: (bytes: Uint8Array) => Effect.Effect<Reply>
+  /** From then on the cluster's feature level is at least that. */
+  readonly raise: (level: FeatureLevel) => Effect.Effect<Reply>
 }
 
 interface Room extends Leading {
@@ -66,7 +69,7 @@ export const makeLead = Effect.fnUntraced(function*(leading: Leading) {
     ...leading, scope: yield* Effect.scope, clock: yield* Clock.Clock, stamping: Semaphore.makeUnsafe(1), underWay: new Map(), sequence: undefined, time: 0n, inFlight: 0, bytesInFlight: 0, isOff: false,
     idle: Latch.makeUnsafe(true)
   }
-  const lead: Lead = { commit: (change) => commit(room, change), openSession: openSession(room), settle: (timeMs) => settle(room, timeMs), members: (bytes) => members(room, bytes) }
+  const lead: Lead = { commit: (change) => commit(room, change), openSession: openSession(room), settle: (timeMs) => settle(room, timeMs), members: (bytes) => members(room, bytes), raise: (level) => raise(room, level) }
   return lead
 })
 
@@ -92,6 +95,8 @@ const commit = (room: Room, change: Unstamped): Effect.Effect<Reply> =>
     const verdict = judge(state.reader, change.request, sessions)
     if (verdict._tag === "Answered") return Effect.succeed<Reply>({ _tag: "Done", ...withKeys(verdict.done, change.change) })
     if (verdict._tag === "Refused") return refused(room, change, verdict)
+    const why = tooNew(state.reader, change.change, room.levels)
+    if (why !== undefined) return Effect.succeed<Reply>({ _tag: "Unavailable", reason: "Stopped", detail: why })
     if (takesSpace(change.change) && room.spaceLow()) return Effect.succeed(nearlyFull)
     const name = nameOf(change.request)
     const known = underWay.get(name)
@@ -186,6 +191,12 @@ const openSession = (room: Room): Effect.Effect<Reply> =>
   Effect.suspend(() => {
     const reason = whyNot(room)
     return reason === undefined ? proposing(room, { _tag: "OpenSession", timeMs: room.clock.currentTimeMillisUnsafe() }) : Effect.succeed(reason)
+  })
+
+const raise = (room: Room, level: FeatureLevel): Effect.Effect<Reply> =>
+  Effect.suspend(() => {
+    const reason = whyNot(room)
+    return reason === undefined ? proposing(room, { _tag: "Raise", level }) : Effect.succeed(reason)
   })
 
 /** What is stamped already may have an earlier time: it is in the log before the word that none may; what is stamped from now on has none. */

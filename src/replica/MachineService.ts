@@ -15,11 +15,12 @@ import type { Entry as Commit } from "../namespace/Entry.ts"
 import { isHousework } from "../namespace/Housework.ts"
 import type { Answer } from "../namespace/Model.ts"
 import { Unavailable } from "../namespace/Namespace.ts"
-import type { RowKey, StateError, StateReader, StateService } from "../namespace/State.ts"
+import { type RowKey, StateError, type StateReader, type StateService } from "../namespace/State.ts"
 import { watched } from "../ports/Health.ts"
 import type { Configuration } from "../raft/Configuration.ts"
 import { type Entry, entryBytesOf, type LogIndex, type ReplicaId, type SnapshotPlace, type Term } from "../raft/Entry.ts"
 import type { StateMachine } from "../raft/RaftService.ts"
+import { levelOf, tooOld } from "./FeatureLevel.ts"
 import { fetchState } from "./FetchService.ts"
 import { recordOf } from "./MembersTable.ts"
 import type { PeerError, Peers } from "./Peers.ts"
@@ -183,6 +184,8 @@ const install = Effect.fnUntraced(function*(room: Room, from: ReplicaId, wanted:
   const fetched = yield* Effect.result(fetchState({ options: slots, peers, from, slot: otherSlot(room.current.slot), index: wanted.index, ...(pieceBytes === undefined ? {} : { pieceBytes }) }))
   if (fetched._tag === "Failure") return yield* passed(from, fetched.failure)
   const next = fetched.success
+  const why = tooOld(levelOf(next.state.reader), room.options.levels)
+  if (why !== undefined) return yield* Effect.andThen(next.close, passed(from, new StateError({ reason: "UnknownFormat", detail: why })))
   const switched = yield* Effect.result(room.turn.withPermit(Effect.andThen(writePointer(slots, { slot: next.slot, founding: wanted.configuration }), Effect.sync(() => take(room, next, wanted)))))
   if (switched._tag === "Failure") return yield* Effect.andThen(next.close, passed(from, switched.failure))
   yield* switched.success.close

@@ -15,6 +15,7 @@ import type { Entry as Commit } from "../namespace/Entry.ts"
 import { openEntry, sequenceOf } from "../namespace/LoggedEntry.ts"
 import type { RowChange, Stamp, StateReader, ValueSealer } from "../namespace/State.ts"
 import type { Entry, LogIndex } from "../raft/Entry.ts"
+import { type FeatureLevels, raisedTo } from "./FeatureLevel.ts"
 import { applyMembers } from "./MembersTable.ts"
 import { commandFormat, requestIdOf } from "./ReplicaFormat.ts"
 import { configurationKey, configurationRow, type SessionRules, settledKey, settledRow, termKey, termRow } from "./ReplicaRows.ts"
@@ -25,6 +26,8 @@ export interface ReplicaContext extends ApplyContext {
   /** Seals entries in the log, as NamespaceOptions has it. */
   readonly sealer: ValueSealer
   readonly sessions: SessionRules
+  /** What this program reads, and changes need. */
+  readonly levels: FeatureLevels
 }
 
 export interface AppliedEntry {
@@ -99,6 +102,8 @@ const applyCommand = (state: StateReader, stamp: Stamp, { index, term }: Entry, 
       const reply: Reply = refused === undefined ? { _tag: "Membered", index } : { _tag: "MembersRefused", index, what: refused.what, reason: refused.reason, detail: refused.detail }
       return { rows, stamp, reply, commit: undefined, ...(members === undefined ? {} : { members }) }
     }
+    case "Raise":
+      return { rows: raisedTo(state, command.level, context.levels), stamp, reply: nothing, commit: undefined }
     default:
       return unreachable(command)
   }

@@ -6,7 +6,7 @@ import { concatBytes, getU64, putU64 } from "../base/bytes.ts"
 import { membershipChangeBytesMax } from "../base/clusterLimits.ts"
 import { commitBytesMax, deleteTargetsPerCommitMax } from "../base/limits.ts"
 import { raftCommandBytesMax, raftReplicaIdBytesMax } from "../base/raftLimits.ts"
-import { requestDigestBytes, requestNameBytes, stateFilesMax, statePieceBytes } from "../base/replicaLimits.ts"
+import { featureLevelMax, requestDigestBytes, requestNameBytes, stateFilesMax, statePieceBytes } from "../base/replicaLimits.ts"
 import type { HybridTime } from "../base/time.ts"
 import type { MembershipError, MembershipReason } from "../membership/MembershipError.ts"
 import { type Codec, decodeWith, encodeWith, flag, FormatError, list, optional, raw, struct, text, uint, uint64, union, word } from "../namespace/Canonical.ts"
@@ -40,7 +40,8 @@ export const commandFormat: Format<Command> = formatOf<Command>("command", union
   Commit: [0, struct({ term: uint(), sealed: raw(raftCommandBytesMax) })],
   OpenSession: [1, struct({ timeMs: uint() })],
   Settle: [2, struct({ timeMs: uint() })],
-  Members: [3, struct({ bytes: raw(membershipChangeBytesMax) })]
+  Members: [3, struct({ bytes: raw(membershipChangeBytesMax) })],
+  Raise: [4, struct({ level: uint(featureLevelMax) })]
 }))
 
 /** Grows at its end only. */
@@ -119,7 +120,8 @@ export const replyFormat: Format<Reply> = formatOf<Reply>("reply", union<Reply>(
   Piece: [7, struct({ bytes: raw(statePieceBytes) })],
   Gone: [8, struct({})],
   Membered: [9, struct({ index: uint() })],
-  MembersRefused: [10, struct({ index: uint(), what: refusedWhat, reason: refusedReason, detail: { write: detail.write, read: detail.read } })]
+  MembersRefused: [10, struct({ index: uint(), what: refusedWhat, reason: refusedReason, detail: { write: detail.write, read: detail.read } })],
+  Reads: [11, struct({ level: uint(featureLevelMax) })]
 }))
 
 const idBytes = 16
@@ -162,7 +164,8 @@ const askCodec = formatOf<CodedAsk>("ask", union<CodedAsk>({
   Settle: [2, struct({ timeMs: uint() })],
   Offer: [3, struct({ index: uint() })],
   Piece: [4, struct({ kind: checkpointKind, generation: uint(), offset: uint(), lengthBytes: uint(statePieceBytes) })],
-  Members: [5, struct({ bytes: raw(membershipChangeBytesMax) })]
+  Members: [5, struct({ bytes: raw(membershipChangeBytesMax) })],
+  Level: [6, struct({})]
 }))
 
 /** Undefined: the change is too large for one commit (R9). */

@@ -7,14 +7,14 @@ import { type Codec, list, raw, struct, text, uint } from "../namespace/Canonica
 import { afterPrefix, ascending } from "../namespace/Rows.ts"
 import type { RowKey } from "../namespace/State.ts"
 import { raftMembersMax, raftReplicaIdBytesMax } from "../base/raftLimits.ts"
-import { requestNameBytes } from "../base/replicaLimits.ts"
+import { featureLevelMax, requestNameBytes } from "../base/replicaLimits.ts"
 import type { Configuration } from "../raft/Configuration.ts"
 import type { Term } from "../raft/Entry.ts"
 import { type Format, formatOf, keptFormat, namedFormat } from "./ReplicaFormat.ts"
 import type { SessionId } from "./Request.ts"
 
 /** First byte of a row's key: 0x40 to 0x4f are replication's. Numbers are never reused. */
-const table = { term: "\x40", configuration: "\x41", settled: "\x42", sessions: "\x43", session: "\x44", used: "\x45", kept: "\x46", members: "\x47", member: "\x48", invited: "\x49", revocations: "\x4a", signedRevocations: "\x4b", named: "\x4c", namedAt: "\x4d", nameds: "\x4e" } as const
+const table = { term: "\x40", configuration: "\x41", settled: "\x42", sessions: "\x43", session: "\x44", used: "\x45", kept: "\x46", members: "\x47", member: "\x48", invited: "\x49", revocations: "\x4a", signedRevocations: "\x4b", named: "\x4c", namedAt: "\x4d", nameds: "\x4e", level: "\x4f" } as const
 
 /** Of hex digits. */
 const id = (hex: string): string => toByteString(fromHex(hex))
@@ -47,6 +47,9 @@ export const namedAtKey = (sequence: number): RowKey => table.namedAt + ascendin
 export const namedAtRange: readonly [RowKey, RowKey] = [table.namedAt, afterPrefix(table.namedAt)]
 export const namedsKey: RowKey = table.nameds
 
+/** The cluster's feature level; absent: the first. */
+export const levelKey: RowKey = table.level
+
 export interface SessionRow {
   /** By the log's time, in whole `sessionTouchMs`. */
   readonly usedMs: number
@@ -60,6 +63,7 @@ export const configurationCodec: Codec<Configuration> = struct<Configuration>({ 
 export const termRow: Format<{ readonly term: Term }> = formatOf("term", struct({ term: uint() }))
 export const configurationRow: Format<Configuration> = formatOf("configuration", configurationCodec)
 export const settledRow: Format<{ readonly timeMs: number }> = formatOf("settled", struct({ timeMs: uint() }))
+export const levelRow: Format<{ readonly level: number }> = formatOf("feature level", struct({ level: uint(featureLevelMax) }))
 export const sessionsRow: Format<{ readonly count: number }> = formatOf("sessions", struct({ count: uint() }))
 export const sessionRow: Format<SessionRow> = formatOf("session", struct<SessionRow>({ usedMs: uint(), high: uint() }))
 export const usedRow: Format<{ readonly session: SessionId }> = formatOf("used", struct({ session: uint() }))

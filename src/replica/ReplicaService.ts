@@ -17,16 +17,19 @@ import type { AsOf, Change } from "../namespace/Model.ts"
 import { AsOfRefused, type Committed, type NamespaceService, Refused, Unavailable } from "../namespace/Namespace.ts"
 import type { NamespaceOptions } from "../namespace/NamespaceService.ts"
 import { makeReads } from "../namespace/ReadService.ts"
-import type { StateService } from "../namespace/State.ts"
+import { StateError, type StateService } from "../namespace/State.ts"
 import { Disk } from "../ports/Disk.ts"
 import { Entropy } from "../ports/Entropy.ts"
+import { watched } from "../ports/Health.ts"
 import { KeyValue } from "../ports/KeyValue.ts"
 import type { ReplicaId, SnapshotPlace } from "../raft/Entry.ts"
 import type { RaftJournalInterface } from "../raft/RaftJournalService.ts"
 import { type RaftInterface, type RaftNetwork, type RaftRunOptions, runRaft } from "../raft/RaftService.ts"
 import { type Asking, askLeader, byLead } from "./AskService.ts"
 import { monotonicMs, offerOf, pieceOf } from "./FetchService.ts"
+import { type FeatureLevels, featureLevels, levelOf, tooNew, tooOld } from "./FeatureLevel.ts"
 import { makeLead } from "./LeadService.ts"
+import { raising } from "./LevelService.ts"
 import { makeMachine, type MachineOptions, type ReplicaMachine } from "./MachineService.ts"
 import { type Members, membersOver } from "./MembersService.ts"
 import type { Peers } from "./Peers.ts"
@@ -54,6 +57,8 @@ export interface ReplicaOptions extends NamespaceOptions {
   readonly spaceLow?: () => boolean
   /** Small in tests, and the same on all replicas. */
   readonly sessions?: SessionRules
+  /** Another program than this one, in tests. */
+  readonly levels?: FeatureLevels
   readonly machine?: Pick<MachineOptions, "observe" | "logBytesMax" | "pieceBytes">
 }
 
@@ -98,18 +103,21 @@ interface Room {
 /** Recovers the replica and runs it until the scope closes. */
 export const runReplica = Effect.fnUntraced(function*(options: ReplicaOptions) {
   const slots: SlotOptions = { ...options.state, disk: yield* Disk, index: yield* KeyValue, sealer: options.sealer }
-  const { begin, group, id, journal, network, peers } = options
+  const { begin, group, id, journal, levels = featureLevels, network, peers } = options
   const { founding, open } = yield* startSlot({ slots, journal, group, id, peers, begin })
+  const why = tooOld(levelOf(open.state.reader), levels)
+  if (why !== undefined) return yield* Effect.andThen(open.close, new StateError({ reason: "UnknownFormat", detail: why }))
   const machine = makeMachine({
-    slots, peers, sealer: options.sealer, vertexHash: options.vertexHash, sessions: options.sessions ?? sessionRules, applied: options.applied ?? (() => undefined),
+    slots, peers, sealer: options.sealer, vertexHash: options.vertexHash, sessions: options.sessions ?? sessionRules, levels, applied: options.applied ?? (() => undefined),
     ...(options.membersChanged === undefined ? {} : { membersChanged: options.membersChanged }), ...options.machine
   }, open, founding)
   // Once Raft has ended: nothing is applied any more.
   yield* Effect.addFinalizer(() => Effect.andThen(machine.atStop, Effect.suspend(() => machine.open().close)))
   const raft = yield* runRaft<Reply>({ group, id, journal, network, machine, entropy: yield* Entropy, ...(begin === undefined ? {} : { begin }), ...options.raft })
   yield* Effect.forkScoped(machine.begin(raft.compact))
-  const lead = yield* makeLead({ machine, raft, sealer: options.sealer, vertexHash: options.vertexHash, sessions: options.sessions ?? sessionRules, spaceLow: options.spaceLow ?? (() => false) })
+  const lead = yield* makeLead({ machine, raft, sealer: options.sealer, vertexHash: options.vertexHash, sessions: options.sessions ?? sessionRules, levels, spaceLow: options.spaceLow ?? (() => false) })
   const room: Room = { options, slots, machine, raft, asking: { id, status: raft.status, peers, lead }, freshMs: Number.NEGATIVE_INFINITY }
+  yield* Effect.forkScoped(watched("the cluster's feature level", raising({ id, peers, raft, levels, lead, state: machine.state.reader })))
   const replica: Replica = {
     namespace: namespaceOf(room), state: machine.state, raft, fence: (ageMsMax = 0) => fence(room, ageMsMax), openSession: openSession(room),
     request: (request, change, author) => requested(room, request, change, author), answer: (ask) => answer(room, ask), members: membersOver(room)
@@ -140,8 +148,11 @@ const openSession = ({ asking }: Room): Effect.Effect<SessionId, Unavailable> =>
 const odd = (reply: Reply): Unavailable =>
   reply._tag === "Unavailable" ? new Unavailable({ reason: reply.reason, detail: reply.detail }) : new Unavailable({ reason: "Stopped", detail: `the leader answered ${reply._tag} to what asked for something else: another version?` })
 
-const requested = Effect.fnUntraced(function*({ asking, options }: Room, request: RequestId, change: Change, author: string) {
-  const { tenant, vault } = options
+const requested = Effect.fnUntraced(function*({ asking, machine, options }: Room, request: RequestId, change: Change, author: string) {
+  const { levels = featureLevels, tenant, vault } = options
+  // Whoever leads may be too old to understand what it is asked for.
+  const tooSoon = tooNew(machine.state.reader, change, levels)
+  if (tooSoon !== undefined) return yield* new Unavailable({ reason: "Stopped", detail: tooSoon })
   const unstamped: Unstamped = { format: entryFormat, group: 0, tenant, vault, author, change, request }
   const { isSure, reply } = yield* askLeader(asking, { _tag: "Propose", change: unstamped })
   if (reply._tag === "Refused") {
@@ -216,6 +227,8 @@ const answerAsk = (room: Room, ask: Ask): Effect.Effect<Reply> => {
   switch (ask._tag) {
     case "Propose": case "OpenSession": case "Settle": case "Members":
       return byLead(room.asking.lead, ask)
+    case "Level":
+      return Effect.succeed<Reply>({ _tag: "Reads", level: (room.options.levels ?? featureLevels).program })
     case "Offer":
       return orGone(offer(room, ask.index))
     case "Piece":

@@ -10,6 +10,7 @@ import type { Entry } from "../namespace/Entry.ts"
 import type { Answer } from "../namespace/Model.ts"
 import type { Unavailable } from "../namespace/Namespace.ts"
 import type { LogIndex, ReplicaId, Term } from "../raft/Entry.ts"
+import type { FeatureLevel } from "./FeatureLevel.ts"
 
 /** The index of the entry that opened it: never given out twice. */
 export type SessionId = LogIndex
@@ -37,6 +38,8 @@ export type Command =
   | { readonly _tag: "Settle"; readonly timeMs: number }
   /** A change of the record of members: bytes of encodeMembershipChange. Made twice it is one, so that it needs no session. */
   | { readonly _tag: "Members"; readonly bytes: Uint8Array }
+  /** From here on the cluster's feature level is at least that. */
+  | { readonly _tag: "Raise"; readonly level: FeatureLevel }
 
 /** What a request came to: kept for as long as its session lives, or its window. Of an answer to deletions without the keys: the request has them. */
 export interface Done {
@@ -67,6 +70,8 @@ export type Reply =
   | { readonly _tag: "Membered"; readonly index: LogIndex }
   /** By the record as it was at `index` (MembershipError); 0: the leader cannot read the change, and nothing was logged. */
   | ({ readonly _tag: "MembersRefused"; readonly index: LogIndex } & Pick<MembershipError, "what" | "reason" | "detail">)
+  /** The feature level that the replica's program reads. */
+  | { readonly _tag: "Reads"; readonly level: FeatureLevel }
 
 export interface OfferedFile {
   readonly kind: CheckpointKind
@@ -92,3 +97,5 @@ export type Ask =
   | { readonly _tag: "Piece"; readonly kind: CheckpointKind; readonly generation: number; readonly offset: number; readonly lengthBytes: number }
   /** Bytes of encodeMembershipChange. */
   | { readonly _tag: "Members"; readonly bytes: Uint8Array }
+  /** How much of the log's language it reads. */
+  | { readonly _tag: "Level" }

@@ -15,6 +15,7 @@ import { client, judge, type Scene, sceneOf, type Seen } from "./MemberWorld.ts"
 import { Once } from "./Once.ts"
 import { Operator } from "./Operator.ts"
 import { Spread } from "./Spread.ts"
+import { drawUpgrade, type Upgrading } from "./Upgrading.ts"
 import { Usurpers } from "./Usurpers.ts"
 import { WeakDisk } from "./WeakDisk.ts"
 
@@ -39,6 +40,8 @@ export const sizes = {
     troubleMs: 240_000, membersMost: [3, 5, 7], members: [2, 3, 3, 5], calmMs: 12 * 60_000, clients: 3, bodies: [10, 150, 900, 5000, 30_000, 60_000], asksMax: Number.POSITIVE_INFINITY, isSwept: true, hasStandIns: false
   }
 } as const satisfies Readonly<Record<string, Size>>
+
+const upgradeSeeds = 0x5eed_0f_02
 
 /** After the calm everything is whole within that time. */
 const wholeMs = 300_000
@@ -107,6 +110,8 @@ const runWorld = (seed: number, size: Size): Omit<WorldSeen, "probes"> => {
   const once = new Once()
   const drifts = random.chance(0.5)
   const clocks = random.fork()
+  // Of its own, so that stories of other worlds are as they were.
+  const upgrade = drawUpgrade(seededRandom((seed ^ upgradeSeeds) >>> 0))
   const options = {
     settings: { ...tiny.settings!, retentionDays: random.pick([1, 1000, 3_600_000]) / 86_400_000 }, namespace: { applied: once.applied },
     gc: { intervalMs: random.pick([500, 4000]), graceMs: random.pick([0, 3000]), reserveBytes: 0, compactBytesPerSecond: 0, sweepMs: random.pick([2000, 20_000]) }
@@ -115,10 +120,11 @@ const runWorld = (seed: number, size: Size): Omit<WorldSeen, "probes"> => {
     // A quartz is as it is; the machine is off while this is said.
     if (drifts && clockOf(host).drift === 0) clockOf(host).drift = (clocks.below(400) - 200) / 1_000_000
     weak.starts(host)
+    upgrade?.starts(host)
   }
   const membersMost = random.pick(size.membersMost)
-  const growing = isGrowing ? new GrowingMembers(membersMost + 5, seed, plan, options, { starts }) : undefined
-  const members = growing?.members ?? new Members(random.pick(size.members), seed, plan, options, { starts })
+  const growing = isGrowing ? new GrowingMembers(membersMost + 5, seed, plan, options, { starts, ...upgrade?.program }) : undefined
+  const members = growing?.members ?? new Members(random.pick(size.members), seed, plan, options, { starts, ...upgrade?.program })
   const scene = sceneOf(members, random.fork(), size)
   const { country } = members
   const isOver = (): boolean => country.timeline.nowUs > untilUs
@@ -136,30 +142,33 @@ const runWorld = (seed: number, size: Size): Omit<WorldSeen, "probes"> => {
   operator.begin()
   country.network.begin()
   country.pass(size.troubleMs)
-  calm(scene, operator, size)
-  for (const [name, count] of [...weak.counts, ...operator.counts, ...usurpers?.counts ?? [], ["blocks looked at", spread.count] as const]) faults.set(name, count)
+  calm(scene, operator, size, upgrade)
+  for (const [name, count] of [...weak.counts, ...operator.counts, ...usurpers?.counts ?? [], ...upgrade?.counts ?? [], ["blocks looked at", spread.count] as const]) faults.set(name, count)
   const changes = ["admitted", "left", "removed"].reduce((sum, name) => sum + (operator.counts.get(name) ?? 0), 0)
   return {
-    problems: [...new Set([...(members.watch?.problem === undefined ? [] : [members.watch.problem]), ...operator.problems, ...once.problems, ...spread.problems, ...scene.problems])], operations: scene.count, acknowledged: scene.acknowledged, cuts: scene.cuts,
+    problems: [...new Set([...(members.watch?.problem === undefined ? [] : [members.watch.problem]), ...operator.problems, ...upgrade?.problems ?? [], ...once.problems, ...spread.problems, ...scene.problems])], operations: scene.count, acknowledged: scene.acknowledged, cuts: scene.cuts,
     commits: once.commits, changes, faults: Object.fromEntries(faults), simulatedMs: country.nowMs
   }
 }
 
 /** Everything heals, and is judged. */
-const calm = (scene: Scene, operator: Operator, { calmMs, isSwept }: Size): void => {
+const calm = (scene: Scene, operator: Operator, { calmMs, isSwept }: Size, upgrade: Upgrading | undefined): void => {
   const { members, problems } = scene
   const { country } = members
   country.network.heal()
   for (const host of members.hosts) clockOf(host).offsetMs = 0
   const beganMs = country.nowMs
+  for (const host of operator.hosts) if (upgrade?.isOld(host) === true && host.station.life.isOn) members.kill(host)
+  upgrade?.end()
+  const lacks = (): string | undefined => operator.lacks() ?? upgrade?.lacks(operator.hosts)
   const isLate = (): boolean => country.nowMs - beganMs > wholeMs
-  while (!isLate() && !(operator.isDone && scene.open.size === 0 && operator.isWhole())) {
+  while (!isLate() && !(operator.isDone && scene.open.size === 0 && lacks() === undefined)) {
     for (const host of operator.hosts) if (!host.station.life.isOn && !operator.buried.has(host)) members.start(host)
     country.pass(1000)
     if (operator.isDone) for (const host of members.hosts) if (!operator.hosts.includes(host) && host.station.life.isOn) members.cut(host)
   }
   if (isLate()) {
-    problems.push(`not whole ${wholeMs / 1000} s after everything healed: ${operator.isDone ? "" : "the operator has not done; "}${operator.lacks() ?? ""} ${[...scene.open].join(", ")}`)
+    problems.push(`not whole ${wholeMs / 1000} s after everything healed: ${operator.isDone ? "" : "the operator has not done; "}${lacks() ?? ""} ${[...scene.open].join(", ")}`)
     return operator.end()
   }
   country.pass(calmMs)

@@ -35,7 +35,7 @@ export class GrowingMembers {
   /** What the first one has, where it was a store of its own: made ready for it (GrowFolder). */
   readonly #alone: Pick<Host, "disk" | "index"> | undefined
 
-  constructor(count: number, seed: number, plan: NetworkPlan, options: Partial<StoreOptions> = {}, { alone, ...more }: Pick<MembersOptions, "starts"> & { readonly alone?: Pick<Host, "disk" | "index"> } = {}) {
+  constructor(count: number, seed: number, plan: NetworkPlan, options: Partial<StoreOptions> = {}, { alone, ...more }: Pick<MembersOptions, "starts" | "levels" | "applied"> & { readonly alone?: Pick<Host, "disk" | "index"> } = {}) {
     this.#alone = alone
     this.members = new Members(count, seed, plan, options, { ...more, started: 0, isWatched: alone === undefined, wiring: (host, carrier) => this.#wire(host, carrier) })
     const first = this.members.hosts[0]!

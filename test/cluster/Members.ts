@@ -7,6 +7,7 @@ import { calmPlan, type NetworkPlan } from "../../sim/faults/NetworkPlan.ts"
 import { MemoryKeyValue } from "../../sim/KeyValue.ts"
 import type { GroupId } from "../../src/base/ids.ts"
 import type { CarrierInterface } from "../../src/carrier/CarrierService.ts"
+import type { Entry } from "../../src/namespace/Entry.ts"
 import { Member, memberLayer, type MemberOptions } from "../../src/node/MemberLayer.ts"
 import type { StoreOptions } from "../../src/node/StoreLayer.ts"
 import { Disk } from "../../src/ports/Disk.ts"
@@ -14,6 +15,7 @@ import { Entropy } from "../../src/ports/Entropy.ts"
 import { KeyValue } from "../../src/ports/KeyValue.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
 import { noSnapshot } from "../../src/raft/RaftLog.ts"
+import type { FeatureLevels } from "../../src/replica/FeatureLevel.ts"
 import type { Replica } from "../../src/replica/ReplicaService.ts"
 import { Country, type Running, type Station, valueOf } from "../carrier/Stations.ts"
 import { keys, storeId, tiny } from "../pipeline/store.ts"
@@ -44,6 +46,10 @@ export interface MembersOptions {
   readonly wiring?: (host: Host, carrier: CarrierInterface) => Wiring
   /** Its machine is off, and a life begins. */
   readonly starts?: (host: Host) => void
+  /** Which program it runs, in this life; undefined: the one that there is. */
+  readonly levels?: (host: Host) => FeatureLevels
+  /** Told of each commit that it applies. */
+  readonly applied?: (host: Host, entry: Entry) => void
 }
 
 export class Host {
@@ -80,8 +86,10 @@ export class Members {
 
   readonly #wiring: MembersOptions["wiring"]
   readonly #starts: MembersOptions["starts"]
+  readonly #program: Pick<MembersOptions, "levels" | "applied">
 
-  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}, { isWatched = true, started = count, starts, wiring }: MembersOptions = {}) {
+  constructor(count: number, seed = 1, plan: NetworkPlan = calmPlan, options: Partial<StoreOptions> = {}, { applied, isWatched = true, levels, started = count, starts, wiring }: MembersOptions = {}) {
+    this.#program = { ...(levels === undefined ? {} : { levels }), ...(applied === undefined ? {} : { applied }) }
     this.watch = isWatched ? new RaftWatch() : undefined
     this.options = { ...plain, ...options }
     this.#wiring = wiring
@@ -113,8 +121,15 @@ export class Members {
       )
       const wiring = this.#wiring?.(host, carrier)
       if (wiring !== undefined) yield* wiring.before
-      const layer = layerOf({ ...this.options, gc: { ...this.options.gc, observe: (phase) => void host.phases.add(phase) } }, {
-        carrier, group, replica: station.id, lossesMax: this.lossesMax, ...(this.watch === undefined ? {} : { raft: this.watch }),
+      const { applied, levels } = this.#program
+      const told = applied === undefined ? {} : {
+        namespace: { ...this.options.namespace, applied: (...[entry, answer]: Parameters<NonNullable<NonNullable<StoreOptions["namespace"]>["applied"]>>) => {
+          this.options.namespace?.applied?.(entry, answer)
+          applied(host, entry)
+        } }
+      }
+      const layer = layerOf({ ...this.options, ...told, gc: { ...this.options.gc, observe: (phase) => void host.phases.add(phase) } }, {
+        carrier, group, replica: station.id, lossesMax: this.lossesMax, ...(this.watch === undefined ? {} : { raft: this.watch }), ...(levels === undefined ? {} : { levels: levels(host) }),
         begun: (replica) => Effect.sync(() => void Object.assign(host, { replica, hasBegun: true })),
         ...(wiring?.member ?? { nodeOf: (replica) => ids.find((id) => id === replica), begin: { ...noSnapshot, configuration: configurationOf(ids) } })
       })

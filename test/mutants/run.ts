@@ -33,7 +33,7 @@ interface Caught {
 
 const verdictOfExit: Readonly<Record<number, string>> = { 10: "crash", 11: "safety", 12: "liveness", 13: "nondeterminism", 14: "a story" }
 
-/** Worlds of carriers cost as much as thirty of consensus; what they let pass the stories judge. Membership, cluster and fetched states have stories alone. */
+/** Worlds of carriers cost as much as thirty of consensus; what they let pass the stories judge. Membership, cluster, fetched states and feature levels have stories alone. */
 const carrierSeedsMax = 12
 /** By the file that is changed: the first that fits. */
 const storiesOf: ReadonlyArray<readonly [file: string, stories: string]> = [
@@ -41,14 +41,15 @@ const storiesOf: ReadonlyArray<readonly [file: string, stories: string]> = [
   ["membership/Availability", "test/membership/availability"], ["membership/", "test/membership/membership"],
   ["cluster/RaftCarrier", "test/cluster/raftCarrier"],
   ["cluster/BlockCopies", "test/cluster/blockCopies"], ["cluster/BlockLanes", "test/cluster/blockLanes"], ["cluster/StewardService", "test/cluster/stewardService"], ["cluster/Steward", "test/cluster/steward.test"],
-  ["cluster/HandOver", "test/cluster/handOver"], ["cluster/Presence", "test/cluster/presence"], ["cluster/Welcome", "test/node/memberFolder"], ["cluster/MembershipReplica", "test/cluster/membershipReplica"], ["replica/FetchService", "test/replica/fetch.test"]
+  ["cluster/HandOver", "test/cluster/handOver"], ["cluster/Presence", "test/cluster/presence"], ["cluster/Welcome", "test/node/memberFolder"], ["cluster/MembershipReplica", "test/cluster/membershipReplica"], ["replica/FetchService", "test/replica/fetch.test"],
+  ["replica/FeatureLevel", "test/replica/featureLevel"], ["replica/LevelService", "test/replica/featureLevel"]
 ]
 
 const largeNursery = ["--min-semi-space-size=64", "--max-semi-space-size=64"]
 
 const judgesOf = ({ edits, merciless, room }: Mutant): ReadonlyArray<string> => {
   if (values.members) return [...largeNursery, "test/cluster/swarm.ts", "--seeds", String(seedsMax), "--from", String(from), "--profile", values.profile, "--workers", "1"]
-  const isToldInStories = edits[0]?.file === "replica/FetchService.ts"
+  const isToldInStories = room === "replica" && storiesOf.some(([file]) => edits[0]!.file.startsWith(file))
   if (room === "raft" || (room === "replica" && !isToldInStories)) return [`test/${room}/swarm.ts`, "--seeds", String(seedsMax), "--from", String(from), ...(values.monitor && room === "raft" ? ["--monitor"] : [])]
   if (room === "carrier" || room === "membership" || room === "cluster" || isToldInStories) {
     const stories = storiesOf.find(([file]) => edits[0]!.file.startsWith(file))![1]

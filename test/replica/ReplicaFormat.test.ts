@@ -10,7 +10,7 @@ import { FormatError } from "../../src/namespace/Canonical.ts"
 import { StateError } from "../../src/namespace/State.ts"
 import { configurationOf } from "../../src/raft/Configuration.ts"
 import { commandFormat, decodeAsk, encodeAsk, keptFormat, namedFormat, replyFormat, requestIdOf, requestOf, withKeys } from "../../src/replica/ReplicaFormat.ts"
-import { configurationKey, configurationRow, invitedKey, keptKey, memberKey, membersKey, namedAtKey, namedAtRow, namedKey, namedsKey, namedsRow, revocationsKey, sessionKey, sessionRow, sessionsKey, sessionsRow, settledKey, settledRow, signedRevocationsKey, termKey, termRow, usedKey, usedRow } from "../../src/replica/ReplicaRows.ts"
+import { configurationKey, configurationRow, invitedKey, keptKey, levelKey, levelRow, memberKey, membersKey, namedAtKey, namedAtRow, namedKey, namedsKey, namedsRow, revocationsKey, sessionKey, sessionRow, sessionsKey, sessionsRow, settledKey, settledRow, signedRevocationsKey, termKey, termRow, usedKey, usedRow } from "../../src/replica/ReplicaRows.ts"
 import type { Ask, Command, Done, Reply, Unstamped } from "../../src/replica/Request.ts"
 import { decodePointer, encodePointer } from "../../src/replica/SlotService.ts"
 import { put, tenant, vault } from "../namespace/store.ts"
@@ -142,4 +142,14 @@ test("replica format: whatever bytes come, decoders read what was written, or sa
     if (how < 2) changed[index] = byte
     holds(how === 2 ? changed.subarray(0, index) : how === 3 ? Buffer.concat([changed, Uint8Array.of(byte)]) : changed)
   }), { numRuns: 4000 })
+})
+
+const levelReply: Reply = { _tag: "Reads", level: 2 }
+const raise: Command = { _tag: "Raise", level: 300 }
+
+test("replica format 1, feature levels: command, ask, reply and row are the bytes that they always were, and read back", () => {
+  const row = `${Buffer.from(levelKey, "latin1").toString("hex")} ${toHex(levelRow.encode({ level: 2 }))}`
+  expect([toHex(commandFormat.encode(raise)), toHex(encodeAsk({ _tag: "Level" })!), toHex(replyFormat.encode(levelReply)), row]).toEqual(goldenOf("levels-1"))
+  const [command, ask, reply] = goldenOf("levels-1").slice(0, 3).map(fromHex)
+  expect([commandFormat.decode(command!), decodeAsk(ask!), replyFormat.decode(reply!)]).toEqual([raise, { _tag: "Level" }, levelReply])
 })

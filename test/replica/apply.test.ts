@@ -17,6 +17,7 @@ import { recordOf } from "../../src/replica/MembersTable.ts"
 import { invitedKey, memberKey, type SessionRules } from "../../src/replica/ReplicaRows.ts"
 import type { Command, Reply } from "../../src/replica/Request.ts"
 import { namedCount } from "../../src/replica/NamedAnswers.ts"
+import { featureLevels } from "../../src/replica/FeatureLevel.ts"
 import { countOf } from "../../src/replica/Sessions.ts"
 import { good, nowMs, sceneOf } from "../membership/fixtures.ts"
 import { admissionOf, foundingOf, removalOf } from "../membership/story.ts"
@@ -39,7 +40,7 @@ class Log {
 
   entry(body: Entry["body"]): Reply {
     this.#index += 1
-    const { members, reply, rows, stamp } = applyEntry(this.rows, this.stamp, { index: this.#index, term: this.term, body }, { ...context, sealer: testSealer, sessions: rules })
+    const { members, reply, rows, stamp } = applyEntry(this.rows, this.stamp, { index: this.#index, term: this.term, body }, { ...context, sealer: testSealer, sessions: rules, levels: featureLevels })
     this.rows.write(rows)
     this.written = rows
     this.told = members ?? this.told

@@ -12,6 +12,7 @@ import { makeLead } from "../../src/replica/LeadService.ts"
 import { commandFormat } from "../../src/replica/ReplicaFormat.ts"
 import { sessionKey, sessionRow } from "../../src/replica/ReplicaRows.ts"
 import type { Reply, Unstamped } from "../../src/replica/Request.ts"
+import { featureLevels } from "../../src/replica/FeatureLevel.ts"
 import { sessionRules } from "../../src/replica/Sessions.ts"
 import { MemoryRows, memoryState } from "../namespace/MemoryState.ts"
 import { context, put, tenant, testSealer, vault } from "../namespace/store.ts"
@@ -46,7 +47,7 @@ const begin = Effect.gen(function*() {
     status: () => ({ id: "a", role: play.role, term: play.term, leader: play.role === "Leader" ? "a" : "b", commit: 20, applied: 20, last: 20, configuration: configurationOf(["a"]), configurationIndex: 0, matched: new Map(), failure: undefined })
   }
   const machine = { state, term: () => play.applied }
-  const lead = yield* makeLead({ ...context, sealer: testSealer, sessions: sessionRules, machine, raft, spaceLow: () => false })
+  const lead = yield* makeLead({ ...context, sealer: testSealer, sessions: sessionRules, levels: featureLevels, machine, raft, spaceLow: () => false })
   const ask = (number: number) => Effect.forkChild(lead.commit(asking(number)), { startImmediately: true })
   return { ask, lead, play, proposed, state, start }
 })

@@ -153,7 +153,7 @@ const played = (replies: ReadonlyArray<Reply>, record: MembershipRecord) => {
   const never = Effect.die("nothing else is asked")
   return membersOver({
     machine: { state: memoryState(rows, { sequence: 0, time: 0n, wal: { segment: 1, offset: 9 } }), members: () => record },
-    asking: { id: "a", status: () => status, peers: { ask: () => never }, lead: { commit: () => never, openSession: never, settle: () => never, members: () => Effect.sync(() => left.shift()!) } }
+    asking: { id: "a", status: () => status, peers: { ask: () => never }, lead: { commit: () => never, openSession: never, settle: () => never, members: () => Effect.sync(() => left.shift()!), raise: () => never } }
   })
 }
 
