@@ -172,11 +172,17 @@ export class Operator {
     return Effect.gen({ self: this }, function*() {
       const by = random.pick(this.hosts)
       yield* this.#ask(by, growing.admission(next, by))
-      // Whoever did not hear the answer looks at the table.
-      if (!growing.isMember(next)) return
-      growing.begin(next, growing.record)
-      this.#count("admitted")
+      this.#letIn(growing)
     })
+  }
+
+  /** Whoever did not hear the answer looks at the table, now and later: what it asked for may come true yet. */
+  #letIn(growing: GrowingMembers): void {
+    for (const host of this.#work.members.hosts) {
+      if (growing.known.has(host) || !growing.isMember(host)) continue
+      growing.begin(host, growing.record)
+      this.#count("admitted")
+    }
   }
 
   /** It leaves, or, `isForced`, is dead and its disk gone for good; until it is no member any more. */
@@ -234,8 +240,9 @@ export class Operator {
 
   /** What a service manager does: whoever has failed begins again. */
   #supervise(): void {
-    const { members, weak } = this.#work
+    const { growing, members, weak } = this.#work
     const { nowMs } = members.country
+    if (growing !== undefined) this.#letIn(growing)
     for (const host of this.hosts) {
       if (!isOn(host) || this.buried.has(host)) continue
       const failure = host.failure ?? statusOf(host)?.failure ?? host.station.log.find((line) => line.includes("ended by a defect"))
