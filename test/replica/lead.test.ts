@@ -10,9 +10,9 @@ import type { Stamp } from "../../src/namespace/State.ts"
 import { RaftError, type RaftInterface, type RaftStatus } from "../../src/raft/RaftService.ts"
 import { makeLead } from "../../src/replica/LeadService.ts"
 import { commandFormat } from "../../src/replica/ReplicaFormat.ts"
-import { sessionKey, sessionRow } from "../../src/replica/ReplicaRows.ts"
+import { levelKey, levelRow, sessionKey, sessionRow } from "../../src/replica/ReplicaRows.ts"
 import type { Reply, Unstamped } from "../../src/replica/Request.ts"
-import { featureLevels } from "../../src/replica/FeatureLevel.ts"
+import { type FeatureLevels, featureLevels } from "../../src/replica/FeatureLevel.ts"
 import { sessionRules } from "../../src/replica/Sessions.ts"
 import { MemoryRows, memoryState } from "../namespace/MemoryState.ts"
 import { context, put, tenant, testSealer, vault } from "../namespace/store.ts"
@@ -28,7 +28,7 @@ interface Proposed {
   readonly done: Deferred.Deferred<Reply, RaftError>
 }
 
-const begin = Effect.gen(function*() {
+const beginWith = Effect.fnUntraced(function*(levels: FeatureLevels) {
   const rows = new MemoryRows()
   rows.write([[sessionKey(1), sessionRow.encode({ usedMs: 0, high: 0 })]])
   const start: Stamp = { sequence: 7, time: 0n, wal: { segment: 1, offset: 20 } }
@@ -47,10 +47,12 @@ const begin = Effect.gen(function*() {
     status: () => ({ id: "a", role: play.role, term: play.term, leader: play.role === "Leader" ? "a" : "b", commit: 20, applied: 20, last: 20, configuration: configurationOf(["a"]), configurationIndex: 0, matched: new Map(), failure: undefined })
   }
   const machine = { state, term: () => play.applied }
-  const lead = yield* makeLead({ ...context, sealer: testSealer, sessions: sessionRules, levels: featureLevels, machine, raft, spaceLow: () => false })
+  const lead = yield* makeLead({ ...context, sealer: testSealer, sessions: sessionRules, levels, machine, raft, spaceLow: () => false })
   const ask = (number: number) => Effect.forkChild(lead.commit(asking(number)), { startImmediately: true })
   return { ask, lead, play, proposed, state, start }
 })
+
+const begin = Effect.suspend(() => beginWith(featureLevels))
 
 const done = (sequence: number): Reply => ({ _tag: "Done", sequence, time: 1n, answer: { _tag: "Done" } })
 
@@ -85,6 +87,18 @@ it("leader: it counts on without waiting; once one came to nothing it waits for 
   state.write([], { ...start, sequence: 8 })
   yield* Deferred.succeed(proposed[3]!.done, done(8))
   strictEqual((yield* Fiber.join(later))._tag, "Done")
+}))))
+
+it("leader: what older members cannot read is not stamped before the cluster's level has risen, whoever asks for it", () => run(Effect.scoped(Effect.gen(function*() {
+  const { ask, play, proposed, start, state } = yield* beginWith({ program: 2, of: () => 2 })
+  play.applied = 2
+  const early = yield* Fiber.join(yield* ask(1))
+  strictEqual(early._tag, "Unavailable")
+  strictEqual(proposed.length, 0)
+  state.write([[levelKey, levelRow.encode({ level: 2 })]], start)
+  yield* ask(1)
+  yield* settled
+  strictEqual(proposed.length, 1)
 }))))
 
 it("leader: a request that is under way is not stamped again: who asks for it again hears the same answer", () => run(Effect.scoped(Effect.gen(function*() {
